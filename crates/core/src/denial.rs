@@ -1,0 +1,121 @@
+//! Why a request is refused: one list, for the answer, the record, the metrics and the tests.
+
+use crate::{permission::Permission, time::Timestamp, token::SecretError};
+
+/// A refusal by the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Denial {
+    /// More than one `Authorization` header.
+    #[error("there is more than one `Authorization` header")]
+    TwoCredentials,
+    /// No credential at all.
+    #[error("no credential: send `Authorization: Bearer mole_…`")]
+    NoCredential,
+    /// A scheme other than `Bearer`, or a header that cannot be read.
+    #[error("the `Authorization` header is not `Bearer` and a token")]
+    NotBearer,
+    /// The brand of a key, but not a key.
+    #[error("the token is {0}")]
+    Malformed(#[from] SecretError),
+    /// Nothing that is accepted here.
+    #[error("the token is not known")]
+    Unknown,
+    /// The whole secret of a revoked key.
+    #[error("the key was revoked")]
+    Revoked,
+    /// The whole secret of an expired key.
+    #[error("the key expired at {0}")]
+    Expired(Timestamp),
+    /// The whole secret of a suspended key.
+    #[error("the key is suspended")]
+    Suspended,
+    /// The whole secret of a key whose time has not come.
+    #[error("the key is not valid before {0}")]
+    NotYetValid(Timestamp),
+    /// Workspace tokens are turned off.
+    #[error("workspace tokens are turned off; use an org API key")]
+    WorkspaceTokensOff,
+    /// `X-Org-Id` names no org.
+    #[error("`X-Org-Id` names no org")]
+    UnknownOrg,
+    /// `X-Org-Id` from a principal that cannot choose its org.
+    #[error("`X-Org-Id` names another org than the credential's")]
+    OtherOrg,
+    /// The grant lacks a permission.
+    #[error("key lacks permission `{0}`")]
+    MissingPermission(Permission),
+    /// The workspace is outside the grant.
+    #[error("the workspace is outside the grant's `workspaces`")]
+    OutsideWorkspaces,
+    /// The route is outside the grant.
+    #[error("the route is outside the grant's `endpoints`")]
+    OutsideEndpoints,
+    /// The address is outside the grant.
+    #[error("the caller's address is outside the grant's `ip_allow`")]
+    OutsideAddresses,
+    /// Something that a tier 3 token never reaches.
+    #[error(
+        "a workspace token reaches the sub-routes of its own workspace and nothing else; use an org API key"
+    )]
+    OutsideWorkspaceToken,
+    /// Only `ADMIN_TOKEN` may.
+    #[error("only `ADMIN_TOKEN` may do this")]
+    AdminTokenOnly,
+    /// The key to be acted on is wider than the caller.
+    #[error("the key to act on holds more than the caller")]
+    WiderKey,
+}
+
+impl Denial {
+    /// The stable code in problem documents, records and metrics.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::TwoCredentials => "two_credentials",
+            Self::NoCredential => "no_credential",
+            Self::NotBearer => "not_bearer",
+            Self::Malformed(_) => "malformed_token",
+            Self::Unknown => "unknown_token",
+            Self::Revoked => "token_revoked",
+            Self::Expired(_) => "token_expired",
+            Self::Suspended => "token_suspended",
+            Self::NotYetValid(_) => "token_not_yet_valid",
+            Self::WorkspaceTokensOff => "workspace_tokens_off",
+            Self::UnknownOrg => "unknown_org",
+            Self::OtherOrg => "other_org",
+            Self::MissingPermission(_) => "missing_permission",
+            Self::OutsideWorkspaces => "outside_workspaces",
+            Self::OutsideEndpoints => "outside_endpoints",
+            Self::OutsideAddresses => "outside_addresses",
+            Self::OutsideWorkspaceToken => "outside_workspace_token",
+            Self::AdminTokenOnly => "admin_token_only",
+            Self::WiderKey => "wider_key",
+        }
+    }
+
+    /// Whether the caller proved who it is, so that it may be told what was missing (403, not 401).
+    #[must_use]
+    pub const fn is_proven(self) -> bool {
+        match self {
+            Self::TwoCredentials
+            | Self::NoCredential
+            | Self::NotBearer
+            | Self::Malformed(_)
+            | Self::Unknown
+            | Self::Revoked
+            | Self::Expired(_)
+            | Self::Suspended
+            | Self::NotYetValid(_)
+            | Self::WorkspaceTokensOff => false,
+            Self::UnknownOrg
+            | Self::OtherOrg
+            | Self::MissingPermission(_)
+            | Self::OutsideWorkspaces
+            | Self::OutsideEndpoints
+            | Self::OutsideAddresses
+            | Self::OutsideWorkspaceToken
+            | Self::AdminTokenOnly
+            | Self::WiderKey => true,
+        }
+    }
+}

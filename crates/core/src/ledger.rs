@@ -1,0 +1,3 @@
+//! The audit trail: what one record says, byte for byte.
+
+pub mod entry;

@@ -1,0 +1,366 @@
+//! One audit record: the exact bytes that are kept, exported and (later) hashed, and the line.
+//!
+//! The bytes are one JSON object on one line with a fixed order of members. They are written once,
+//! when the request ends, and never again: queries read columns beside them that must agree.
+
+use std::fmt::Write as _;
+
+use crate::{
+    id::{EventId, KeyId, OrgId, WorkspaceId},
+    tier::{Actor, Tier},
+    time::Timestamp,
+};
+
+/// The longest path in a record, in bytes.
+pub const PATH_BYTES_MAX: usize = 1024;
+/// The longest user agent in a record, in bytes.
+pub const USER_AGENT_BYTES_MAX: usize = 256;
+
+/// What a record is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A request.
+    Request,
+    /// A request with `ADMIN_TOKEN`.
+    BreakGlass,
+    /// A request through tier 0.
+    Bootstrap,
+    /// Refusals that were counted and not recorded one by one.
+    Refusals,
+    /// Something that the operator did to the deployment, outside any request.
+    Operation,
+}
+
+impl Kind {
+    /// The word in records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::BreakGlass => "break_glass",
+            Self::Bootstrap => "bootstrap",
+            Self::Refusals => "refusals",
+            Self::Operation => "operation",
+        }
+    }
+
+    /// The kind of a request of this tier.
+    #[must_use]
+    pub const fn of(tier: Tier) -> Self {
+        match tier {
+            Tier::AdminToken => Self::BreakGlass,
+            Tier::Bootstrap => Self::Bootstrap,
+            Tier::Session | Tier::OrgKey | Tier::WorkspaceToken | Tier::Anonymous => Self::Request,
+        }
+    }
+}
+
+/// Everything that a record says, before it is written.
+#[derive(Debug, Clone)]
+pub struct Draft<'a> {
+    /// Its id, also the request id.
+    pub id: EventId,
+    /// 128 random bits: a kept hash of a dropped record reveals nothing.
+    pub nonce: u128,
+    /// When the request began.
+    pub at: Timestamp,
+    /// The org whose trail it belongs to.
+    pub org: OrgId,
+    /// What it is about.
+    pub kind: Kind,
+    /// How the caller proved itself.
+    pub tier: Tier,
+    /// Who acted.
+    pub actor: &'a Actor,
+    /// The key that was presented.
+    pub key: Option<KeyId>,
+    /// The keys that it descends from, nearest first.
+    pub chain: &'a [KeyId],
+    /// Where the chain began.
+    pub root: &'a Actor,
+    /// The method.
+    pub method: &'a str,
+    /// The decoded path.
+    pub path: &'a str,
+    /// The pattern of the route, empty for none.
+    pub route: &'a str,
+    /// The workspace that the path names.
+    pub workspace: Option<WorkspaceId>,
+    /// The status that was answered.
+    pub status: u16,
+    /// The stable code of a refusal or error.
+    pub code: Option<&'a str>,
+    /// How long it took, in microseconds, up to the writing of this record.
+    pub duration_us: u64,
+    /// The caller's address.
+    pub client: Option<std::net::IpAddr>,
+    /// The caller's `User-Agent`.
+    pub user_agent: Option<&'a str>,
+    /// How many requests this record stands for.
+    pub count: u64,
+    /// What it changed: a JSON object.
+    pub change: Option<&'a str>,
+}
+
+/// A record that was written: the bytes, and the columns that queries read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its id.
+    pub id: EventId,
+    /// The org whose trail it belongs to.
+    pub org: OrgId,
+    /// When the request began.
+    pub at: Timestamp,
+    /// The actor label.
+    pub actor: String,
+    /// The key that was presented.
+    pub key: Option<KeyId>,
+    /// The workspace.
+    pub workspace: Option<WorkspaceId>,
+    /// The method.
+    pub method: String,
+    /// The status.
+    pub status: u16,
+    /// The record: one JSON object without line breaks.
+    pub bytes: Vec<u8>,
+}
+
+impl Draft<'_> {
+    /// Writes the record.
+    #[must_use]
+    pub fn write(&self) -> Entry {
+        let actor = self.actor.to_string();
+        Entry {
+            bytes: self.bytes(&actor),
+            id: self.id,
+            org: self.org,
+            at: self.at,
+            actor,
+            key: self.key,
+            workspace: self.workspace,
+            method: cut(self.method, 32).to_owned(),
+            status: self.status,
+        }
+    }
+
+    fn bytes(&self, actor: &str) -> Vec<u8> {
+        let mut out = String::with_capacity(640);
+        push(
+            &mut out,
+            format_args!(
+                r#"{{"v":1,"id":"{}","time":"{}","org":"{}","kind":"{}","tier":"{}","actor":"#,
+                self.id,
+                self.at,
+                self.org,
+                self.kind.as_str(),
+                self.tier.as_str()
+            ),
+        );
+        push_json_string(&mut out, actor);
+        if let Some(key) = self.key {
+            push(&mut out, format_args!(r#","key":"{key}""#));
+        }
+        for (at, key) in self.chain.iter().enumerate() {
+            let lead = if at == 0 { r#","chain":["# } else { "," };
+            push(&mut out, format_args!(r#"{lead}"{key}""#));
+        }
+        if !self.chain.is_empty() {
+            out.push(']');
+        }
+        out.push_str(r#","root":"#);
+        push_json_string(&mut out, &self.root.to_string());
+        self.push_request(&mut out);
+        push(
+            &mut out,
+            format_args!(r#","nonce":"{:032x}"}}"#, self.nonce),
+        );
+        out.into_bytes()
+    }
+
+    fn push_request(&self, out: &mut String) {
+        for (name, value) in [
+            (r#","method":"#, cut(self.method, 32)),
+            (r#","path":"#, cut(self.path, PATH_BYTES_MAX)),
+            (r#","route":"#, self.route),
+        ] {
+            out.push_str(name);
+            push_json_string(out, value);
+        }
+        if let Some(workspace) = self.workspace {
+            push(out, format_args!(r#","workspace":"{workspace}""#));
+        }
+        push(
+            out,
+            format_args!(
+                r#","status":{},"duration_us":{}"#,
+                self.status, self.duration_us
+            ),
+        );
+        if let Some(code) = self.code {
+            out.push_str(r#","code":"#);
+            push_json_string(out, code);
+        }
+        if let Some(client) = self.client {
+            push(out, format_args!(r#","client":"{client}""#));
+        }
+        if let Some(agent) = self.user_agent {
+            out.push_str(r#","user_agent":"#);
+            push_json_string(out, cut(agent, USER_AGENT_BYTES_MAX));
+        }
+        if self.count != 1 {
+            push(out, format_args!(r#","count":{}"#, self.count));
+        }
+        if let Some(change) = self.change {
+            out.push_str(r#","change":"#);
+            out.push_str(change);
+        }
+    }
+
+    /// The line: `org-token:mole_a1b2c3d4 POST /workspaces/ws_…/channels 200 12ms`.
+    pub fn push_line(&self, out: &mut String) {
+        match self.actor {
+            Actor::Session(person) => {
+                out.push_str("session:");
+                push_escaped(out, person);
+            }
+            known => push(out, format_args!("{known}")),
+        }
+        out.push(' ');
+        push_escaped(out, cut(self.method, 32));
+        out.push(' ');
+        push_escaped(out, cut(self.path, PATH_BYTES_MAX));
+        push(out, format_args!(" {} ", self.status));
+        match self.duration_us {
+            short @ 0..1000 => push(out, format_args!("{short}us")),
+            long => push(out, format_args!("{}ms", long / 1000)),
+        }
+        if self.count != 1 {
+            push(out, format_args!(" x{}", self.count));
+        }
+        if let Some(code) = self.code {
+            push(out, format_args!(" {code}"));
+        }
+        out.push('\n');
+    }
+}
+
+/// Writing to a string cannot fail.
+fn push(out: &mut String, args: std::fmt::Arguments<'_>) {
+    out.write_fmt(args).unwrap_or_default();
+}
+
+/// At most `bytes_max` bytes of the text, cut between characters.
+fn cut(text: &str, bytes_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes_max))
+        .unwrap_or(text)
+}
+
+/// A JSON string (RFC 8259, 7) that is also safe on a terminal: what is invisible is escaped.
+fn push_json_string(out: &mut String, text: &str) {
+    out.push('"');
+    let is_plain = |b: u8| (b' '..0x7f).contains(&b) && b != b'"' && b != b'\\';
+    if text.bytes().all(is_plain) {
+        out.push_str(text);
+    } else {
+        let mut units = [0_u16; 2];
+        for c in text.chars() {
+            match c {
+                '"' => out.push_str("\\\""),
+                '\\' => out.push_str("\\\\"),
+                ' '..='~' => out.push(c),
+                _ => {
+                    for unit in c.encode_utf16(&mut units) {
+                        push(out, format_args!("\\u{unit:04x}"));
+                    }
+                }
+            }
+        }
+    }
+    out.push('"');
+}
+
+/// A field of a line: no space, no control character, nothing outside printable ASCII.
+fn push_escaped(out: &mut String, text: &str) {
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '!'..='~' => out.push(c),
+            _ => push(out, format_args!("\\u{{{:x}}}", u32::from(c))),
+        }
+    }
+    if text.is_empty() {
+        out.push('-');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, proptest};
+
+    use super::{Draft, Kind};
+    use crate::{
+        id::{EventId, KeyId, OrgId, WorkspaceId},
+        tier::{Actor, Tier},
+        time::Timestamp,
+    };
+
+    fn draft<'a>(actor: &'a Actor, path: &'a str, agent: &'a str) -> Draft<'a> {
+        Draft {
+            id: EventId::from_u128(1),
+            nonce: 0xabc,
+            at: Timestamp::from_millis(1_700_000_000_123),
+            org: OrgId::from_u128(2),
+            kind: Kind::Request,
+            tier: Tier::OrgKey,
+            actor,
+            key: Some(KeyId::from_u128(3)),
+            chain: &[],
+            root: actor,
+            method: "POST",
+            path,
+            route: "/workspaces/{id}/channels",
+            workspace: Some(WorkspaceId::from_u128(4)),
+            status: 200,
+            code: None,
+            duration_us: 12_345,
+            client: Some("192.0.2.7".parse().expect("an address")),
+            user_agent: Some(agent),
+            count: 1,
+            change: Some(r#"{"created":"ch_1"}"#),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_is_one_line_of_json_that_says_what_was_meant(path in any::<String>(), agent in any::<String>()) {
+            let actor = Actor::Session("user_\n\"1".into());
+            let entry = draft(&actor, &path, &agent).write();
+            assert!(entry.bytes.iter().all(|b| (b' '..0x7f).contains(b)));
+            let value: serde_json::Value = serde_json::from_slice(&entry.bytes).expect("JSON");
+            assert_eq!(value.get("actor").and_then(|v| v.as_str()), Some("session:user_\n\"1"));
+            let kept = value.get("path").and_then(|v| v.as_str()).expect("a path");
+            assert!(path.starts_with(kept) && (kept == path || kept.len() > 1000));
+        }
+
+        #[test]
+        fn a_line_cannot_be_broken_or_forged(path in any::<String>()) {
+            let actor = Actor::OrgKey("mole_a1b2c3d4".parse().expect("a prefix"));
+            let mut line = String::new();
+            draft(&actor, &path, "").push_line(&mut line);
+            assert_eq!(line.matches('\n').count(), 1);
+            assert_eq!(line.split(' ').count(), 5);
+            assert!(line.bytes().all(|b| (b' '..0x7f).contains(&b) || b == b'\n'));
+        }
+    }
+
+    #[test]
+    fn the_line_is_the_documented_one() {
+        let actor = Actor::OrgKey("mole_a1b2c3d4".parse().expect("a prefix"));
+        let mut line = String::new();
+        draft(&actor, "/workspaces/ws_1/channels", "curl/8").push_line(&mut line);
+        assert_eq!(
+            line,
+            "org-token:mole_a1b2c3d4 POST /workspaces/ws_1/channels 200 12ms\n"
+        );
+    }
+}

@@ -1,0 +1,192 @@
+//! How a request proved who it is, and who that makes it: tier, actor, principal.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    grant::Grant,
+    id::{KeyId, OrgId, WorkspaceId},
+    token::Prefix,
+};
+
+/// The way a request proved who it is, in the order in which the gate asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// Tier 0: no credential, before the first key.
+    Bootstrap,
+    /// Tier 1: a person's session.
+    Session,
+    /// Tier 2a: an org API key.
+    OrgKey,
+    /// Tier 2b: `ADMIN_TOKEN`, break-glass.
+    AdminToken,
+    /// Tier 3: a deprecated workspace token.
+    WorkspaceToken,
+    /// None of them.
+    Anonymous,
+}
+
+impl Tier {
+    /// The short name in records, metrics and answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bootstrap => "0",
+            Self::Session => "1",
+            Self::OrgKey => "2a",
+            Self::AdminToken => "2b",
+            Self::WorkspaceToken => "3",
+            Self::Anonymous => "none",
+        }
+    }
+}
+
+/// Who acts. Its `Display` is the label in the audit trail and in `created_by`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Actor {
+    /// `bootstrap`
+    Bootstrap,
+    /// `session:<user id>`
+    Session(Arc<str>),
+    /// `org-token:<prefix>`
+    OrgKey(Prefix),
+    /// `admin-token`
+    AdminToken,
+    /// `workspace-token:<prefix>`
+    WorkspaceToken(Prefix),
+    /// `anonymous`
+    Anonymous,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bootstrap => f.write_str("bootstrap"),
+            Self::Session(person) => write!(f, "session:{person}"),
+            Self::OrgKey(prefix) => write!(f, "org-token:{prefix}"),
+            Self::AdminToken => f.write_str("admin-token"),
+            Self::WorkspaceToken(prefix) => write!(f, "workspace-token:{prefix}"),
+            Self::Anonymous => f.write_str("anonymous"),
+        }
+    }
+}
+
+/// The text is not an actor label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an actor label")]
+pub struct ActorError;
+
+impl std::str::FromStr for Actor {
+    type Err = ActorError;
+
+    fn from_str(text: &str) -> Result<Self, ActorError> {
+        let prefix = |text: &str| text.parse::<Prefix>().or(Err(ActorError));
+        match text.split_once(':') {
+            None if text == "bootstrap" => Ok(Self::Bootstrap),
+            None if text == "admin-token" => Ok(Self::AdminToken),
+            None if text == "anonymous" => Ok(Self::Anonymous),
+            Some(("session", person)) if !person.is_empty() => Ok(Self::Session(person.into())),
+            Some(("org-token", rest)) => prefix(rest).map(Self::OrgKey),
+            Some(("workspace-token", rest)) => prefix(rest).map(Self::WorkspaceToken),
+            None | Some(_) => Err(ActorError),
+        }
+    }
+}
+
+/// Who minted a key: shared by all keys of one minter.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Minter {
+    /// The label kept as `created_by`.
+    pub created_by: Actor,
+    /// Where the chain of minters began: a person, `admin-token` or `bootstrap`.
+    pub root: Actor,
+    /// The keys between the root and the minted key, nearest first; empty for a key of the org itself.
+    pub chain: Vec<KeyId>,
+}
+
+/// What bounds a principal: its own grant and the grant of every key above it. Empty permits nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Authority {
+    layers: Vec<Arc<Grant>>,
+}
+
+impl Authority {
+    /// The intersection of these grants.
+    #[must_use]
+    pub const fn of(layers: Vec<Arc<Grant>>) -> Self {
+        Self { layers }
+    }
+
+    /// The grants, the principal's own first.
+    #[must_use]
+    pub fn layers(&self) -> &[Arc<Grant>] {
+        &self.layers
+    }
+}
+
+/// The outcome of authentication: who acts, in which org, within which authority.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    /// How it was proved.
+    pub tier: Tier,
+    /// The org it acts on.
+    pub org: OrgId,
+    /// Who acts.
+    pub actor: Actor,
+    /// The org API key that was presented.
+    pub key: Option<KeyId>,
+    /// Whom the key came from; absent where the principal is not a key.
+    pub minter: Option<Arc<Minter>>,
+    /// The workspace that a tier 3 token belongs to.
+    pub own_workspace: Option<WorkspaceId>,
+    /// What bounds it.
+    pub authority: Authority,
+}
+
+impl Principal {
+    /// Where the chain of authority began, for `created_by` chains and the audit trail.
+    #[must_use]
+    pub fn root(&self) -> &Actor {
+        self.minter
+            .as_ref()
+            .map_or(&self.actor, |minter| &minter.root)
+    }
+
+    /// The minter of what this principal mints.
+    #[must_use]
+    pub fn as_minter(&self) -> Minter {
+        let above = self.minter.as_ref().map_or(&[][..], |minter| &minter.chain);
+        Minter {
+            created_by: self.actor.clone(),
+            root: self.root().clone(),
+            chain: self.key.iter().chain(above).copied().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Actor;
+
+    #[test]
+    fn labels_parse_back() {
+        for label in [
+            "bootstrap",
+            "admin-token",
+            "anonymous",
+            "session:user_01H",
+            "org-token:mole_a1b2c3d4",
+            "workspace-token:molw_a1b2c3d4",
+        ] {
+            assert_eq!(
+                label
+                    .parse::<Actor>()
+                    .map(|actor| actor.to_string())
+                    .as_deref(),
+                Ok(label)
+            );
+        }
+        for label in ["", "root", "session:", "org-token:x", "admin-token:1"] {
+            assert!(label.parse::<Actor>().is_err(), "{label}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+-- The foundation: deployment, orgs, keys, workspaces, channels, secrets, audit.
+-- Times are milliseconds since 1970 in UTC. Ids are texts such as `tok_01J…`.
+
+create table deployment (
+    one integer primary key constraint deployment_is_one_row check (one = 1),
+    default_org text not null,
+    -- Set by the first mint and never unset: the bootstrap is open only while it is null.
+    bootstrap_closed_at integer,
+    master_key_check blob constraint master_key_check_is_a_digest check (length(master_key_check) = 32),
+    -- Counts the processes that have served this database.
+    generation integer not null default 0
+) strict;
+
+create table orgs (
+    id text primary key,
+    name text not null,
+    created_at integer not null,
+    deleted_at integer
+) strict;
+create unique index orgs_living_name on orgs (name) where deleted_at is null;
+
+create table keys (
+    id text primary key,
+    org text not null references orgs (id),
+    name text not null constraint key_name_is_short check (length(name) between 1 and 100),
+    prefix text not null unique,
+    digest blob not null unique constraint digest_is_sha256 check (length(digest) = 32),
+    created_by text not null,
+    root text not null,
+    parent text references keys (id),
+    -- The ids above this key, nearest first, separated by single spaces.
+    chain text not null,
+    created_at integer not null,
+    expires_at integer,
+    -- Copied from the grant, so that a list can be filtered by status.
+    not_before integer,
+    grant_json text not null,
+    metadata text not null,
+    suspended_at integer,
+    revoked_at integer,
+    revoked_by text,
+    revoked_reason text,
+    last_used_at integer,
+    constraint revocation_is_whole check ((revoked_at is null) = (revoked_by is null))
+) strict;
+create index keys_of_org on keys (org, id);
+create index keys_of_parent on keys (parent) where parent is not null;
+
+create table mint_replays (
+    org text not null,
+    actor text not null,
+    idempotency_key text not null,
+    request blob not null,
+    key_id text not null references keys (id),
+    created_at integer not null,
+    primary key (org, actor, idempotency_key)
+) strict, without rowid;
+create index mint_replays_by_age on mint_replays (created_at);
+
+create table workspaces (
+    id text primary key,
+    org text not null references orgs (id),
+    name text not null,
+    labels text not null,
+    created_by text not null,
+    created_at integer not null,
+    updated_at integer not null
+) strict;
+create index workspaces_of_org on workspaces (org, id);
+
+create table workspace_tokens (
+    id text primary key,
+    org text not null references orgs (id),
+    -- No reference: a token outlives its workspace as a revoked row.
+    workspace text not null,
+    name text not null,
+    prefix text not null unique,
+    digest blob not null unique constraint digest_is_sha256 check (length(digest) = 32),
+    created_by text not null,
+    created_at integer not null,
+    last_used_at integer,
+    revoked_at integer
+) strict;
+create index workspace_tokens_of_workspace on workspace_tokens (workspace, id);
+
+create table channels (
+    id text primary key,
+    workspace text not null references workspaces (id) on delete cascade,
+    name text not null,
+    kind text not null,
+    plain text not null,
+    credential_names text not null,
+    sealed blob not null,
+    is_enabled integer not null constraint is_enabled_is_boolean check (is_enabled in (0, 1)),
+    created_by text not null,
+    created_at integer not null,
+    updated_at integer not null
+) strict;
+create index channels_of_workspace on channels (workspace, id);
+
+create table secrets (
+    workspace text not null references workspaces (id) on delete cascade,
+    name text not null,
+    version integer not null constraint version_is_positive check (version > 0),
+    sealed blob not null,
+    created_by text not null,
+    created_at integer not null,
+    updated_at integer not null,
+    primary key (workspace, name)
+) strict, without rowid;
+
+-- How many records each org's trail has: the next record takes the next number.
+create table ledgers (
+    org text primary key references orgs (id),
+    size integer not null constraint size_is_not_negative check (size >= 0)
+) strict, without rowid;
+
+-- Append only. `body` is the record, byte for byte; the other columns repeat parts of it for queries.
+create table audit_events (
+    org text not null,
+    seq integer not null constraint seq_is_positive check (seq > 0),
+    at integer not null,
+    actor text not null,
+    key_id text,
+    workspace text,
+    method text not null,
+    status integer not null,
+    body blob not null,
+    primary key (org, seq)
+) strict, without rowid;

@@ -1,0 +1,63 @@
+//! What can go wrong in the store, told apart by what the caller can do about it.
+
+/// Why an operation did not happen. Unless it says otherwise, nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be asked, is full, read-only, or took too long. For a change this also
+    /// covers "the commit was sent and no answer came": it may have happened.
+    #[error("cannot {doing}: {source}")]
+    Unavailable {
+        /// What was attempted, as a verb phrase: `append audit records`.
+        doing: &'static str,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What was read is not what was written.
+    #[error("{what} is corrupt: {reason}")]
+    Corrupt {
+        /// Which row or column.
+        what: String,
+        /// In which way.
+        reason: String,
+    },
+    /// There is no such thing (or it belongs to another org).
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// It is there, but ended.
+    #[error("the {0} is revoked")]
+    Gone(&'static str),
+    /// A unique name is taken.
+    #[error("the {0} exists already")]
+    Exists(&'static str),
+    /// Another key has this prefix: make another secret.
+    #[error("the prefix is taken")]
+    PrefixTaken,
+    /// The bootstrap was closed by an earlier mint.
+    #[error("the bootstrap is closed")]
+    BootstrapClosed,
+    /// The acting key was revoked, suspended or expired meanwhile.
+    #[error("the acting key is no longer accepted")]
+    ActorGone,
+    /// The idempotency key was used before.
+    #[error("the idempotency key was used before")]
+    Replayed {
+        /// The key that was minted then.
+        key: claviger_core::id::KeyId,
+        /// Whether the request was the same.
+        is_same_request: bool,
+    },
+    /// A limit was reached.
+    #[error("there are {max} {what} already")]
+    LimitReached {
+        /// Of what.
+        what: &'static str,
+        /// The limit.
+        max: u64,
+    },
+    /// Another process serves this database.
+    #[error("{0}")]
+    InUse(String),
+    /// The address of the database cannot be read.
+    #[error("{0}")]
+    BadUrl(String),
+}

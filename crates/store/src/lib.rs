@@ -1,0 +1,380 @@
+//! Where state lives: one contract, two databases, no SQL anywhere else.
+//!
+//! Every change takes a [`Recorder`], and writes the audit record that it makes in the same
+//! transaction: there is no effect without a record, and no record without the effect.
+//! Each trait below is one resource; `sqlite/` and `postgres/` implement it in files of the same
+//! name. What every backend must do is in `tests/conformance/`.
+
+mod error;
+mod open;
+mod postgres;
+mod rows;
+mod sqlite;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use claviger_core::{
+    grant::Labels,
+    id::{ChannelId, KeyId, OrgId, WorkspaceId, WorkspaceTokenId},
+    key::{Metadata, OrgKey, Revocation, WorkspaceTokenRow},
+    ledger::entry::Entry,
+    time::Timestamp,
+};
+
+pub use error::StoreError;
+pub use open::{OpenOptions, open};
+pub use rows::{
+    Acting, AuditFilter, AuditRow, Channel, ChannelChange, Deployment, Idempotency, KeyFilter,
+    LoadedKey, LoadedWorkspaceToken, NewKey, Org, OrgDeletion, Page, RevokedKey, Revoked, Sealed,
+    SealedRow, SecretName, SecretRow, Workspace, WorkspaceChange, WorkspaceDeletion,
+};
+
+/// The outcome of an operation on the store.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// Makes the audit record of a change from what the change came to. Called inside the transaction,
+/// once, after the change and before the commit; the record is written in the same transaction.
+pub type Recorder<T> = Box<dyn FnOnce(&T) -> Entry + Send>;
+
+/// Seals a value for the version that the transaction gives it.
+pub type Sealer = Box<dyn FnOnce(u64) -> Sealed + Send>;
+
+/// Takes every loaded key. May be called from several threads at once.
+pub type KeySink = Arc<dyn for<'a> Fn(LoadedKey<'a>) + Send + Sync>;
+
+/// Gives each sealed row its new sealed form, or says why it cannot.
+pub type Resealer = Box<dyn FnMut(SealedRow) -> std::result::Result<Vec<u8>, String> + Send>;
+
+/// Proof that an audit record was committed together with a change. Only the store makes one.
+#[derive(Debug)]
+#[must_use = "the gate needs the receipt, or it records the request again"]
+pub struct Receipt(());
+
+/// What a change came to, and the receipt of its audit record.
+#[derive(Debug)]
+pub struct Written<T> {
+    /// What it came to.
+    pub value: T,
+    /// Proof that it is recorded.
+    pub receipt: Receipt,
+}
+
+/// What [`KeyStore::revoke_key`] came to.
+#[derive(Debug)]
+pub enum Revocations {
+    /// The key was revoked now, with its living descendants.
+    Now(Written<Revoked>),
+    /// It had been revoked before; nothing was changed and nothing recorded.
+    Before(Revoked),
+}
+
+/// The whole contract.
+pub trait Store:
+    DeploymentStore
+    + OrgStore
+    + KeyStore
+    + WorkspaceStore
+    + WorkspaceTokenStore
+    + ChannelStore
+    + SecretStore
+    + AuditStore
+{
+}
+
+/// The deployment itself.
+#[async_trait]
+pub trait DeploymentStore: Send + Sync + 'static {
+    /// What holds for the deployment as a whole.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database cannot be asked.
+    async fn deployment(&self) -> Result<Deployment>;
+
+    /// Keeps the check value of the master key, unless one is kept already; gives the one that is kept.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn keep_master_key_check(&self, check: [u8; 32]) -> Result<[u8; 32]>;
+
+    /// Asks whether the database answers and takes writes, in at most a second or two.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] saying what does not work.
+    async fn probe(&self) -> Result<()>;
+
+    /// Gives every sealed row (secrets, channel credentials) a new sealed form, and keeps the new
+    /// check value, in one transaction. Gives the number of rows.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when `reseal` refuses a row: then nothing is changed.
+    async fn rekey(&self, check: [u8; 32], reseal: Resealer, record: Recorder<u64>) -> Result<Written<u64>>;
+
+    /// Lets all that was handed over be finished, and closes the database.
+    async fn close(&self);
+}
+
+/// Orgs.
+#[async_trait]
+pub trait OrgStore: Send + Sync + 'static {
+    /// Inserts an org.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when a living org has that name.
+    async fn insert_org(&self, org: Org, record: Recorder<Org>) -> Result<Written<Org>>;
+
+    /// A living org by its name or its id.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn find_org(&self, name_or_id: &str) -> Result<Option<Org>>;
+
+    /// Living orgs, oldest first. The cursor is the id of the last one.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn list_orgs(&self, page: Page<OrgId>) -> Result<Vec<Org>>;
+
+    /// Deletes an org: its keys and workspace tokens are revoked, its workspaces, channels and
+    /// secrets are gone, its audit trail stays.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such living org.
+    async fn delete_org(&self, id: OrgId, end: Revocation, record: Recorder<OrgDeletion>)
+        -> Result<Written<OrgDeletion>>;
+}
+
+/// Org API keys.
+#[async_trait]
+pub trait KeyStore: Send + Sync + 'static {
+    /// Inserts a key. Any mint closes the bootstrap for good in the same transaction; one that
+    /// comes through the bootstrap needs it to be open still, so of racing first mints one wins.
+    ///
+    /// # Errors
+    /// [`StoreError::BootstrapClosed`]; [`StoreError::PrefixTaken`] (mint again with another
+    /// secret); [`StoreError::Replayed`] when the idempotency key was used within a day;
+    /// [`StoreError::ActorGone`] when the minter is no longer accepted.
+    async fn mint_key(&self, key: NewKey, acting: Acting, record: Recorder<OrgKey>)
+        -> Result<Written<OrgKey>>;
+
+    /// A key of the org, whatever its status.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn find_key(&self, org: OrgId, id: KeyId) -> Result<Option<OrgKey>>;
+
+    /// Keys of the org, newest first (by id, descending). The cursor is the id of the last one.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn list_keys(&self, org: OrgId, filter: KeyFilter, page: Page<KeyId>) -> Result<Vec<OrgKey>>;
+
+    /// Changes name and metadata of a key that is not revoked.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Gone`] when it is revoked; [`StoreError::ActorGone`].
+    async fn change_key(&self, org: OrgId, id: KeyId, change: (Option<String>, Option<Metadata>),
+        acting: Acting, record: Recorder<OrgKey>) -> Result<Written<OrgKey>>;
+
+    /// Revokes a key and every living descendant, in one transaction, synced to the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::ActorGone`].
+    async fn revoke_key(&self, org: OrgId, id: KeyId, end: Revocation, acting: Acting,
+        record: Recorder<Revoked>) -> Result<Revocations>;
+
+    /// Keeps when keys were last used; never moves a time back.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn touch_keys(&self, used: Vec<(KeyId, Timestamp)>) -> Result<()>;
+
+    /// Every key that is not revoked, and those revoked after `dead_since`, to the sink, in no
+    /// order and as fast as the database allows. Gives their number.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    async fn load_keys(&self, dead_since: Timestamp, sink: KeySink) -> Result<u64>;
+}
+
+/// Workspaces.
+#[async_trait]
+pub trait WorkspaceStore: Send + Sync + 'static {
+    /// Inserts a workspace.
+    ///
+    /// # Errors
+    /// [`StoreError::ActorGone`]; [`StoreError::NotFound`] when the org is gone.
+    async fn insert_workspace(&self, workspace: Workspace, acting: Acting, record: Recorder<Workspace>)
+        -> Result<Written<Workspace>>;
+
+    /// A workspace of the org.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn find_workspace(&self, org: OrgId, id: WorkspaceId) -> Result<Option<Workspace>>;
+
+    /// Workspaces of the org, newest first. The cursor is the id of the last one.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn list_workspaces(&self, org: OrgId, page: Page<WorkspaceId>) -> Result<Vec<Workspace>>;
+
+    /// Changes name and labels.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::ActorGone`].
+    async fn change_workspace(&self, org: OrgId, id: WorkspaceId, change: WorkspaceChange,
+        acting: Acting, record: Recorder<Workspace>) -> Result<Written<Workspace>>;
+
+    /// Deletes a workspace with its channels and secrets, and revokes its tokens.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::ActorGone`].
+    async fn delete_workspace(&self, org: OrgId, id: WorkspaceId, acting: Acting,
+        record: Recorder<WorkspaceDeletion>) -> Result<Written<WorkspaceDeletion>>;
+}
+
+/// The deprecated workspace tokens.
+#[async_trait]
+pub trait WorkspaceTokenStore: Send + Sync + 'static {
+    /// Inserts a token.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the workspace is gone; [`StoreError::PrefixTaken`];
+    /// [`StoreError::ActorGone`].
+    async fn insert_workspace_token(&self, token: WorkspaceTokenRow, digest: [u8; 32],
+        acting: Acting, record: Recorder<WorkspaceTokenRow>) -> Result<Written<WorkspaceTokenRow>>;
+
+    /// Living tokens of a workspace, newest first. The cursor is the id of the last one.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the workspace is gone.
+    async fn list_workspace_tokens(&self, org: OrgId, workspace: WorkspaceId,
+        page: Page<WorkspaceTokenId>) -> Result<Vec<WorkspaceTokenRow>>;
+
+    /// Revokes a token; gives it and its digest.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], also when it was revoked before; [`StoreError::ActorGone`].
+    async fn revoke_workspace_token(&self, org: OrgId, workspace: WorkspaceId, id: WorkspaceTokenId,
+        acting: Acting, record: Recorder<RevokedKey<WorkspaceTokenId>>)
+        -> Result<Written<RevokedKey<WorkspaceTokenId>>>;
+
+    /// Every token that is not revoked, with its digest.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    async fn load_workspace_tokens(&self) -> Result<Vec<LoadedWorkspaceToken>>;
+
+    /// Keeps when tokens were last used; never moves a time back.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn touch_workspace_tokens(&self, used: Vec<(WorkspaceTokenId, Timestamp)>) -> Result<()>;
+}
+
+/// Channels.
+#[async_trait]
+pub trait ChannelStore: Send + Sync + 'static {
+    /// Inserts a channel.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the workspace is gone; [`StoreError::ActorGone`].
+    async fn insert_channel(&self, org: OrgId, channel: Channel, acting: Acting, record: Recorder<Channel>)
+        -> Result<Written<Channel>>;
+
+    /// A channel of a workspace of the org.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn find_channel(&self, org: OrgId, workspace: WorkspaceId, id: ChannelId)
+        -> Result<Option<Channel>>;
+
+    /// Channels of a workspace, newest first. The cursor is the id of the last one.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the workspace is gone.
+    async fn list_channels(&self, org: OrgId, workspace: WorkspaceId, page: Page<ChannelId>)
+        -> Result<Vec<Channel>>;
+
+    /// Changes a channel.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::ActorGone`].
+    async fn change_channel(&self, org: OrgId, workspace: WorkspaceId, id: ChannelId,
+        change: ChannelChange, acting: Acting, record: Recorder<Channel>) -> Result<Written<Channel>>;
+
+    /// Deletes a channel.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::ActorGone`].
+    async fn delete_channel(&self, org: OrgId, workspace: WorkspaceId, id: ChannelId,
+        acting: Acting, record: Recorder<()>) -> Result<Written<()>>;
+}
+
+/// Workspace secrets. Values come in and go out sealed.
+#[async_trait]
+pub trait SecretStore: Send + Sync + 'static {
+    /// Sets a secret: makes version 1, or the version after the one that is there.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the workspace is gone; [`StoreError::LimitReached`] at
+    /// `SECRETS_PER_WORKSPACE_MAX`; [`StoreError::ActorGone`].
+    async fn put_secret(&self, org: OrgId, workspace: WorkspaceId, name: String, seal: Sealer,
+        acting: Acting, record: Recorder<SecretName>) -> Result<Written<SecretName>>;
+
+    /// Names, by name. The cursor is the last name.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the workspace is gone.
+    async fn list_secrets(&self, org: OrgId, workspace: WorkspaceId, page: Page<String>)
+        -> Result<Vec<SecretName>>;
+
+    /// All sealed values of a workspace, by name; the actor is checked in the same transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the workspace is gone; [`StoreError::ActorGone`].
+    async fn reveal_secrets(&self, org: OrgId, workspace: WorkspaceId, acting: Acting)
+        -> Result<Vec<SecretRow>>;
+
+    /// Deletes a secret.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::ActorGone`].
+    async fn delete_secret(&self, org: OrgId, workspace: WorkspaceId, name: &str, acting: Acting,
+        record: Recorder<()>) -> Result<Written<()>>;
+}
+
+/// The audit trail.
+#[async_trait]
+pub trait AuditStore: Send + Sync + 'static {
+    /// Appends records in the given order, in one commit, each at the next number of its org.
+    /// Waits for the disk if the store was opened with `sync_audit`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: then none of them was written.
+    async fn append(&self, entries: Vec<Entry>) -> Result<()>;
+
+    /// Records of the org, newest first (by number, descending). The cursor is the number of the last one.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn query_audit(&self, org: OrgId, filter: AuditFilter, page: Page<u64>) -> Result<Vec<AuditRow>>;
+
+    /// Records of the org, oldest first, after a number (0 for the first), for export and tail.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn export_audit(&self, org: OrgId, filter: AuditFilter, page: Page<u64>) -> Result<Vec<AuditRow>>;
+
+    /// How many records the org's trail has.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn audit_size(&self, org: OrgId) -> Result<u64>;
+}
+
+/// Labels as they are stored: canonical JSON.
+fn labels_to_json(labels: &Labels) -> String {
+    serde_json::to_string(labels).unwrap_or_default()
+}

@@ -1,0 +1,355 @@
+//! What goes into the store and what comes out of it.
+
+use std::collections::BTreeMap;
+
+use claviger_core::{
+    channel::ChannelKind,
+    grant::Labels,
+    id::{ChannelId, KeyId, OrgId, WorkspaceId, WorkspaceTokenId},
+    key::{KeyState, KeyStatus, OrgKey, WorkspaceTokenRow},
+    tier::Actor,
+    time::Timestamp,
+    token::Prefix,
+};
+
+/// The largest number of secrets of one workspace: a reveal answers all of them at once.
+pub const SECRETS_PER_WORKSPACE_MAX: u64 = 1000;
+
+/// What holds for the deployment as a whole.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    /// The org that is there from the start, named `default`.
+    pub default_org: OrgId,
+    /// Whether no org key was ever minted. A missing mark counts as closed.
+    pub is_bootstrap_open: bool,
+    /// The check value of the master key, once there is one.
+    pub master_key_check: Option<[u8; 32]>,
+}
+
+/// On whose behalf a change is made: checked again inside the transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct Acting {
+    /// The key that must be neither revoked, suspended nor expired.
+    pub key: Option<KeyId>,
+    /// The instant of the check.
+    pub now: Timestamp,
+}
+
+/// A part of a list.
+#[derive(Debug, Clone)]
+pub struct Page<C> {
+    /// Continue after this one.
+    pub after: Option<C>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// An org.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Org {
+    /// Its id.
+    pub id: OrgId,
+    /// Its name, unique among living orgs.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// What went with an org.
+#[derive(Debug, Clone)]
+pub struct OrgDeletion {
+    /// The org.
+    pub org: Org,
+    /// The digests of the keys that were revoked with it.
+    pub keys: Vec<[u8; 32]>,
+    /// The digests of the workspace tokens that were revoked with it.
+    pub workspace_tokens: Vec<[u8; 32]>,
+}
+
+/// A key to be minted.
+#[derive(Clone)]
+pub struct NewKey {
+    /// The key; not revoked, not suspended, never used.
+    pub key: OrgKey,
+    /// The SHA-256 of its secret.
+    pub digest: [u8; 32],
+    /// Whether the mint comes through the bootstrap, which must then be open still.
+    pub is_bootstrap: bool,
+    /// What makes a repeated mint recognisable.
+    pub idempotency: Option<Idempotency>,
+}
+
+impl std::fmt::Debug for NewKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewKey").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+/// An `Idempotency-Key`, within one org and actor, for a day.
+#[derive(Debug, Clone)]
+pub struct Idempotency {
+    /// The header's value.
+    pub key: String,
+    /// SHA-256 of the request body.
+    pub request: [u8; 32],
+}
+
+/// Which keys a list shows.
+#[derive(Debug, Clone)]
+pub struct KeyFilter {
+    /// Only these statuses (as of `now`).
+    pub statuses: Vec<KeyStatus>,
+    /// The instant at which statuses are judged.
+    pub now: Timestamp,
+    /// Only keys whose name or prefix contains this, ASCII case ignored.
+    pub text: Option<String>,
+    /// Only keys minted by this actor label.
+    pub created_by: Option<String>,
+    /// Only keys whose grant names this workspace, or reaches all.
+    pub workspace: Option<WorkspaceId>,
+}
+
+/// A key that was revoked, to be dropped from the index.
+#[derive(Clone)]
+pub struct RevokedKey<I> {
+    /// Its id.
+    pub id: I,
+    /// Its public name.
+    pub prefix: Prefix,
+    /// What it is looked up by.
+    pub digest: [u8; 32],
+}
+
+impl<I: std::fmt::Debug> std::fmt::Debug for RevokedKey<I> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RevokedKey").field("id", &self.id).field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+/// What a revocation came to: the key, and the descendants that died with it.
+#[derive(Debug, Clone)]
+pub struct Revoked {
+    /// The key itself.
+    pub key: RevokedKey<KeyId>,
+    /// When.
+    pub at: Timestamp,
+    /// Descendants that died with it, in no order. For a repetition: those that died at the same instant.
+    pub descendants: Vec<RevokedKey<KeyId>>,
+}
+
+/// A key as it is loaded into the index, borrowed from the database's own row.
+#[derive(Clone, Copy)]
+pub struct LoadedKey<'a> {
+    /// Its id.
+    pub id: KeyId,
+    /// The org.
+    pub org: OrgId,
+    /// The SHA-256 of its secret.
+    pub digest: [u8; 32],
+    /// Its public name.
+    pub prefix: Prefix,
+    /// What people call it.
+    pub name: &'a str,
+    /// The label of its minter.
+    pub created_by: &'a str,
+    /// The label of the root of its chain.
+    pub root: &'a str,
+    /// The ids above it, nearest first, separated by single spaces; empty for none.
+    pub chain: &'a str,
+    /// Its grant in canonical JSON.
+    pub grant: &'a str,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// What was done to it.
+    pub state: KeyState,
+    /// When it was last accepted.
+    pub last_used_at: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for LoadedKey<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoadedKey").field("id", &self.id).field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+/// A workspace token as it is loaded into the index.
+#[derive(Clone)]
+pub struct LoadedWorkspaceToken {
+    /// The token.
+    pub token: WorkspaceTokenRow,
+    /// The SHA-256 of its secret.
+    pub digest: [u8; 32],
+}
+
+impl std::fmt::Debug for LoadedWorkspaceToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoadedWorkspaceToken").field("token", &self.token).finish_non_exhaustive()
+    }
+}
+
+/// A workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workspace {
+    /// Its id.
+    pub id: WorkspaceId,
+    /// The org that it belongs to.
+    pub org: OrgId,
+    /// What people call it.
+    pub name: String,
+    /// Its labels.
+    pub labels: Labels,
+    /// Who made it.
+    pub created_by: Actor,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A change of a workspace; `None` leaves a field as it is.
+#[derive(Debug, Clone)]
+pub struct WorkspaceChange {
+    /// The new name.
+    pub name: Option<String>,
+    /// The new labels, all of them.
+    pub labels: Option<Labels>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What went with a workspace.
+#[derive(Debug, Clone)]
+pub struct WorkspaceDeletion {
+    /// The digests of its tokens.
+    pub tokens: Vec<[u8; 32]>,
+    /// How many channels it had.
+    pub channels: u64,
+    /// How many secrets it had.
+    pub secrets: u64,
+}
+
+/// A sealed value: key id, nonce, ciphertext and tag in one blob of the sealer's own format.
+pub type Sealed = Vec<u8>;
+
+/// A channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Channel {
+    /// Its id.
+    pub id: ChannelId,
+    /// The workspace that it belongs to.
+    pub workspace: WorkspaceId,
+    /// What people call it.
+    pub name: String,
+    /// Its kind.
+    pub kind: ChannelKind,
+    /// The part of its configuration that may be shown.
+    pub plain: BTreeMap<String, String>,
+    /// The names of the credentials that are sealed.
+    pub credential_names: Vec<String>,
+    /// The sealed credentials.
+    pub sealed: Sealed,
+    /// Whether it may be used.
+    pub is_enabled: bool,
+    /// Who made it.
+    pub created_by: Actor,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A change of a channel; `None` leaves a field as it is.
+#[derive(Debug, Clone)]
+pub struct ChannelChange {
+    /// The new name.
+    pub name: Option<String>,
+    /// The new configuration, whole: plain half, names of the credentials, sealed credentials.
+    pub config: Option<(BTreeMap<String, String>, Vec<String>, Sealed)>,
+    /// Whether it may be used.
+    pub is_enabled: Option<bool>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A secret without its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretName {
+    /// Its name.
+    pub name: String,
+    /// How often it was set.
+    pub version: u64,
+    /// Who set it first.
+    pub created_by: Actor,
+    /// When it was first set.
+    pub created_at: Timestamp,
+    /// When it was last set.
+    pub updated_at: Timestamp,
+}
+
+/// A secret with its sealed value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretRow {
+    /// Its name.
+    pub name: String,
+    /// The version that the value was sealed for.
+    pub version: u64,
+    /// The value.
+    pub sealed: Sealed,
+}
+
+/// A sealed row, with what its seal is bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SealedRow {
+    /// A workspace secret.
+    Secret {
+        /// The org.
+        org: OrgId,
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// Its name.
+        name: String,
+        /// Its version.
+        version: u64,
+        /// The value as it is sealed now.
+        sealed: Sealed,
+    },
+    /// The credentials of a channel.
+    Channel {
+        /// The org.
+        org: OrgId,
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// The channel.
+        id: ChannelId,
+        /// The credentials as they are sealed now.
+        sealed: Sealed,
+    },
+}
+
+/// Which records are asked for; every given condition must hold.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    /// The actor label, whole.
+    pub actor: Option<String>,
+    /// The key that was presented.
+    pub key: Option<KeyId>,
+    /// The workspace.
+    pub workspace: Option<WorkspaceId>,
+    /// The method, in upper case.
+    pub method: Option<String>,
+    /// The lowest and the highest status.
+    pub status: Option<(u16, u16)>,
+    /// Not before.
+    pub since: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+}
+
+/// One record as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRow {
+    /// Its number in the org's trail, from 1, without gaps.
+    pub seq: u64,
+    /// The exact bytes.
+    pub bytes: Vec<u8>,
+}

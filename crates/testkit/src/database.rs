@@ -1,0 +1,159 @@
+//! `Database`: one database in a cluster, for one test; and the addresses by which it is reached.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::process::{Command, Stdio};
+
+use crate::install;
+
+/// Seconds that a client waits for a connection. PostgreSQL's own least value is 2.
+const CONNECT_SECONDS_MAX: &str = "10";
+
+/// A database that no other test knows of. It is dropped with the value, also while somebody is
+/// still connected to it.
+#[derive(Debug)]
+pub struct Database {
+    cluster: ClusterUrl,
+    name: String,
+}
+
+impl Database {
+    /// Creates it from `template0`, which nobody can be connected to, so that many tests may do
+    /// this at once; and with the same encoding and locale whatever those of the cluster are.
+    pub(crate) fn create(cluster: &ClusterUrl) -> Self {
+        let database = Self {
+            cluster: cluster.clone(),
+            name: unique_name(),
+        };
+        let sql = format!(
+            "create database {} template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C'",
+            database.name
+        );
+        if let Err(problem) = psql(&cluster.administration(), &sql) {
+            panic!("no database could be created in the PostgreSQL for the tests: {problem}");
+        }
+        database
+    }
+
+    /// Its address, as `postgres://postgres@127.0.0.1:PORT/NAME`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.cluster.database(&self.name)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let sql = format!("drop database if exists {} with (force)", self.name);
+        // A test may well have stopped the cluster under its own database, so a failure is no news.
+        psql(&self.cluster.administration(), &sql).ok();
+    }
+}
+
+/// The address of a cluster: everything of a URL but the name of the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClusterUrl {
+    /// `postgres://user@host:port`
+    server: String,
+    /// Empty, or `?` and what follows it.
+    parameters: String,
+}
+
+impl ClusterUrl {
+    pub(crate) fn local(port: u16) -> Self {
+        Self {
+            server: format!("postgres://postgres@127.0.0.1:{port}"),
+            parameters: String::new(),
+        }
+    }
+
+    /// Reads the URL of any database of the cluster.
+    pub(crate) fn parse(url: &str) -> Option<Self> {
+        let (address, parameters) = match url.split_once('?') {
+            Some((address, parameters)) => (address, format!("?{parameters}")),
+            None => (url, String::new()),
+        };
+        let (scheme, rest) = address.split_once("://")?;
+        let (authority, _database) = rest.split_once('/')?;
+        let known = matches!(scheme, "postgres" | "postgresql") && !authority.is_empty();
+        known.then(|| Self {
+            server: format!("{scheme}://{authority}"),
+            parameters,
+        })
+    }
+
+    pub(crate) fn database(&self, name: &str) -> String {
+        format!("{}/{name}{}", self.server, self.parameters)
+    }
+
+    /// The database that every cluster has, to create and drop others from.
+    fn administration(&self) -> String {
+        self.database("postgres")
+    }
+}
+
+/// Runs one statement with the command-line client and gives what it printed, or what it complained
+/// of.
+pub(crate) fn psql(url: &str, sql: &str) -> Result<String, String> {
+    let output = Command::new(install::psql())
+        .args([
+            "--no-psqlrc",
+            "--quiet",
+            "--tuples-only",
+            "--no-align",
+            "--no-password",
+        ])
+        .args(["--dbname", url, "--command", sql])
+        .env("PGCONNECT_TIMEOUT", CONNECT_SECONDS_MAX)
+        .stdin(Stdio::null())
+        .output()
+        .expect("psql was found, so it can be run");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(text(&output.stderr))
+    }
+}
+
+/// A name that no test of any process has used: 64 bits from the random keys which the standard
+/// library gives to its hash maps.
+fn unique_name() -> String {
+    format!("test_{:016x}", RandomState::new().build_hasher().finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn url_of_a_cluster_is_read_and_written() {
+        let url = ClusterUrl::parse("postgres://me@db.test:5433/postgres?sslmode=disable").unwrap();
+        assert_eq!(
+            url.database("x"),
+            "postgres://me@db.test:5433/x?sslmode=disable"
+        );
+        assert_eq!(
+            ClusterUrl::parse("postgres://me@[::1]/y")
+                .unwrap()
+                .administration(),
+            "postgres://me@[::1]/postgres"
+        );
+        assert_eq!(
+            ClusterUrl::local(5433).database("x"),
+            "postgres://postgres@127.0.0.1:5433/x"
+        );
+    }
+
+    #[test]
+    fn url_of_something_else_is_not_read() {
+        for url in [
+            "",
+            "5432",
+            "postgres://me@db.test",
+            "postgres:///x",
+            "sqlite://me@db.test/x",
+        ] {
+            assert_eq!(ClusterUrl::parse(url), None, "{url}");
+        }
+    }
+}
