@@ -1,0 +1,182 @@
+//! Org API keys.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::map::TextMap;
+
+/// `POST /org/tokens`. A field that is left out is inherited from whoever mints.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MintRequest {
+    /// What people will call the key: 1 to 100 characters.
+    #[schema(example = "ci-pipeline")]
+    pub name: String,
+    /// A ready-made set of permissions: `reader`, `editor` or `admin`. Not together with `permissions`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// Permissions, such as `channels:*` or `secrets:read`; `*` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<Vec<String>>,
+    /// Which workspaces the key reaches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspaces: Option<Workspaces>,
+    /// Which routes the key reaches, such as `GET /workspaces/*/channels`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<Vec<String>>,
+    /// How long the key lives: `90s`, `15m`, `24h`, `30d`. Not together with `expires_at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "90d")]
+    pub expires_in: Option<String>,
+    /// When the key ends (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// When the key begins (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<String>,
+    /// Address ranges (CIDR) from which the key is accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_allow: Option<Vec<String>>,
+    /// Free pairs that stay with the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<TextMap>,
+}
+
+/// A workspace binding: `"*"`, ids, or a label selector.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum Workspaces {
+    /// `"*"`: every workspace of the org.
+    Word(String),
+    /// These workspaces.
+    Ids(Vec<String>),
+    /// The workspaces that carry these labels now.
+    Selector(LabelSelector),
+}
+
+/// Selects workspaces by their labels; all of them must match.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LabelSelector {
+    /// The labels that a workspace must carry.
+    pub labels: TextMap,
+}
+
+/// What a key may do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Grant {
+    /// Patterns of permissions.
+    pub permissions: Vec<String>,
+    /// The workspaces that it reaches.
+    pub workspaces: Workspaces,
+    /// The routes that it reaches; left out for all that the permissions reach.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<String>,
+    /// When it begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<String>,
+    /// From which addresses; left out for any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ip_allow: Vec<String>,
+}
+
+/// The one answer that shows a secret.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct MintedKey {
+    /// The key's id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The public name of its secret.
+    pub prefix: String,
+    /// The secret. It is shown here and nowhere else.
+    pub auth_token: String,
+    /// `copy this token now; it will not be shown again`
+    pub warning: String,
+    /// Who minted it.
+    pub created_by: String,
+    /// When.
+    pub created_at: String,
+    /// When it ends by itself.
+    pub expires_at: Option<String>,
+    /// What it may do.
+    pub grant: Grant,
+}
+
+impl std::fmt::Debug for MintedKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MintedKey").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+/// A key as it is listed; never its secret.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Key {
+    /// The key's id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The public name of its secret.
+    pub prefix: String,
+    /// `active`, `not_yet_valid`, `expired`, `suspended` or `revoked`.
+    pub status: String,
+    /// Who minted it.
+    pub created_by: String,
+    /// The key that minted it.
+    pub parent_id: Option<String>,
+    /// When it was minted.
+    pub created_at: String,
+    /// When it was last accepted.
+    pub last_used_at: Option<String>,
+    /// When it ends by itself.
+    pub expires_at: Option<String>,
+    /// What it may do.
+    pub grant: Grant,
+    /// Free pairs.
+    pub metadata: TextMap,
+    /// When it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<String>,
+    /// Who revoked it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_by: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_reason: Option<String>,
+}
+
+/// `GET /org/tokens`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct KeyList {
+    /// The keys, newest first.
+    pub tokens: Vec<Key>,
+    /// Pass it as `cursor` for the next part; null at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// `PATCH /org/tokens/{id}`. A field that is left out stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyChange {
+    /// The new name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The new metadata, all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<TextMap>,
+}
+
+/// `DELETE /org/tokens/{id}`: no request with the key is accepted any more.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Revocation {
+    /// The id of the revoked key.
+    pub revoked: String,
+    /// When the revocation was committed.
+    pub revoked_at: String,
+    /// From when on every request is refused.
+    pub effective_at: String,
+    /// The public names of all secrets that died: the key's own first, then its descendants'.
+    pub prefixes: Vec<String>,
+    /// The ids of the descendants that died with it.
+    pub descendants: Vec<String>,
+}
