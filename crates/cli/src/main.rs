@@ -1,1 +1,30 @@
-fn main(){}
+//! The `claviger` binary: the server and its command line.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{args::Cli, output::Output};
+
+mod args;
+mod client;
+mod commands;
+mod error;
+mod input;
+mod output;
+mod text;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return output::print_usage(&error),
+    };
+    let out = Output::new(cli.global.json, cli.global.no_color);
+    match commands::run(cli, &out) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            out.failure(&failure);
+            failure.exit().into()
+        }
+    }
+}

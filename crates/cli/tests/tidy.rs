@@ -1,78 +1,29 @@
 //! The house rules, as tests over the text of the repository.
 //!
 //! Each rule is a function from files to findings, and a finding is one line: where, and what. The
-//! words that a rule looks for are put together from pieces here, so that this file keeps it too.
+//! words that a rule looks for are put together from pieces here, so that this file keeps it too. A
+//! rule about a file that does not exist holds.
 
 #![expect(
     clippy::expect_used,
     reason = "a repository that cannot be read has failed its tests"
 )]
 
+#[path = "tidy/backends.rs"]
+mod backends;
+#[path = "tidy/repository.rs"]
+mod repository;
+
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+
+use backends::{differences_between_backends, differences_between_directories};
+use repository::{File, finding, has_word, repository, root};
 
 const LINES_PER_FILE_MAX: usize = 500;
 const LINES_OF_ARCHITECTURE_MAX: usize = 150;
 
-/// Directories that are made by building or running, and are no part of the repository.
-const SKIPPED_DIRECTORIES: [&str; 4] = ["target", ".git", "claviger-data", "node_modules"];
-
-const DOCUMENTS_AT_THE_ROOT: [&str; 3] = ["README.md", "ARCHITECTURE.md", "SECURITY.md"];
-
 /// What a word in backticks begins with when it names a path of the repository.
 const DOCUMENTED_ROOTS: [&str; 6] = ["crates/", "docs/", "bench/", "deploy/", ".ci/", "fuzz/"];
-
-const SQLITE: &str = "crates/store/src/sqlite/";
-const POSTGRES: &str = "crates/store/src/postgres/";
-
-/// A file of the repository: its path from the root, with `/`, and its text; a binary file has none.
-struct File {
-    path: String,
-    text: String,
-}
-
-impl File {
-    fn is_rust(&self) -> bool {
-        let is_source = ["crates/", "bench/", "fuzz/"]
-            .iter()
-            .any(|root| self.path.starts_with(root));
-        is_source && self.path.ends_with(".rs")
-    }
-
-    fn is_document(&self) -> bool {
-        let is_guide = self.path.starts_with("docs/") && self.path.ends_with(".md");
-        is_guide || DOCUMENTS_AT_THE_ROOT.contains(&self.path.as_str())
-    }
-
-    /// Whether all of it is test code, by its place or its name.
-    fn is_test(&self) -> bool {
-        self.path.contains("/tests/") || self.path.ends_with("/tests.rs")
-    }
-
-    /// Its lines, numbered from 1.
-    fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        (1..).zip(self.text.lines())
-    }
-
-    /// Its lines without those that are only a comment.
-    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.lines()
-            .filter(|(_, line)| !line.trim_start().starts_with("//"))
-    }
-
-    /// One finding for each line of code that the rule objects to.
-    fn objections(&self, is_wrong: impl Fn(&str) -> bool) -> Vec<String> {
-        let wrong = self.code().filter(|(_, line)| is_wrong(line));
-        wrong
-            .map(|(number, line)| finding(&self.path, number, line.trim()))
-            .collect()
-    }
-}
-
-fn finding(path: &str, line: usize, what: &str) -> String {
-    format!("{path}:{line}: {what}")
-}
 
 // ---- the rules ----------------------------------------------------------------------------------
 
@@ -304,134 +255,6 @@ fn test_lines(text: &str) -> BTreeSet<usize> {
     numbers
 }
 
-fn differences_between_backends(files: &[File]) -> Vec<String> {
-    let mut findings = differences_between_directories(files, [SQLITE, POSTGRES]);
-    let store = files
-        .iter()
-        .filter(|file| file.path.starts_with("crates/store/src/"));
-    let traits: BTreeSet<&str> = store
-        .flat_map(|file| file.text.lines())
-        .filter_map(trait_name)
-        .collect();
-    for sqlite in files.iter().filter(|file| file.path.starts_with(SQLITE)) {
-        let counterpart = sqlite.path.replacen(SQLITE, POSTGRES, 1);
-        let Some(postgres) = files.iter().find(|file| file.path == counterpart) else {
-            continue;
-        };
-        let (ours, theirs) = (functions(sqlite, &traits), functions(postgres, &traits));
-        let same = ours
-            .iter()
-            .zip(&theirs)
-            .take_while(|(our, their)| our.1 == their.1)
-            .count();
-        let describe = |file: &File, function: Option<&(usize, String)>| match function {
-            Some((number, name)) => finding(&file.path, *number, &format!("`{name}`")),
-            None => format!("{}: nothing", file.path),
-        };
-        if same < ours.len().max(theirs.len()) {
-            let (our, their) = (
-                describe(sqlite, ours.get(same)),
-                describe(postgres, theirs.get(same)),
-            );
-            findings.push(format!("{our}, where the other side has {their}"));
-        }
-    }
-    findings
-}
-
-fn differences_between_directories(files: &[File], [one, other]: [&str; 2]) -> Vec<String> {
-    let names = |directory: &str| -> BTreeSet<&str> {
-        files
-            .iter()
-            .filter_map(|file| file.path.strip_prefix(directory))
-            .collect()
-    };
-    let (in_one, in_other) = (names(one), names(other));
-    let missing = |from: &str, name: &&str| format!("{from}{name}:1: missing");
-    let in_one_only = in_one
-        .difference(&in_other)
-        .map(|name| missing(other, name));
-    let in_other_only = in_other.difference(&in_one).map(|name| missing(one, name));
-    in_one_only.chain(in_other_only).collect()
-}
-
-/// The functions that others can call, with their lines: all of those in an implementation of one
-/// of the store's own traits, and elsewhere those that are not private. What serves only one side
-/// (private helpers, `Drop`, conversions of errors) does not count.
-fn functions(file: &File, traits: &BTreeSet<&str>) -> Vec<(usize, String)> {
-    let mut found = vec![];
-    let mut header = String::new();
-    let mut is_trait = false;
-    for (number, line) in file.lines() {
-        if line.starts_with("impl") || !header.is_empty() {
-            header.push_str(line);
-            header.push(' ');
-            if line.ends_with(['{', '}']) {
-                is_trait = line.ends_with('{')
-                    && implements(&header).is_some_and(|name| traits.contains(name));
-                header.clear();
-            }
-            continue;
-        }
-        if line == "}" {
-            is_trait = false;
-        }
-        let is_method = line.starts_with("    ") && !line.starts_with("     ");
-        if !is_method && line.starts_with(' ') {
-            continue;
-        }
-        if let Some((is_public, name)) = function(line.trim_start())
-            && (is_public || (is_trait && is_method))
-        {
-            found.push((number, name.to_owned()));
-        }
-    }
-    found
-}
-
-/// `Keys`, from `impl<'a> crate::Keys<'a> for Sqlite {`.
-fn implements(header: &str) -> Option<&str> {
-    let (before, _) = header.split_once(" for ")?;
-    let path = before.split_whitespace().last()?;
-    let path = path
-        .split_once('<')
-        .filter(|(path, _)| !path.is_empty())
-        .map_or(path, |(path, _)| path);
-    path.rsplit("::").next()
-}
-
-/// `Keys`, from `pub trait Keys: Send {`.
-fn trait_name(line: &str) -> Option<&str> {
-    let (_, rest) = visibility(line);
-    rest.strip_prefix("trait ").map(leading_word)
-}
-
-/// Whether a line that begins a function makes it public (in any measure), and its name.
-fn function(line: &str) -> Option<(bool, &str)> {
-    let (is_public, mut rest) = visibility(line);
-    while let Some(shorter) = ["const ", "async ", "unsafe "]
-        .iter()
-        .find_map(|word| rest.strip_prefix(word))
-    {
-        rest = shorter;
-    }
-    rest.strip_prefix("fn ")
-        .map(|rest| (is_public, leading_word(rest)))
-}
-
-fn visibility(line: &str) -> (bool, &str) {
-    let restricted = line
-        .strip_prefix("pub(")
-        .and_then(|rest| rest.split_once(") "));
-    match restricted
-        .map(|(_, rest)| rest)
-        .or_else(|| line.strip_prefix("pub "))
-    {
-        Some(rest) => (true, rest),
-        None => (false, line),
-    }
-}
-
 /// Each path in backticks that does not exist. A path is looked up as far as it is literal: of
 /// `crates/*/src` only `crates`.
 fn dead_paths(file: &File, exists: impl Fn(&str) -> bool) -> Vec<String> {
@@ -470,47 +293,6 @@ fn dead_paths(file: &File, exists: impl Fn(&str) -> bool) -> Vec<String> {
     findings
 }
 
-// ---- reading ------------------------------------------------------------------------------------
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .canonicalize()
-        .expect("the repository is here")
-}
-
-fn repository() -> Vec<File> {
-    let root = root();
-    let mut files = vec![];
-    let mut directories = vec![root.clone()];
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(&directory).expect("a directory can be listed") {
-            let entry = entry.expect("an entry can be read");
-            let kind = entry.file_type().expect("an entry has a type");
-            if kind.is_dir()
-                && !SKIPPED_DIRECTORIES
-                    .iter()
-                    .any(|name| entry.file_name() == *name)
-            {
-                directories.push(entry.path());
-            } else if kind.is_file() {
-                let path = entry.path();
-                let bytes = fs::read(&path).expect("a file can be read");
-                let path = path
-                    .strip_prefix(&root)
-                    .expect("the walk began at the root");
-                let path = path.to_string_lossy().replace('\\', "/");
-                files.push(File {
-                    path,
-                    text: String::from_utf8(bytes).unwrap_or_default(),
-                });
-            }
-        }
-    }
-    files.sort_by(|one, other| one.path.cmp(&other.path));
-    files
-}
-
 fn findings_in(
     concerns: impl Fn(&File) -> bool,
     rule: impl Fn(&File) -> Vec<String>,
@@ -538,25 +320,9 @@ fn expect_none(findings: &[String], advice: &str) {
     );
 }
 
-/// Whether the word stands in the line by itself, and not as a part of a longer one.
-fn has_word(line: &str, word: &str) -> bool {
-    let is_part = |character: char| character.is_alphanumeric() || character == '_';
-    line.match_indices(word).any(|(at, _)| {
-        let (before, rest) = line.split_at(at);
-        let after = rest.strip_prefix(word).unwrap_or_default();
-        !before.ends_with(is_part) && !after.starts_with(is_part)
-    })
-}
-
-fn leading_word(text: &str) -> &str {
-    let is_part = |character: char| character.is_alphanumeric() || character == '_';
-    text.split(|character| !is_part(character))
-        .next()
-        .unwrap_or_default()
-}
-
 // ---- the rules do find something ----------------------------------------------------------------
 
+/// A file for a rule to look at.
 fn file(path: &str, lines: &[&str]) -> File {
     File {
         path: path.to_owned(),
@@ -594,67 +360,6 @@ fn sleep_is_found_in_test_code_only() {
     assert_eq!(
         sleeps_in_tests(&import),
         ["crates/x/tests/it.rs:1: use tokio::time::{Duration, sleep};"]
-    );
-}
-
-#[test]
-fn missing_and_misplaced_functions_are_found() {
-    let store = || file("crates/store/src/lib.rs", &["pub trait Keys: Send {"]);
-    let sqlite = [
-        "impl Keys for Sqlite {",
-        "    fn find(&self) {",
-        "    }",
-        "    fn list(&self) {",
-        "    }",
-        "}",
-    ];
-    let postgres = [
-        "impl fmt::Debug for Postgres {",
-        "    fn fmt(&self) {",
-        "    }",
-        "}",
-        "fn helper() {",
-        "}",
-        "impl crate::Keys",
-        "    for Postgres",
-        "{",
-        "    async fn find(&self) {",
-        "    }",
-        "    async fn list(&self) {",
-        "    }",
-        "}",
-    ];
-    let swapped = postgres.map(|line| {
-        if line.contains("find") {
-            "    async fn list(&self) {"
-        } else {
-            line
-        }
-    });
-    let sides = |other: &[&str]| {
-        let (one, other) = (
-            file(&format!("{SQLITE}keys.rs"), &sqlite),
-            file(&format!("{POSTGRES}keys.rs"), other),
-        );
-        differences_between_backends(&[store(), one, other])
-    };
-    assert_eq!(sides(&postgres), [""; 0]);
-    assert_eq!(
-        sides(&swapped),
-        [format!(
-            "{SQLITE}keys.rs:2: `find`, where the other side has {POSTGRES}keys.rs:10: `list`"
-        )]
-    );
-    assert_eq!(
-        sides(&["pub(super) fn find() {", "}"]),
-        [format!(
-            "{SQLITE}keys.rs:4: `list`, where the other side has {POSTGRES}keys.rs: nothing"
-        )]
-    );
-    let alone = [store(), file(&format!("{SQLITE}keys.rs"), &sqlite)];
-    assert_eq!(
-        differences_between_backends(&alone),
-        [format!("{POSTGRES}keys.rs:1: missing")]
     );
 }
 

@@ -5,8 +5,9 @@ use std::{marker::PhantomData, net::IpAddr, sync::Arc};
 use crate::{
     action::{Action, Needs, Scope},
     denial::Denial,
-    grant::{Grant, WorkspaceFacts},
+    grant::{Grant, WorkspaceFacts, Workspaces},
     id::{OrgId, WorkspaceId},
+    permission::Permission,
     tier::{Principal, Tier},
 };
 
@@ -78,6 +79,33 @@ impl<A: Action> Permit<A> {
             .layers()
             .iter()
             .all(|grant| grant.workspaces.reaches(workspace))
+    }
+
+    /// Whether the principal holds a permission beyond the one that the action needs.
+    #[must_use]
+    pub fn has(&self, permission: Permission) -> bool {
+        let layers = self.principal.authority.layers();
+        !layers.is_empty() && layers.iter().all(|grant| grant.permissions.has(permission))
+    }
+
+    /// Whether no layer binds the principal to some workspaces.
+    #[must_use]
+    pub fn is_unbound(&self) -> bool {
+        self.principal
+            .authority
+            .layers()
+            .iter()
+            .all(|grant| grant.workspaces == Workspaces::All)
+    }
+
+    /// The first field of a grant that asks for more than the principal holds.
+    #[must_use]
+    pub fn field_beyond(&self, grant: &Grant) -> Option<&'static str> {
+        let layers = self.principal.authority.layers();
+        layers
+            .iter()
+            .find_map(|own| own.covers(grant).err())
+            .map(|error| error.field)
     }
 
     /// Whether the principal's authority covers a grant: for acting on another key.

@@ -386,7 +386,11 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_and_the_value_is_not_quoted() {
         use ChannelKind::{Discord, Slack, Telegram, Webhook};
-        type Row = (ChannelKind, &'static [(&'static str, &'static str)], &'static str);
+        type Row = (
+            ChannelKind,
+            &'static [(&'static str, &'static str)],
+            &'static str,
+        );
         let table: &[Row] = &[
             (Slack, &[], "config"),
             (Slack, &[("bot_token", "xoxb-hush")], "config"),

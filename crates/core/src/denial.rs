@@ -32,6 +32,9 @@ pub enum Denial {
     /// The whole secret of a key whose time has not come.
     #[error("the key is not valid before {0}")]
     NotYetValid(Timestamp),
+    /// A key that it descends from is no longer accepted.
+    #[error("the key that minted this one is no longer accepted")]
+    MinterInactive,
     /// Workspace tokens are turned off.
     #[error("workspace tokens are turned off; use an org API key")]
     WorkspaceTokensOff,
@@ -80,6 +83,7 @@ impl Denial {
             Self::Expired(_) => "token_expired",
             Self::Suspended => "token_suspended",
             Self::NotYetValid(_) => "token_not_yet_valid",
+            Self::MinterInactive => "minter_inactive",
             Self::WorkspaceTokensOff => "workspace_tokens_off",
             Self::UnknownOrg => "unknown_org",
             Self::OtherOrg => "other_org",
@@ -106,6 +110,7 @@ impl Denial {
             | Self::Expired(_)
             | Self::Suspended
             | Self::NotYetValid(_)
+            | Self::MinterInactive
             | Self::WorkspaceTokensOff => false,
             Self::UnknownOrg
             | Self::OtherOrg

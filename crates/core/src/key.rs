@@ -149,6 +149,7 @@ impl OrgKey {
 
 /// A bearer secret as the gate sees it: what verification needs and no more, for all of them are
 /// kept in memory.
+#[derive(Clone)]
 pub struct Credential<K> {
     /// What a presented secret is looked up by.
     pub digest: Digest,

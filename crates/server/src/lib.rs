@@ -1,1 +1,200 @@
-//! x
+//! The service: one set of operations behind one gate, spoken to over HTTP.
+//!
+//! Read [`router`] first, then `gate`, then the operation that interests you.
+
+pub mod admin_token;
+pub mod api;
+pub mod app;
+pub mod bootstrap;
+pub mod clock;
+pub mod config;
+mod doctor;
+pub mod entropy;
+pub mod failure;
+pub mod gate;
+mod http;
+pub mod index;
+pub mod ledger;
+pub mod limiter;
+pub mod line;
+pub mod metrics;
+mod openapi;
+mod operation;
+pub mod ops;
+pub mod orgs;
+pub mod problem;
+pub mod refusals;
+mod rekey;
+pub mod router;
+pub mod seal;
+pub mod telemetry;
+pub mod trace;
+mod welcome;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, sync::watch};
+
+use crate::{app::App, config::Config};
+
+pub use doctor::{Finding, Level, doctor};
+pub use rekey::rekey;
+
+/// How often it is written when credentials were last used.
+const FLUSH_USES_EVERY: Duration = Duration::from_secs(2);
+/// How often counted refusals are recorded.
+const FLUSH_REPEATS_EVERY: Duration = Duration::from_secs(1);
+
+/// Why the server cannot start or go on: a sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Config(#[from] config::ConfigError),
+    /// `ADMIN_TOKEN` cannot be used.
+    #[error(transparent)]
+    AdminToken(#[from] admin_token::AdminTokenError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] claviger_store::StoreError),
+    /// The master key cannot be used.
+    #[error(transparent)]
+    Seal(#[from] seal::SealError),
+    /// The master key is not the one of this database.
+    #[error(
+        "the master key in {0} is not the one that this database was sealed with; use the right file with --master-key-file, or restore it from a backup"
+    )]
+    OtherMasterKey(String),
+    /// The data directory cannot be made.
+    #[error("cannot make the data directory {path}: {source}; choose another with --data-dir")]
+    DataDir {
+        /// Which directory.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; choose another with --listen")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// What is in the store cannot be used.
+    #[error("the database holds something that cannot be used: {0}")]
+    Corrupt(String),
+    /// No thread is to be had.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Serves until SIGTERM or SIGINT, then drains and flushes.
+///
+/// # Errors
+/// [`ServeError`] when the server cannot start.
+pub async fn serve(config: Config) -> Result<(), ServeError> {
+    telemetry::start(config.log_format);
+    let app = App::start(config).await?;
+    let listener = listen(app.config.listen).await?;
+    let private = match app.config.metrics_listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    let address = listener.local_addr().unwrap_or(app.config.listen);
+    welcome::print(&app, address);
+
+    let (stop, stopped) = watch::channel(false);
+    let background = tokio::spawn(background(Arc::clone(&app), stopped.clone()));
+    let private = private.map(|listener| {
+        let routes = operation::private_routes(Arc::clone(&app));
+        tokio::spawn(http::serve(
+            Arc::clone(&app),
+            routes,
+            listener,
+            until(stopped.clone()),
+        ))
+    });
+    let routes = router::router(Arc::clone(&app));
+    let main = tokio::spawn(http::serve(
+        Arc::clone(&app),
+        routes,
+        listener,
+        until(stopped),
+    ));
+
+    signals(&app).await;
+    tracing::info!("stopping: requests under way are finished first");
+    stop.send_replace(true);
+    for task in [Some(main), private, Some(background)]
+        .into_iter()
+        .flatten()
+    {
+        if let Err(error) = task.await {
+            tracing::error!(%error, "a task died");
+        }
+    }
+    app.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The reference of the API as OpenAPI 3.1.
+#[must_use]
+pub fn openapi_json() -> String {
+    openapi::json().to_owned()
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ServeError::Listen { address, source })
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, and so is the reason to go on.
+    stopped
+        .wait_for(|stop| *stop)
+        .await
+        .map(drop)
+        .unwrap_or_default();
+}
+
+/// Writes behind: last uses, counted refusals.
+async fn background(app: Arc<App>, stopped: watch::Receiver<bool>) {
+    let mut uses = tokio::time::interval(FLUSH_USES_EVERY);
+    let mut repeats = tokio::time::interval(FLUSH_REPEATS_EVERY);
+    let stop = until(stopped);
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            _ = uses.tick() => app.flush_uses().await,
+            _ = repeats.tick() => app.flush_repeats(),
+            () = &mut stop => return,
+        }
+    }
+}
+
+/// Waits for SIGTERM or SIGINT; SIGHUP reads `ADMIN_TOKEN_FILE` again.
+async fn signals(app: &App) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let streams = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::hangup()),
+    );
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = streams else {
+        tracing::error!("cannot listen for signals: stop the process with SIGKILL");
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return,
+            _ = interrupt.recv() => return,
+            _ = hangup.recv() => match app.admin_token.reload() {
+                Ok(()) => tracing::info!("ADMIN_TOKEN_FILE was read again"),
+                Err(error) => tracing::error!(%error, "ADMIN_TOKEN stays as it was"),
+            },
+        }
+    }
+}

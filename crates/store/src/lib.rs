@@ -26,8 +26,9 @@ pub use error::StoreError;
 pub use open::{OpenOptions, open};
 pub use rows::{
     Acting, AuditFilter, AuditRow, Channel, ChannelChange, Deployment, Idempotency, KeyFilter,
-    LoadedKey, LoadedWorkspaceToken, NewKey, Org, OrgDeletion, Page, RevokedKey, Revoked, Sealed,
-    SealedRow, SecretName, SecretRow, Workspace, WorkspaceChange, WorkspaceDeletion,
+    LoadedKey, LoadedWorkspaceToken, NewKey, Org, OrgDeletion, Page, Revoked, RevokedKey,
+    SECRETS_PER_WORKSPACE_MAX, Sealed, SealedRow, SecretName, SecretRow, Workspace,
+    WorkspaceChange, WorkspaceDeletion,
 };
 
 /// The outcome of an operation on the store.
@@ -108,7 +109,12 @@ pub trait DeploymentStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when `reseal` refuses a row: then nothing is changed.
-    async fn rekey(&self, check: [u8; 32], reseal: Resealer, record: Recorder<u64>) -> Result<Written<u64>>;
+    async fn rekey(
+        &self,
+        check: [u8; 32],
+        reseal: Resealer,
+        record: Recorder<u64>,
+    ) -> Result<Written<u64>>;
 
     /// Lets all that was handed over be finished, and closes the database.
     async fn close(&self);
@@ -140,8 +146,12 @@ pub trait OrgStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such living org.
-    async fn delete_org(&self, id: OrgId, end: Revocation, record: Recorder<OrgDeletion>)
-        -> Result<Written<OrgDeletion>>;
+    async fn delete_org(
+        &self,
+        id: OrgId,
+        end: Revocation,
+        record: Recorder<OrgDeletion>,
+    ) -> Result<Written<OrgDeletion>>;
 }
 
 /// Org API keys.
@@ -154,8 +164,12 @@ pub trait KeyStore: Send + Sync + 'static {
     /// [`StoreError::BootstrapClosed`]; [`StoreError::PrefixTaken`] (mint again with another
     /// secret); [`StoreError::Replayed`] when the idempotency key was used within a day;
     /// [`StoreError::ActorGone`] when the minter is no longer accepted.
-    async fn mint_key(&self, key: NewKey, acting: Acting, record: Recorder<OrgKey>)
-        -> Result<Written<OrgKey>>;
+    async fn mint_key(
+        &self,
+        key: NewKey,
+        acting: Acting,
+        record: Recorder<OrgKey>,
+    ) -> Result<Written<OrgKey>>;
 
     /// A key of the org, whatever its status.
     ///
@@ -167,21 +181,38 @@ pub trait KeyStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    async fn list_keys(&self, org: OrgId, filter: KeyFilter, page: Page<KeyId>) -> Result<Vec<OrgKey>>;
+    async fn list_keys(
+        &self,
+        org: OrgId,
+        filter: KeyFilter,
+        page: Page<KeyId>,
+    ) -> Result<Vec<OrgKey>>;
 
     /// Changes name and metadata of a key that is not revoked.
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Gone`] when it is revoked; [`StoreError::ActorGone`].
-    async fn change_key(&self, org: OrgId, id: KeyId, change: (Option<String>, Option<Metadata>),
-        acting: Acting, record: Recorder<OrgKey>) -> Result<Written<OrgKey>>;
+    async fn change_key(
+        &self,
+        org: OrgId,
+        id: KeyId,
+        change: (Option<String>, Option<Metadata>),
+        acting: Acting,
+        record: Recorder<OrgKey>,
+    ) -> Result<Written<OrgKey>>;
 
     /// Revokes a key and every living descendant, in one transaction, synced to the disk.
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::ActorGone`].
-    async fn revoke_key(&self, org: OrgId, id: KeyId, end: Revocation, acting: Acting,
-        record: Recorder<Revoked>) -> Result<Revocations>;
+    async fn revoke_key(
+        &self,
+        org: OrgId,
+        id: KeyId,
+        end: Revocation,
+        acting: Acting,
+        record: Recorder<Revoked>,
+    ) -> Result<Revocations>;
 
     /// Keeps when keys were last used; never moves a time back.
     ///
@@ -204,8 +235,12 @@ pub trait WorkspaceStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::ActorGone`]; [`StoreError::NotFound`] when the org is gone.
-    async fn insert_workspace(&self, workspace: Workspace, acting: Acting, record: Recorder<Workspace>)
-        -> Result<Written<Workspace>>;
+    async fn insert_workspace(
+        &self,
+        workspace: Workspace,
+        acting: Acting,
+        record: Recorder<Workspace>,
+    ) -> Result<Written<Workspace>>;
 
     /// A workspace of the org.
     ///
@@ -223,15 +258,26 @@ pub trait WorkspaceStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::ActorGone`].
-    async fn change_workspace(&self, org: OrgId, id: WorkspaceId, change: WorkspaceChange,
-        acting: Acting, record: Recorder<Workspace>) -> Result<Written<Workspace>>;
+    async fn change_workspace(
+        &self,
+        org: OrgId,
+        id: WorkspaceId,
+        change: WorkspaceChange,
+        acting: Acting,
+        record: Recorder<Workspace>,
+    ) -> Result<Written<Workspace>>;
 
     /// Deletes a workspace with its channels and secrets, and revokes its tokens.
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::ActorGone`].
-    async fn delete_workspace(&self, org: OrgId, id: WorkspaceId, acting: Acting,
-        record: Recorder<WorkspaceDeletion>) -> Result<Written<WorkspaceDeletion>>;
+    async fn delete_workspace(
+        &self,
+        org: OrgId,
+        id: WorkspaceId,
+        acting: Acting,
+        record: Recorder<WorkspaceDeletion>,
+    ) -> Result<Written<WorkspaceDeletion>>;
 }
 
 /// The deprecated workspace tokens.
@@ -242,23 +288,37 @@ pub trait WorkspaceTokenStore: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::NotFound`] when the workspace is gone; [`StoreError::PrefixTaken`];
     /// [`StoreError::ActorGone`].
-    async fn insert_workspace_token(&self, token: WorkspaceTokenRow, digest: [u8; 32],
-        acting: Acting, record: Recorder<WorkspaceTokenRow>) -> Result<Written<WorkspaceTokenRow>>;
+    async fn insert_workspace_token(
+        &self,
+        token: WorkspaceTokenRow,
+        digest: [u8; 32],
+        acting: Acting,
+        record: Recorder<WorkspaceTokenRow>,
+    ) -> Result<Written<WorkspaceTokenRow>>;
 
     /// Living tokens of a workspace, newest first. The cursor is the id of the last one.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when the workspace is gone.
-    async fn list_workspace_tokens(&self, org: OrgId, workspace: WorkspaceId,
-        page: Page<WorkspaceTokenId>) -> Result<Vec<WorkspaceTokenRow>>;
+    async fn list_workspace_tokens(
+        &self,
+        org: OrgId,
+        workspace: WorkspaceId,
+        page: Page<WorkspaceTokenId>,
+    ) -> Result<Vec<WorkspaceTokenRow>>;
 
     /// Revokes a token; gives it and its digest.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], also when it was revoked before; [`StoreError::ActorGone`].
-    async fn revoke_workspace_token(&self, org: OrgId, workspace: WorkspaceId, id: WorkspaceTokenId,
-        acting: Acting, record: Recorder<RevokedKey<WorkspaceTokenId>>)
-        -> Result<Written<RevokedKey<WorkspaceTokenId>>>;
+    async fn revoke_workspace_token(
+        &self,
+        org: OrgId,
+        workspace: WorkspaceId,
+        id: WorkspaceTokenId,
+        acting: Acting,
+        record: Recorder<RevokedKey<WorkspaceTokenId>>,
+    ) -> Result<Written<RevokedKey<WorkspaceTokenId>>>;
 
     /// Every token that is not revoked, with its digest.
     ///
@@ -280,36 +340,62 @@ pub trait ChannelStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when the workspace is gone; [`StoreError::ActorGone`].
-    async fn insert_channel(&self, org: OrgId, channel: Channel, acting: Acting, record: Recorder<Channel>)
-        -> Result<Written<Channel>>;
+    async fn insert_channel(
+        &self,
+        org: OrgId,
+        channel: Channel,
+        acting: Acting,
+        record: Recorder<Channel>,
+    ) -> Result<Written<Channel>>;
 
     /// A channel of a workspace of the org.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    async fn find_channel(&self, org: OrgId, workspace: WorkspaceId, id: ChannelId)
-        -> Result<Option<Channel>>;
+    async fn find_channel(
+        &self,
+        org: OrgId,
+        workspace: WorkspaceId,
+        id: ChannelId,
+    ) -> Result<Option<Channel>>;
 
     /// Channels of a workspace, newest first. The cursor is the id of the last one.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when the workspace is gone.
-    async fn list_channels(&self, org: OrgId, workspace: WorkspaceId, page: Page<ChannelId>)
-        -> Result<Vec<Channel>>;
+    async fn list_channels(
+        &self,
+        org: OrgId,
+        workspace: WorkspaceId,
+        page: Page<ChannelId>,
+    ) -> Result<Vec<Channel>>;
 
     /// Changes a channel.
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::ActorGone`].
-    async fn change_channel(&self, org: OrgId, workspace: WorkspaceId, id: ChannelId,
-        change: ChannelChange, acting: Acting, record: Recorder<Channel>) -> Result<Written<Channel>>;
+    async fn change_channel(
+        &self,
+        org: OrgId,
+        workspace: WorkspaceId,
+        id: ChannelId,
+        change: ChannelChange,
+        acting: Acting,
+        record: Recorder<Channel>,
+    ) -> Result<Written<Channel>>;
 
     /// Deletes a channel.
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::ActorGone`].
-    async fn delete_channel(&self, org: OrgId, workspace: WorkspaceId, id: ChannelId,
-        acting: Acting, record: Recorder<()>) -> Result<Written<()>>;
+    async fn delete_channel(
+        &self,
+        org: OrgId,
+        workspace: WorkspaceId,
+        id: ChannelId,
+        acting: Acting,
+        record: Recorder<()>,
+    ) -> Result<Written<()>>;
 }
 
 /// Workspace secrets. Values come in and go out sealed.
@@ -320,29 +406,50 @@ pub trait SecretStore: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::NotFound`] when the workspace is gone; [`StoreError::LimitReached`] at
     /// `SECRETS_PER_WORKSPACE_MAX`; [`StoreError::ActorGone`].
-    async fn put_secret(&self, org: OrgId, workspace: WorkspaceId, name: String, seal: Sealer,
-        acting: Acting, record: Recorder<SecretName>) -> Result<Written<SecretName>>;
+    async fn put_secret(
+        &self,
+        org: OrgId,
+        workspace: WorkspaceId,
+        name: String,
+        seal: Sealer,
+        acting: Acting,
+        record: Recorder<SecretName>,
+    ) -> Result<Written<SecretName>>;
 
     /// Names, by name. The cursor is the last name.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when the workspace is gone.
-    async fn list_secrets(&self, org: OrgId, workspace: WorkspaceId, page: Page<String>)
-        -> Result<Vec<SecretName>>;
+    async fn list_secrets(
+        &self,
+        org: OrgId,
+        workspace: WorkspaceId,
+        page: Page<String>,
+    ) -> Result<Vec<SecretName>>;
 
     /// All sealed values of a workspace, by name; the actor is checked in the same transaction.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when the workspace is gone; [`StoreError::ActorGone`].
-    async fn reveal_secrets(&self, org: OrgId, workspace: WorkspaceId, acting: Acting)
-        -> Result<Vec<SecretRow>>;
+    async fn reveal_secrets(
+        &self,
+        org: OrgId,
+        workspace: WorkspaceId,
+        acting: Acting,
+    ) -> Result<Vec<SecretRow>>;
 
     /// Deletes a secret.
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::ActorGone`].
-    async fn delete_secret(&self, org: OrgId, workspace: WorkspaceId, name: &str, acting: Acting,
-        record: Recorder<()>) -> Result<Written<()>>;
+    async fn delete_secret(
+        &self,
+        org: OrgId,
+        workspace: WorkspaceId,
+        name: &str,
+        acting: Acting,
+        record: Recorder<()>,
+    ) -> Result<Written<()>>;
 }
 
 /// The audit trail.
@@ -359,13 +466,23 @@ pub trait AuditStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    async fn query_audit(&self, org: OrgId, filter: AuditFilter, page: Page<u64>) -> Result<Vec<AuditRow>>;
+    async fn query_audit(
+        &self,
+        org: OrgId,
+        filter: AuditFilter,
+        page: Page<u64>,
+    ) -> Result<Vec<AuditRow>>;
 
     /// Records of the org, oldest first, after a number (0 for the first), for export and tail.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    async fn export_audit(&self, org: OrgId, filter: AuditFilter, page: Page<u64>) -> Result<Vec<AuditRow>>;
+    async fn export_audit(
+        &self,
+        org: OrgId,
+        filter: AuditFilter,
+        page: Page<u64>,
+    ) -> Result<Vec<AuditRow>>;
 
     /// How many records the org's trail has.
     ///

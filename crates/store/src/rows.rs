@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use claviger_core::{
     channel::ChannelKind,
     grant::Labels,
-    id::{ChannelId, KeyId, OrgId, WorkspaceId, WorkspaceTokenId},
+    id::{ChannelId, KeyId, OrgId, WorkspaceId},
     key::{KeyState, KeyStatus, OrgKey, WorkspaceTokenRow},
     tier::Actor,
     time::Timestamp,
@@ -81,7 +81,9 @@ pub struct NewKey {
 
 impl std::fmt::Debug for NewKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NewKey").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("NewKey")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }
 
@@ -122,7 +124,10 @@ pub struct RevokedKey<I> {
 
 impl<I: std::fmt::Debug> std::fmt::Debug for RevokedKey<I> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RevokedKey").field("id", &self.id).field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("RevokedKey")
+            .field("id", &self.id)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
     }
 }
 
@@ -168,7 +173,10 @@ pub struct LoadedKey<'a> {
 
 impl std::fmt::Debug for LoadedKey<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LoadedKey").field("id", &self.id).field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("LoadedKey")
+            .field("id", &self.id)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
     }
 }
 
@@ -183,7 +191,9 @@ pub struct LoadedWorkspaceToken {
 
 impl std::fmt::Debug for LoadedWorkspaceToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LoadedWorkspaceToken").field("token", &self.token).finish_non_exhaustive()
+        f.debug_struct("LoadedWorkspaceToken")
+            .field("token", &self.token)
+            .finish_non_exhaustive()
     }
 }
 

@@ -42,13 +42,17 @@ pub struct ChannelChange {
 
 impl std::fmt::Debug for NewChannel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NewChannel").field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("NewChannel")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
     }
 }
 
 impl std::fmt::Debug for ChannelChange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ChannelChange").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("ChannelChange")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 

@@ -18,7 +18,9 @@ pub struct NewSecret {
 
 impl std::fmt::Debug for NewSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NewSecret").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("NewSecret")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,6 +57,8 @@ pub struct SecretValues {
 
 impl std::fmt::Debug for SecretValues {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SecretValues").field("count", &self.values.0.len()).finish_non_exhaustive()
+        f.debug_struct("SecretValues")
+            .field("count", &self.values.0.len())
+            .finish_non_exhaustive()
     }
 }

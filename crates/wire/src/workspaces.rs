@@ -92,7 +92,9 @@ pub struct MintedWorkspaceToken {
 
 impl std::fmt::Debug for MintedWorkspaceToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MintedWorkspaceToken").field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("MintedWorkspaceToken")
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,0 +1,116 @@
+//! `claviger keys`.
+
+use clap::{Args, Subcommand};
+
+use super::pair::{Pair, segment};
+
+/// `claviger keys`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Mint a key. In a pipe, standard output is the secret and nothing else
+    Mint(MintArgs),
+    /// List keys: the live ones, all pages
+    List(ListArgs),
+    /// Show one key
+    Show {
+        /// Its id
+        #[arg(value_parser = segment)]
+        id: String,
+    },
+    /// Change the name or the metadata of a key
+    Update(UpdateArgs),
+    /// Revoke a key, and with it all that it minted
+    Revoke(RevokeArgs),
+}
+
+/// `claviger keys mint`. What is left out is inherited from whoever mints.
+#[derive(Debug, Args)]
+pub(crate) struct MintArgs {
+    /// What people will call the key
+    pub(crate) name: String,
+    /// A ready-made set of permissions: reader, editor or admin
+    #[arg(long, conflicts_with = "permission")]
+    pub(crate) preset: Option<String>,
+    /// A permission, such as `channels:*` or `secrets:read`; may be repeated
+    #[arg(long)]
+    pub(crate) permission: Vec<String>,
+    /// A workspace that the key reaches, or `*`; may be repeated
+    #[arg(long, value_name = "WORKSPACE", conflicts_with = "label")]
+    pub(crate) workspace: Vec<String>,
+    /// A label of the workspaces that the key reaches, as name=value; may be repeated, all must match
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) label: Vec<Pair>,
+    /// A route that the key reaches, such as `GET /workspaces/*/channels`; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) endpoint: Vec<String>,
+    /// How long the key lives: 90s, 15m, 24h, 30d
+    #[arg(long, value_name = "DURATION", conflicts_with = "expires_at")]
+    pub(crate) expires_in: Option<String>,
+    /// When the key ends (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires_at: Option<String>,
+    /// When the key begins (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) not_before: Option<String>,
+    /// An address range (CIDR) from which the key is accepted; may be repeated
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) ip_allow: Vec<String>,
+    /// A pair that stays with the key, as name=value; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) metadata: Vec<Pair>,
+    /// Makes a repeated mint recognisable, so that it makes no second key
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<String>,
+}
+
+/// `claviger keys list`.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Only this status: active, not_yet_valid, expired, suspended or revoked; may be repeated
+    #[arg(long, conflicts_with = "all")]
+    pub(crate) status: Vec<String>,
+    /// Only keys whose name or prefix contains this
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) q: Option<String>,
+    /// Only keys minted by this actor
+    #[arg(long, value_name = "ACTOR")]
+    pub(crate) created_by: Option<String>,
+    /// Only keys that reach this workspace
+    #[arg(long)]
+    pub(crate) workspace: Option<String>,
+    /// Keys of every status, not only live ones
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Stop after so many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
+}
+
+/// `claviger keys update`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
+pub(crate) struct UpdateArgs {
+    /// Its id
+    #[arg(value_parser = segment)]
+    pub(crate) id: String,
+    /// The new name
+    #[arg(long, group = "change")]
+    pub(crate) name: Option<String>,
+    /// A pair of the new metadata, as name=value; may be repeated. Replaces all of it
+    #[arg(long, value_name = "NAME=VALUE", group = "change")]
+    pub(crate) metadata: Vec<Pair>,
+}
+
+/// `claviger keys revoke`.
+#[derive(Debug, Args)]
+pub(crate) struct RevokeArgs {
+    /// Its id
+    #[arg(value_parser = segment)]
+    pub(crate) id: String,
+    /// Why; stays with the key
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}

@@ -1,0 +1,287 @@
+//! The operations of the API, in the order of its routes.
+
+use std::time::Duration;
+
+use claviger_wire::{
+    channels::{Channel, ChannelChange, ChannelList, Deleted, NewChannel},
+    headers,
+    keys::{Key, KeyChange, KeyList, MintRequest, MintedKey, Revocation},
+    ledger::EventList,
+    orgs::{DeletedOrg, NewOrg, Org, OrgList},
+    secrets::{NewSecret, Secret, SecretList, SecretValues},
+    whoami::WhoAmI,
+    workspaces::{
+        DeletedWorkspace, MintedWorkspaceToken, NewWorkspace, NewWorkspaceToken,
+        RevokedWorkspaceToken, Workspace, WorkspaceChange, WorkspaceList, WorkspaceTokenList,
+    },
+};
+use reqwest::Method;
+
+use super::{ANSWER_SECONDS_MAX, Client, Query};
+use crate::error::Failure;
+
+const TOKENS: [&str; 2] = ["org", "tokens"];
+
+/// Org API keys.
+impl Client {
+    /// `POST /org/tokens`.
+    pub(crate) async fn mint_key(
+        &self,
+        body: &MintRequest,
+        idempotency_key: Option<&str>,
+    ) -> Result<MintedKey, Failure> {
+        let mut request = self
+            .request(Method::POST, &TOKENS, &Query::new())
+            .json(body);
+        if let Some(key) = idempotency_key {
+            request = request.header(headers::IDEMPOTENCY_KEY, key);
+        }
+        self.typed(request).await
+    }
+
+    /// `GET /org/tokens`, every page or `limit` keys.
+    pub(crate) async fn list_keys(
+        &self,
+        query: Query,
+        limit: Option<u32>,
+    ) -> Result<KeyList, Failure> {
+        self.pages(&TOKENS, query, limit).await
+    }
+
+    /// `GET /org/tokens/{id}`.
+    pub(crate) async fn get_key(&self, id: &str) -> Result<Key, Failure> {
+        self.get(&["org", "tokens", id], &Query::new()).await
+    }
+
+    /// `PATCH /org/tokens/{id}`.
+    pub(crate) async fn update_key(&self, id: &str, body: &KeyChange) -> Result<Key, Failure> {
+        self.send(Method::PATCH, &["org", "tokens", id], body).await
+    }
+
+    /// `DELETE /org/tokens/{id}`.
+    pub(crate) async fn revoke_key(
+        &self,
+        id: &str,
+        reason: Option<String>,
+    ) -> Result<Revocation, Failure> {
+        let query = reason
+            .map(|reason| ("reason", reason))
+            .into_iter()
+            .collect();
+        self.delete(&["org", "tokens", id], &query).await
+    }
+
+    /// `GET /org/whoami`.
+    pub(crate) async fn whoami(&self) -> Result<WhoAmI, Failure> {
+        self.get(&["org", "whoami"], &Query::new()).await
+    }
+}
+
+/// Workspaces and their tokens.
+impl Client {
+    /// `POST /workspaces`.
+    pub(crate) async fn create_workspace(&self, body: &NewWorkspace) -> Result<Workspace, Failure> {
+        self.send(Method::POST, &["workspaces"], body).await
+    }
+
+    /// `GET /workspaces`, every page.
+    pub(crate) async fn list_workspaces(&self) -> Result<WorkspaceList, Failure> {
+        self.pages(&["workspaces"], Query::new(), None).await
+    }
+
+    /// `GET /workspaces/{id}`.
+    pub(crate) async fn get_workspace(&self, id: &str) -> Result<Workspace, Failure> {
+        self.get(&["workspaces", id], &Query::new()).await
+    }
+
+    /// `PATCH /workspaces/{id}`.
+    pub(crate) async fn update_workspace(
+        &self,
+        id: &str,
+        body: &WorkspaceChange,
+    ) -> Result<Workspace, Failure> {
+        self.send(Method::PATCH, &["workspaces", id], body).await
+    }
+
+    /// `DELETE /workspaces/{id}`.
+    pub(crate) async fn delete_workspace(&self, id: &str) -> Result<DeletedWorkspace, Failure> {
+        self.delete(&["workspaces", id], &Query::new()).await
+    }
+
+    /// `POST /workspaces/{id}/tokens`.
+    pub(crate) async fn mint_workspace_token(
+        &self,
+        workspace: &str,
+        body: &NewWorkspaceToken,
+    ) -> Result<MintedWorkspaceToken, Failure> {
+        self.send(Method::POST, &["workspaces", workspace, "tokens"], body)
+            .await
+    }
+
+    /// `GET /workspaces/{id}/tokens`, every page.
+    pub(crate) async fn list_workspace_tokens(
+        &self,
+        workspace: &str,
+    ) -> Result<WorkspaceTokenList, Failure> {
+        self.pages(&["workspaces", workspace, "tokens"], Query::new(), None)
+            .await
+    }
+
+    /// `DELETE /workspaces/{id}/tokens/{tid}`.
+    pub(crate) async fn revoke_workspace_token(
+        &self,
+        workspace: &str,
+        id: &str,
+    ) -> Result<RevokedWorkspaceToken, Failure> {
+        self.delete(&["workspaces", workspace, "tokens", id], &Query::new())
+            .await
+    }
+}
+
+/// Channels and secrets.
+impl Client {
+    /// `POST /workspaces/{id}/channels`.
+    pub(crate) async fn add_channel(
+        &self,
+        workspace: &str,
+        body: &NewChannel,
+    ) -> Result<Channel, Failure> {
+        self.send(Method::POST, &["workspaces", workspace, "channels"], body)
+            .await
+    }
+
+    /// `GET /workspaces/{id}/channels`, every page.
+    pub(crate) async fn list_channels(&self, workspace: &str) -> Result<ChannelList, Failure> {
+        self.pages(&["workspaces", workspace, "channels"], Query::new(), None)
+            .await
+    }
+
+    /// `GET /workspaces/{id}/channels/{cid}`.
+    pub(crate) async fn get_channel(&self, workspace: &str, id: &str) -> Result<Channel, Failure> {
+        self.get(&["workspaces", workspace, "channels", id], &Query::new())
+            .await
+    }
+
+    /// `PATCH /workspaces/{id}/channels/{cid}`.
+    pub(crate) async fn update_channel(
+        &self,
+        workspace: &str,
+        id: &str,
+        body: &ChannelChange,
+    ) -> Result<Channel, Failure> {
+        self.send(
+            Method::PATCH,
+            &["workspaces", workspace, "channels", id],
+            body,
+        )
+        .await
+    }
+
+    /// `DELETE /workspaces/{id}/channels/{cid}`.
+    pub(crate) async fn remove_channel(
+        &self,
+        workspace: &str,
+        id: &str,
+    ) -> Result<Deleted, Failure> {
+        self.delete(&["workspaces", workspace, "channels", id], &Query::new())
+            .await
+    }
+
+    /// `PUT /workspaces/{id}/secrets`.
+    pub(crate) async fn set_secret(
+        &self,
+        workspace: &str,
+        body: &NewSecret,
+    ) -> Result<Secret, Failure> {
+        self.send(Method::PUT, &["workspaces", workspace, "secrets"], body)
+            .await
+    }
+
+    /// `GET /workspaces/{id}/secrets`, every page.
+    pub(crate) async fn list_secrets(&self, workspace: &str) -> Result<SecretList, Failure> {
+        self.pages(&["workspaces", workspace, "secrets"], Query::new(), None)
+            .await
+    }
+
+    /// `GET /workspaces/{id}/secrets/values`.
+    pub(crate) async fn reveal_secrets(&self, workspace: &str) -> Result<SecretValues, Failure> {
+        self.get(
+            &["workspaces", workspace, "secrets", "values"],
+            &Query::new(),
+        )
+        .await
+    }
+
+    /// `DELETE /workspaces/{id}/secrets/{key}`.
+    pub(crate) async fn delete_secret(
+        &self,
+        workspace: &str,
+        name: &str,
+    ) -> Result<Deleted, Failure> {
+        self.delete(&["workspaces", workspace, "secrets", name], &Query::new())
+            .await
+    }
+}
+
+/// The audit trail, orgs, operation.
+impl Client {
+    /// `GET /org/audit`, every page or `limit` records.
+    pub(crate) async fn list_events(
+        &self,
+        query: Query,
+        limit: Option<u32>,
+    ) -> Result<EventList, Failure> {
+        self.pages(&["org", "audit"], query, limit).await
+    }
+
+    /// `GET /org/audit`, one page, and the id of the request: its own record carries it.
+    pub(crate) async fn events_with_id(
+        &self,
+        query: &Query,
+    ) -> Result<(EventList, Option<String>), Failure> {
+        let request = self
+            .request(Method::GET, &["org", "audit"], query)
+            .timeout(Duration::from_secs(ANSWER_SECONDS_MAX));
+        let response = self.answered(request).await?;
+        let id = response.headers().get(headers::X_REQUEST_ID);
+        let id = id.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Ok((self.body(response).await?, id))
+    }
+
+    /// `GET /org/audit/export`, piece by piece. As long as something arrives it may take any time.
+    pub(crate) async fn export_events(
+        &self,
+        query: &Query,
+        mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let request = self.request(Method::GET, &["org", "audit", "export"], query);
+        let mut response = self.answered(request).await?;
+        while let Some(piece) = response.chunk().await.map_err(|error| self.lost(&error))? {
+            take(&piece)?;
+        }
+        Ok(())
+    }
+
+    /// `POST /admin/orgs`.
+    pub(crate) async fn create_org(&self, body: &NewOrg) -> Result<Org, Failure> {
+        self.send(Method::POST, &["admin", "orgs"], body).await
+    }
+
+    /// `GET /admin/orgs`, every page.
+    pub(crate) async fn list_orgs(&self) -> Result<OrgList, Failure> {
+        self.pages(&["admin", "orgs"], Query::new(), None).await
+    }
+
+    /// `DELETE /admin/orgs/{id}`.
+    pub(crate) async fn delete_org(&self, id: &str) -> Result<DeletedOrg, Failure> {
+        self.delete(&["admin", "orgs", id], &Query::new()).await
+    }
+
+    /// `GET /readyz`: a success or a failure, whatever the words.
+    pub(crate) async fn ready(&self) -> Result<(), Failure> {
+        let request = self
+            .request(Method::GET, &["readyz"], &Query::new())
+            .timeout(Duration::from_secs(ANSWER_SECONDS_MAX));
+        self.answered(request).await.map(drop)
+    }
+}

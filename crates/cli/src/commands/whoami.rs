@@ -1,0 +1,57 @@
+//! `claviger whoami`.
+
+use claviger_wire::{keys::Grant, whoami::WhoAmI};
+
+use crate::{
+    client::Client,
+    error::Failure,
+    output::{Output, Table},
+    text::{or_dash, workspaces},
+};
+
+/// Shows the caller's own principal.
+pub(super) async fn run(client: &Client, out: &Output) -> Result<(), Failure> {
+    let me = client.whoami().await?;
+    out.show(&me, table)
+}
+
+fn table(me: &WhoAmI) -> Table {
+    let mut table = Table::fields();
+    table.field("actor", me.actor.as_str());
+    table.field("tier", me.tier.as_str());
+    table.field("org", format!("{} ({})", me.org.name, me.org.id));
+    if let Some(key) = &me.key {
+        table.field("key", format!("{} ({})", key.name, key.id));
+        table.field("created by", key.created_by.as_str());
+        table.field("created at", key.created_at.as_str());
+        table.field("expires at", or_dash(key.expires_at.as_deref()));
+    }
+    table.field("root", me.root.as_str());
+    push_grant(&mut table, &me.grant);
+    for above in &me.within {
+        table.field(
+            "within",
+            format!(
+                "{} in {}",
+                above.permissions.join(","),
+                workspaces(&above.workspaces)
+            ),
+        );
+    }
+    table
+}
+
+/// Adds what a key may do.
+pub(super) fn push_grant(table: &mut Table, grant: &Grant) {
+    table.field("permissions", or_dash(Some(&grant.permissions.join(","))));
+    table.field("workspaces", workspaces(&grant.workspaces));
+    if !grant.endpoints.is_empty() {
+        table.field("endpoints", grant.endpoints.join(", "));
+    }
+    if let Some(not_before) = &grant.not_before {
+        table.field("not before", not_before.as_str());
+    }
+    if !grant.ip_allow.is_empty() {
+        table.field("addresses", grant.ip_allow.join(", "));
+    }
+}

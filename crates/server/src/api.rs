@@ -1,0 +1,54 @@
+//! The JSON of each route: from the wire to an operation and back.
+
+pub mod audit;
+pub mod channels;
+pub mod keys;
+pub mod orgs;
+pub mod secrets;
+pub mod whoami;
+pub mod workspace_tokens;
+pub mod workspaces;
+
+use std::collections::BTreeMap;
+
+use claviger_core::{
+    grant::{Grant, GrantText, WorkspacesText},
+    text::{NAME_CHARS_MAX, check_labels, parse_name},
+};
+use claviger_wire::{keys as wire, map::TextMap};
+
+use crate::failure::Failure;
+
+/// A name as it is kept.
+fn name(raw: &str) -> Result<String, Failure> {
+    parse_name(raw, NAME_CHARS_MAX).map_err(|error| Failure::out_of_range("name", error))
+}
+
+/// Labels or metadata as they are kept.
+fn texts(field: &str, map: TextMap) -> Result<BTreeMap<String, String>, Failure> {
+    match check_labels(map.0.iter()) {
+        Ok(()) => Ok(map.0),
+        Err((key, error)) if key.is_empty() => Err(Failure::out_of_range(field, error)),
+        Err((key, error)) => Err(Failure::out_of_range(&format!("{field}.{key}"), error)),
+    }
+}
+
+/// A grant as it is answered.
+fn grant_view(grant: &Grant) -> wire::Grant {
+    let text = GrantText::from(grant);
+    wire::Grant {
+        permissions: text.permissions,
+        workspaces: match text.workspaces {
+            WorkspacesText::Word(word) => wire::Workspaces::Word(word),
+            WorkspacesText::Ids(ids) => wire::Workspaces::Ids(ids),
+            WorkspacesText::Selector { labels } => {
+                wire::Workspaces::Selector(wire::LabelSelector {
+                    labels: TextMap(labels),
+                })
+            }
+        },
+        endpoints: text.endpoints,
+        not_before: text.not_before,
+        ip_allow: text.ip_allow,
+    }
+}

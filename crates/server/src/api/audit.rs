@@ -1,0 +1,179 @@
+//! `/org/audit`.
+
+use axum::body::Body;
+use bytes::Bytes;
+use claviger_core::{
+    action::ReadAudit, authorize::Permit, denial::Denial, grant::WorkspaceFacts, id::WorkspaceId,
+};
+use claviger_store::{AuditFilter, AuditRow, Page};
+use http::{StatusCode, header};
+
+use super::keys::next_cursor;
+use crate::{
+    app::App,
+    failure::Failure,
+    gate::{Call, Query, Reply},
+};
+
+/// The conditions that a query may give.
+const FILTERS: &[&str] = &[
+    "actor",
+    "token",
+    "workspace",
+    "method",
+    "status",
+    "since",
+    "until",
+];
+/// How many records of an export are fetched at a time.
+const EXPORT_PAGE: u32 = 1000;
+
+/// `GET /org/audit`: newest first, or with `after` the records that follow a number, oldest first.
+///
+/// # Errors
+/// 400 or 422 for a query that cannot be used, 503.
+pub async fn query(call: Call<ReadAudit>) -> Result<Reply, Failure> {
+    let known: Vec<_> = FILTERS
+        .iter()
+        .chain(&["limit", "cursor", "after"])
+        .copied()
+        .collect();
+    let query = call.query(&known)?;
+    let filter = filter(&call.app, &call.permit, &query).await?;
+    let page = query.page::<u64>()?;
+    let limit = page.limit;
+    let rows = match query.parse::<u64>("after", "the number of a record")? {
+        None => call.app.store.query_audit(call.org(), filter, page).await?,
+        Some(after) => {
+            let page = Page {
+                after: Some(page.after.unwrap_or(after)),
+                limit,
+            };
+            call.app
+                .store
+                .export_audit(call.org(), filter, page)
+                .await?
+        }
+    };
+    let mut body = Vec::with_capacity(rows.iter().map(|row| row.bytes.len() + 32).sum());
+    body.extend_from_slice(b"{\"events\":[");
+    for (at, row) in rows.iter().enumerate() {
+        if at > 0 {
+            body.push(b',');
+        }
+        push_event(&mut body, row);
+    }
+    body.extend_from_slice(b"],\"next_cursor\":");
+    match next_cursor(&rows, limit, |row| row.seq.to_string()) {
+        Some(cursor) => body.extend_from_slice(format!("\"{cursor}\"").as_bytes()),
+        None => body.extend_from_slice(b"null"),
+    }
+    body.push(b'}');
+    Ok(Reply::body(StatusCode::OK, "application/json", body))
+}
+
+/// The kept bytes with the number as the first member.
+fn push_event(body: &mut Vec<u8>, row: &AuditRow) {
+    body.extend_from_slice(format!("{{\"seq\":{},", row.seq).as_bytes());
+    body.extend_from_slice(row.bytes.strip_prefix(b"{").unwrap_or(&row.bytes));
+}
+
+/// `GET /org/audit/export`: the exact bytes of each record, one a line, oldest first, streamed.
+///
+/// # Errors
+/// 400 for a query that cannot be used, 503. A store that fails later breaks the stream off.
+pub async fn export(call: Call<ReadAudit>) -> Result<Reply, Failure> {
+    let known: Vec<_> = FILTERS
+        .iter()
+        .chain(&["format", "after"])
+        .copied()
+        .collect();
+    let query = call.query(&known)?;
+    if query.get("format").is_some_and(|format| format != "jsonl") {
+        return Err(Failure::out_of_range("format", "must be `jsonl`"));
+    }
+    let filter = filter(&call.app, &call.permit, &query).await?;
+    let first = query
+        .parse::<u64>("after", "the number of a record")?
+        .unwrap_or(0);
+    let (app, org) = (call.app, call.permit.org());
+    // What is recorded after this moment is not part of the export, so that it ends.
+    let end = app.store.audit_size(org).await?;
+    let stream = futures_util::stream::try_unfold(Some(first), move |after| {
+        let (app, filter) = (std::sync::Arc::clone(&app), filter.clone());
+        async move {
+            let Some(after) = after else { return Ok(None) };
+            let page = Page {
+                after: Some(after),
+                limit: EXPORT_PAGE,
+            };
+            let rows = app.store.export_audit(org, filter, page).await?;
+            let is_full = u32::try_from(rows.len()).is_ok_and(|count| count == EXPORT_PAGE);
+            let next = rows
+                .last()
+                .map(|row| row.seq)
+                .filter(|last| is_full && *last < end);
+            let mut part = Vec::new();
+            for row in rows.iter().filter(|row| row.seq <= end) {
+                part.extend_from_slice(&row.bytes);
+                part.push(b'\n');
+            }
+            Ok::<_, claviger_store::StoreError>(
+                (!rows.is_empty()).then(|| (Bytes::from(part), next)),
+            )
+        }
+    });
+    Ok(Reply::body(
+        StatusCode::OK,
+        "application/jsonl",
+        Body::from_stream(stream),
+    )
+    .with(
+        header::CONTENT_DISPOSITION,
+        "attachment; filename=\"audit.jsonl\"",
+    ))
+}
+
+/// The conditions of a query. A bound caller must name a workspace within its binding.
+async fn filter(
+    app: &App,
+    permit: &Permit<ReadAudit>,
+    query: &Query,
+) -> Result<AuditFilter, Failure> {
+    let workspace: Option<WorkspaceId> = query.parse("workspace", "the id of a workspace")?;
+    if !permit.is_unbound() {
+        let id = workspace.ok_or(Denial::OutsideWorkspaces)?;
+        let found = app.store.find_workspace(permit.org(), id).await?;
+        let labels = found.as_ref().map(|workspace| &workspace.labels);
+        if !permit.reaches(WorkspaceFacts { id, labels }) {
+            return Err(Denial::OutsideWorkspaces.into());
+        }
+    }
+    Ok(AuditFilter {
+        actor: query.get("actor").map(str::to_owned),
+        key: query.parse("token", "the id of a key")?,
+        workspace,
+        method: query.get("method").map(str::to_ascii_uppercase),
+        status: query.get("status").map(status_range).transpose()?,
+        since: query.parse("since", "an RFC 3339 time")?,
+        until: query.parse("until", "an RFC 3339 time")?,
+    })
+}
+
+/// `403`, or a class such as `4xx`.
+fn status_range(text: &str) -> Result<(u16, u16), Failure> {
+    let class = text
+        .strip_suffix("xx")
+        .and_then(|digit| digit.parse::<u16>().ok());
+    match (class, text.parse::<u16>()) {
+        (Some(class @ 1..=5), _) => Ok((class * 100, class * 100 + 99)),
+        (None, Ok(status @ 100..=599)) => Ok((status, status)),
+        _ => Err(Failure::Malformed {
+            code: "bad_query",
+            field: Some("status".to_owned()),
+            reason:
+                "query parameter `status` must be a status such as `403` or a class such as `4xx`"
+                    .to_owned(),
+        }),
+    }
+}

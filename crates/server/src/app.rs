@@ -1,0 +1,384 @@
+//! The parts of a running service, and how they are put together.
+
+use std::sync::Arc;
+
+use claviger_core::{
+    digest::Digest,
+    evidence::Brands,
+    grant::Grant,
+    id::{Key, OrgId, WorkspaceToken},
+    key::{Credential, KeyState},
+    tier::{Actor, Minter},
+    time::Timestamp,
+    token::Brand,
+};
+use claviger_store::{KeySink, LoadedKey, OpenOptions, Store};
+use parking_lot::Mutex;
+
+use crate::{
+    ServeError,
+    admin_token::AdminToken,
+    bootstrap::Bootstrap,
+    clock,
+    config::{AuditMode, Config},
+    entropy,
+    index::Index,
+    ledger::Ledger,
+    limiter::MintLimiter,
+    line::LineWriter,
+    metrics::Metrics,
+    orgs::Orgs,
+    refusals::Refusals,
+    seal,
+};
+
+/// Keys that died longer ago than this are no longer told apart from unknown ones.
+const DEAD_KEYS_KEPT: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
+
+/// How many revocations' times are kept in memory.
+pub(crate) const EFFECTIVE_KEPT_MAX: usize = 100_000;
+
+/// A running service.
+#[derive(Debug)]
+pub struct App {
+    /// The configuration in force.
+    pub config: Config,
+    pub(crate) store: StoreHandle,
+    pub(crate) default_org: OrgId,
+    pub(crate) keys: Index<Key>,
+    pub(crate) workspace_tokens: Index<WorkspaceToken>,
+    pub(crate) orgs: Orgs,
+    pub(crate) admin_token: AdminToken,
+    pub(crate) bootstrap: Bootstrap,
+    pub(crate) brands: Brands,
+    pub(crate) full_grant: Arc<Grant>,
+    pub(crate) interner: Arc<Interner>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) lines: LineWriter,
+    pub(crate) refusals: Refusals,
+    pub(crate) mint_limiter: MintLimiter,
+    pub(crate) sealer: seal::Sealer,
+    pub(crate) metrics: Arc<Metrics>,
+    /// From when on revoked keys were refused, for those who ask again.
+    pub(crate) effective: Mutex<std::collections::HashMap<claviger_core::id::KeyId, Timestamp>>,
+}
+
+/// The store, in a form that can stand in a type with `Debug`.
+#[derive(Clone)]
+pub(crate) struct StoreHandle(pub(crate) Arc<dyn Store>);
+
+impl std::fmt::Debug for StoreHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+impl std::ops::Deref for StoreHandle {
+    type Target = dyn Store;
+
+    fn deref(&self) -> &(dyn Store + 'static) {
+        &*self.0
+    }
+}
+
+impl App {
+    /// Opens the store, loads every credential, starts the tasks that write.
+    ///
+    /// # Errors
+    /// [`ServeError`], in words for the operator.
+    pub async fn start(config: Config) -> Result<Arc<Self>, ServeError> {
+        make_data_dir(&config)?;
+        let admin_token = AdminToken::new(&config)?;
+        let store = open_store(&config).await?;
+        let deployment = store.deployment().await?;
+        let sealer = open_master_key(&config, &*store).await?;
+        let interner = Arc::new(Interner::default());
+        let (keys, workspace_tokens) = load_index(&*store, &interner).await?;
+        let metrics = Arc::new(Metrics::default());
+        let app = Arc::new(Self {
+            default_org: deployment.default_org,
+            keys,
+            workspace_tokens,
+            orgs: Orgs::load(&*store).await?,
+            admin_token,
+            bootstrap: Bootstrap::new(
+                deployment.is_bootstrap_open,
+                config.bootstrap,
+                &config.data_dir,
+            ),
+            brands: Brands {
+                org_key: config.brand,
+                workspace_token: Brand::WORKSPACE_TOKEN,
+            },
+            full_grant: Arc::new(Grant::admin()),
+            interner,
+            ledger: Ledger::start(Arc::clone(&store), config.audit, Arc::clone(&metrics)),
+            lines: LineWriter::start(Arc::clone(&metrics)).map_err(ServeError::Thread)?,
+            refusals: Refusals::default(),
+            mint_limiter: MintLimiter::new(config.mints_per_minute),
+            sealer,
+            metrics,
+            effective: Mutex::default(),
+            store: StoreHandle(store),
+            config,
+        });
+        Ok(app)
+    }
+
+    /// Whether any key could be accepted.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        let now = clock::now();
+        let mut has = false;
+        self.keys
+            .for_each(|key| has |= key.status(now) == claviger_core::key::KeyStatus::Active);
+        has
+    }
+
+    /// Writes what is left, and closes the store.
+    pub async fn close(&self) {
+        self.flush_repeats();
+        self.flush_uses().await;
+        self.ledger.close().await;
+        self.lines.close();
+        self.store.close().await;
+    }
+
+    /// Writes when credentials were last used.
+    pub async fn flush_uses(&self) {
+        let keys = self.keys.take_used();
+        let tokens = self.workspace_tokens.take_used();
+        if !keys.is_empty()
+            && let Err(error) = self.store.touch_keys(keys).await
+        {
+            tracing::warn!(%error, "cannot note when keys were last used");
+        }
+        if !tokens.is_empty()
+            && let Err(error) = self.store.touch_workspace_tokens(tokens).await
+        {
+            tracing::warn!(%error, "cannot note when workspace tokens were last used");
+        }
+    }
+
+    /// Records the refusals that were counted.
+    pub fn flush_repeats(&self) {
+        for repeats in self.refusals.take() {
+            let ending = crate::trace::Ending {
+                status: repeats.status,
+                code: Some(repeats.code),
+                change: None,
+                count: repeats.count,
+            };
+            let mut draft = repeats.trace.draft(ending);
+            draft.id = entropy::new_id();
+            draft.kind = claviger_core::ledger::entry::Kind::Refusals;
+            self.lines.push(|line| draft.push_line(line));
+            self.ledger.record_behind(draft.write());
+        }
+    }
+}
+
+/// Makes the data directory, for the owner alone.
+pub(crate) fn make_data_dir(config: &Config) -> Result<(), ServeError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&config.data_dir)
+        .map_err(|source| ServeError::DataDir {
+            path: config.data_dir.display().to_string(),
+            source,
+        })
+}
+
+/// Opens the store that the configuration names.
+pub(crate) async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
+    let options = OpenOptions {
+        url: config.database_url.clone(),
+        sync_audit: config.audit == AuditMode::Synced,
+        default_org: entropy::new_id(),
+        now: clock::now(),
+    };
+    Ok(claviger_store::open(options).await?)
+}
+
+/// Reads or makes the master key, and makes sure that it is the one of this database.
+///
+/// An interrupted `secrets rekey` may have left the new key beside the old: the database says
+/// which of the two counts.
+pub(crate) async fn open_master_key(
+    config: &Config,
+    store: &dyn Store,
+) -> Result<seal::Sealer, ServeError> {
+    let path = &config.master_key_file;
+    let kept = store.deployment().await?.master_key_check;
+    let may_make = !config.is_master_key_given && kept.is_none();
+    let sealer = seal::Sealer::new(&*seal::load_master_key(path, may_make)?)?;
+    if store.keep_master_key_check(sealer.check()).await? == sealer.check() {
+        return Ok(sealer);
+    }
+    let next = crate::rekey::next_path(path);
+    if next.exists() {
+        let sealer = seal::Sealer::new(&*seal::load_master_key(&next, false)?)?;
+        if kept == Some(sealer.check()) {
+            crate::rekey::promote(path)?;
+            return Ok(sealer);
+        }
+    }
+    Err(ServeError::OtherMasterKey(path.display().to_string()))
+}
+
+/// Loads every credential.
+async fn load_index(
+    store: &dyn Store,
+    interner: &Arc<Interner>,
+) -> Result<(Index<Key>, Index<WorkspaceToken>), ServeError> {
+    let keys = Arc::new(Index::<Key>::default());
+    let failed = Arc::new(Mutex::new(None));
+    let sink: KeySink = {
+        let (keys, interner, failed) =
+            (Arc::clone(&keys), Arc::clone(interner), Arc::clone(&failed));
+        Arc::new(
+            move |loaded: LoadedKey<'_>| match interner.credential(&loaded) {
+                Ok(credential) => keys.put(credential, loaded.last_used_at),
+                Err(reason) => *failed.lock() = Some(format!("key {}: {reason}", loaded.id)),
+            },
+        )
+    };
+    store
+        .load_keys(clock::now().minus(DEAD_KEYS_KEPT), sink)
+        .await?;
+    if let Some(reason) = failed.lock().take() {
+        return Err(ServeError::Corrupt(reason));
+    }
+    let keys = Arc::into_inner(keys).ok_or_else(|| {
+        ServeError::Corrupt("the store kept the sink after it had loaded every key".to_owned())
+    })?;
+    let tokens = Index::<WorkspaceToken>::default();
+    for loaded in store.load_workspace_tokens().await? {
+        let used = loaded.token.last_used_at;
+        tokens.put(
+            workspace_token_credential(&loaded.token, loaded.digest),
+            used,
+        );
+    }
+    Ok((keys, tokens))
+}
+
+/// A workspace token as the gate sees it.
+pub(crate) fn workspace_token_credential(
+    token: &claviger_core::key::WorkspaceTokenRow,
+    digest: [u8; 32],
+) -> Credential<WorkspaceToken> {
+    let created_by = token.created_by.clone();
+    Credential {
+        digest: Digest::from_bytes(digest),
+        prefix: token.prefix,
+        state: if token.revoked_at.is_some() {
+            KeyState::Revoked
+        } else {
+            KeyState::Live
+        },
+        id: token.id,
+        org: token.org,
+        grant: Arc::new(Grant::workspace_token(token.workspace)),
+        minter: Arc::new(Minter {
+            root: created_by.clone(),
+            created_by,
+            chain: Vec::new(),
+        }),
+        name: token.name.as_str().into(),
+        expires_at: Timestamp::MAX,
+    }
+}
+
+/// Lets equal grants, and minters, share one place in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Interner {
+    grants: Mutex<std::collections::HashMap<Box<str>, Arc<Grant>>>,
+    minters: Mutex<std::collections::HashMap<Box<str>, Arc<Minter>>>,
+}
+
+impl Interner {
+    /// A key that was just minted, as the gate sees it.
+    pub(crate) fn minted(
+        &self,
+        key: &claviger_core::key::OrgKey,
+        digest: Digest,
+    ) -> Result<Credential<Key>, String> {
+        let (created_by, root) = (
+            key.minter.created_by.to_string(),
+            key.minter.root.to_string(),
+        );
+        let chain: Vec<_> = key.minter.chain.iter().map(ToString::to_string).collect();
+        self.credential(&LoadedKey {
+            id: key.id,
+            org: key.org,
+            digest: *digest.as_bytes(),
+            prefix: key.prefix,
+            name: &key.name,
+            created_by: &created_by,
+            root: &root,
+            chain: &chain.join(" "),
+            grant: &key.grant.to_json(),
+            expires_at: key.expires_at,
+            state: key.state(),
+            last_used_at: None,
+        })
+    }
+
+    fn credential(&self, loaded: &LoadedKey<'_>) -> Result<Credential<Key>, String> {
+        Ok(Credential {
+            digest: Digest::from_bytes(loaded.digest),
+            prefix: loaded.prefix,
+            state: loaded.state,
+            id: loaded.id,
+            org: loaded.org,
+            grant: self.grant(loaded.grant)?,
+            minter: self.minter(loaded)?,
+            name: loaded.name.into(),
+            expires_at: loaded.expires_at.unwrap_or(Timestamp::MAX),
+        })
+    }
+
+    fn grant(&self, text: &str) -> Result<Arc<Grant>, String> {
+        let mut grants = self.grants.lock();
+        if let Some(grant) = grants.get(text) {
+            return Ok(Arc::clone(grant));
+        }
+        let grant = Arc::new(Grant::from_json(text).map_err(|error| error.to_string())?);
+        grants.insert(text.into(), Arc::clone(&grant));
+        Ok(grant)
+    }
+
+    fn minter(&self, loaded: &LoadedKey<'_>) -> Result<Arc<Minter>, String> {
+        // Most keys have no key above them, so the label of the minter is enough to find it.
+        let written;
+        let name = if loaded.chain.is_empty() && loaded.root == loaded.created_by {
+            loaded.created_by
+        } else {
+            written = format!("{}\n{}\n{}", loaded.created_by, loaded.root, loaded.chain);
+            &written
+        };
+        let mut minters = self.minters.lock();
+        if let Some(minter) = minters.get(name) {
+            return Ok(Arc::clone(minter));
+        }
+        let actor = |text: &str| {
+            text.parse::<Actor>()
+                .map_err(|error| format!("`{text}` is {error}"))
+        };
+        let chain = loaded
+            .chain
+            .split(' ')
+            .filter(|id| !id.is_empty())
+            .map(|id| id.parse().map_err(|error| format!("`{id}` is {error}")));
+        let minter = Arc::new(Minter {
+            created_by: actor(loaded.created_by)?,
+            root: actor(loaded.root)?,
+            chain: chain.collect::<Result<_, String>>()?,
+        });
+        minters.insert(name.into(), Arc::clone(&minter));
+        Ok(minter)
+    }
+}

@@ -1,0 +1,274 @@
+//! Values as they are meant.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use claviger_core::{evidence::BootstrapPolicy, time::Timestamp, token::Brand};
+
+use super::{
+    ConfigError,
+    raw::{Flags, Raw, SETTINGS, Setting},
+};
+
+/// When a request's audit record must be safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditMode {
+    /// After the answer, within milliseconds.
+    Relaxed,
+    /// Before the answer: it survives the death of the process.
+    Durable,
+    /// Before the answer, and on the disk: it survives a power cut.
+    Synced,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `org-token:mole_a1b2c3d4 POST /workspaces/ws_…/channels 200 12ms`
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The configuration in force.
+#[derive(Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where the database and the master key are.
+    pub data_dir: PathBuf,
+    /// `sqlite:PATH` or `postgres://…`.
+    pub database_url: String,
+    /// The master key, and whether the operator named the file.
+    pub master_key_file: PathBuf,
+    /// Whether the operator named the master key file: then it is never made.
+    pub is_master_key_given: bool,
+    /// Who may use tier 0 while it is open.
+    pub bootstrap: BootstrapPolicy,
+    /// When a record must be safe.
+    pub audit: AuditMode,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// The address by which others reach this server.
+    pub public_url: Option<String>,
+    /// Where operation routes listen, if not with the rest.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Whether tier 3 is on.
+    pub workspace_tokens: bool,
+    /// The date by which tier 3 ends, for the `Sunset` header.
+    pub workspace_tokens_sunset: Timestamp,
+    /// Mints per key or person in a minute.
+    pub mints_per_minute: u32,
+    /// The letters that a key begins with.
+    pub brand: Brand,
+    /// `ADMIN_TOKEN` as it is given; checked by [`crate::admin_token`].
+    pub(crate) admin_token: Option<zeroize::Zeroizing<String>>,
+    /// `ADMIN_TOKEN_FILE`.
+    pub(crate) admin_token_file: Option<PathBuf>,
+    raw: Raw,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("listen", &self.listen)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// Collects and checks the settings.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the first setting that cannot be used.
+    pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
+        let raw = Raw::collect(flags)?;
+        let data_dir = PathBuf::from(raw.get("data-dir"));
+        let listen = address(&raw, "listen")?;
+        let metrics_listen = raw
+            .given("metrics-listen")
+            .map(|_| address(&raw, "metrics-listen"))
+            .transpose()?;
+        let (workspace_tokens, workspace_tokens_sunset) = workspace_tokens(&raw)?;
+        Ok(Self {
+            bootstrap: bootstrap(&raw, listen)?,
+            listen,
+            metrics_listen,
+            database_url: database_url(&raw, &data_dir)?,
+            master_key_file: raw
+                .given("master-key-file")
+                .map_or_else(|| data_dir.join("master.key"), PathBuf::from),
+            is_master_key_given: raw.given("master-key-file").is_some(),
+            audit: choice(
+                &raw,
+                "audit",
+                &[
+                    ("relaxed", AuditMode::Relaxed),
+                    ("durable", AuditMode::Durable),
+                    ("synced", AuditMode::Synced),
+                ],
+            )?,
+            log_format: choice(
+                &raw,
+                "log-format",
+                &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+            )?,
+            public_url: public_url(&raw)?,
+            workspace_tokens,
+            workspace_tokens_sunset,
+            mints_per_minute: match raw.get("mints-per-minute").parse() {
+                Ok(count) if count >= 1 => count,
+                _ => return Err(raw.bad("mints-per-minute", "must be a whole number from 1")),
+            },
+            brand: raw
+                .get("brand")
+                .parse()
+                .map_err(|error| raw.bad("brand", format!("{error}")))?,
+            admin_token: raw.given("admin-token").map(|text| text.to_owned().into()),
+            admin_token_file: raw.given("admin-token-file").map(PathBuf::from),
+            data_dir,
+            raw,
+        }
+        .check_brand()?)
+    }
+
+    fn check_brand(self) -> Result<Self, ConfigError> {
+        if self.brand == Brand::WORKSPACE_TOKEN {
+            return Err(self
+                .raw
+                .bad("brand", "`molw` is the brand of workspace tokens"));
+        }
+        Ok(self)
+    }
+
+    /// What is in force and where it came from; secrets are masked.
+    #[must_use]
+    pub fn report(&self) -> Vec<Setting> {
+        let value = |name: &'static str| match name {
+            "database-url" => mask_url(&self.database_url),
+            "master-key-file" => self.master_key_file.display().to_string(),
+            "bootstrap" => match self.bootstrap {
+                BootstrapPolicy::Loopback => "loopback".to_owned(),
+                BootstrapPolicy::Any => "any".to_owned(),
+                BootstrapPolicy::Off => "off".to_owned(),
+            },
+            "admin-token" if self.admin_token.is_some() => "(set)".to_owned(),
+            other => self.raw.given(other).unwrap_or("(not set)").to_owned(),
+        };
+        SETTINGS
+            .iter()
+            .map(|&(name, ..)| Setting {
+                name,
+                value: value(name),
+                source: self.raw.source(name),
+            })
+            .collect()
+    }
+}
+
+fn address(raw: &Raw, name: &'static str) -> Result<SocketAddr, ConfigError> {
+    raw.get(name).parse().map_err(|_bad| {
+        raw.bad(
+            name,
+            "must be an address and a port, such as `127.0.0.1:8080` or `[::1]:8080`",
+        )
+    })
+}
+
+fn choice<T: Copy>(raw: &Raw, name: &'static str, among: &[(&str, T)]) -> Result<T, ConfigError> {
+    let found = among.iter().find(|(word, _)| *word == raw.get(name));
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<_> = among.iter().map(|(word, _)| format!("`{word}`")).collect();
+        raw.bad(name, format!("must be one of {}", words.join(", ")))
+    })
+}
+
+/// Tier 0 is off wherever others may reach the server, unless the operator says otherwise.
+fn bootstrap(raw: &Raw, listen: SocketAddr) -> Result<BootstrapPolicy, ConfigError> {
+    if raw.given("bootstrap").is_none() {
+        let is_private = listen.ip().is_loopback() && raw.given("public-url").is_none();
+        return Ok(if is_private {
+            BootstrapPolicy::Loopback
+        } else {
+            BootstrapPolicy::Off
+        });
+    }
+    let policy = choice(
+        raw,
+        "bootstrap",
+        &[
+            ("loopback", BootstrapPolicy::Loopback),
+            ("any", BootstrapPolicy::Any),
+            ("off", BootstrapPolicy::Off),
+        ],
+    )?;
+    let is_shared = !listen.ip().is_loopback() || raw.given("public-url").is_some();
+    // `loopback` beside a public address would be open to whatever stands in front of us.
+    Ok(if policy == BootstrapPolicy::Loopback && is_shared {
+        BootstrapPolicy::Off
+    } else {
+        policy
+    })
+}
+
+fn database_url(raw: &Raw, data_dir: &std::path::Path) -> Result<String, ConfigError> {
+    match raw.given("database-url") {
+        None => Ok(format!("sqlite:{}", data_dir.join("claviger.db").display())),
+        Some(url)
+            if ["sqlite:", "postgres://", "postgresql://"]
+                .iter()
+                .any(|s| url.starts_with(s)) =>
+        {
+            Ok(url.to_owned())
+        }
+        Some(_) => Err(raw.bad("database-url", "must begin with `sqlite:` or `postgres://`")),
+    }
+}
+
+fn public_url(raw: &Raw) -> Result<Option<String>, ConfigError> {
+    let Some(text) = raw.given("public-url") else {
+        return Ok(None);
+    };
+    let fail = || {
+        raw.bad(
+            "public-url",
+            "must be an address such as `https://keys.example.com`",
+        )
+    };
+    let uri: http::Uri = text.parse().map_err(|_bad| fail())?;
+    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+    if !is_web || uri.host().is_none() || uri.path() != "/" || uri.query().is_some() {
+        return Err(fail());
+    }
+    Ok(Some(text.trim_end_matches('/').to_owned()))
+}
+
+/// `on`, `off`, or the date by which the tier ends.
+fn workspace_tokens(raw: &Raw) -> Result<(bool, Timestamp), ConfigError> {
+    let announced = "2027-11-30T00:00:00Z".parse().unwrap_or(Timestamp::MAX);
+    match raw.get("workspace-tokens") {
+        "on" => Ok((true, announced)),
+        "off" => Ok((false, announced)),
+        text => match text.parse() {
+            Ok(date) => Ok((true, date)),
+            Err(_) => Err(raw.bad(
+                "workspace-tokens",
+                "must be `on`, `off`, or the time of their end such as `2027-06-30T00:00:00Z`",
+            )),
+        },
+    }
+}
+
+/// A database address without its password.
+#[must_use]
+pub(crate) fn mask_url(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    match rest.rsplit_once('@') {
+        Some((login, place)) => {
+            let user = login.split_once(':').map_or(login, |(user, _)| user);
+            format!("{scheme}://{user}@{place}")
+        }
+        None => url.to_owned(),
+    }
+}

@@ -1,0 +1,224 @@
+//! Values as they are written: on the command line, in the environment, in `claviger.toml`.
+
+use std::{collections::BTreeMap, path::Path};
+
+use zeroize::Zeroizing;
+
+use super::ConfigError;
+
+/// What the command line says; `None` where it is silent.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// The configuration file.
+    pub config: Option<String>,
+    /// The address to listen on.
+    pub listen: Option<String>,
+    /// The directory of the database and the master key.
+    pub data_dir: Option<String>,
+    /// The database.
+    pub database_url: Option<String>,
+    /// The file with the master key.
+    pub master_key_file: Option<String>,
+    /// Who may use tier 0.
+    pub bootstrap: Option<String>,
+    /// When a request's record must be safe.
+    pub audit: Option<String>,
+    /// How log lines look.
+    pub log_format: Option<String>,
+    /// The address by which others reach this server.
+    pub public_url: Option<String>,
+    /// The address for operation routes.
+    pub metrics_listen: Option<String>,
+    /// Whether tier 3 is on, or until when.
+    pub workspace_tokens: Option<String>,
+    /// Mints per key or person in a minute.
+    pub mints_per_minute: Option<String>,
+    /// The letters that a key begins with.
+    pub brand: Option<String>,
+}
+
+/// A setting in force.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// Its name, as the flag without dashes.
+    pub name: &'static str,
+    /// Its value; secrets are masked.
+    pub value: String,
+    /// `flag`, `environment NAME`, a file, or `default`.
+    pub source: String,
+}
+
+/// The settings by name: the flag, the environment variable, the default.
+pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
+    ("listen", "CLAVIGER_LISTEN", "127.0.0.1:8080"),
+    ("data-dir", "CLAVIGER_DATA_DIR", "./claviger-data"),
+    ("database-url", "CLAVIGER_DATABASE_URL", ""),
+    ("master-key-file", "CLAVIGER_MASTER_KEY_FILE", ""),
+    ("bootstrap", "CLAVIGER_BOOTSTRAP", ""),
+    ("audit", "CLAVIGER_AUDIT", "durable"),
+    ("log-format", "CLAVIGER_LOG_FORMAT", "text"),
+    ("public-url", "CLAVIGER_PUBLIC_URL", ""),
+    ("metrics-listen", "CLAVIGER_METRICS_LISTEN", ""),
+    ("workspace-tokens", "CLAVIGER_WORKSPACE_TOKENS", "on"),
+    ("mints-per-minute", "CLAVIGER_MINTS_PER_MINUTE", "600"),
+    ("brand", "CLAVIGER_BRAND", "mole"),
+    ("admin-token", "ADMIN_TOKEN", ""),
+    ("admin-token-file", "ADMIN_TOKEN_FILE", ""),
+];
+
+/// Every value with its source.
+#[derive(Clone)]
+pub(super) struct Raw {
+    values: BTreeMap<&'static str, (Zeroizing<String>, String)>,
+}
+
+impl Raw {
+    /// Collects the values.
+    pub(super) fn collect(flags: &Flags) -> Result<Self, ConfigError> {
+        let file = read_file(flags)?;
+        let mut values = BTreeMap::new();
+        for &(name, variable, default) in SETTINGS {
+            let found = if let Some(value) = flag(flags, name) {
+                (Zeroizing::new(value.clone()), "flag".to_owned())
+            } else if let Some(value) = variable_value(variable) {
+                (Zeroizing::new(value), format!("environment {variable}"))
+            } else if let Some((value, path)) = file.get(name) {
+                (Zeroizing::new(value.clone()), path.clone())
+            } else {
+                (Zeroizing::new(default.to_owned()), "default".to_owned())
+            };
+            values.insert(name, found);
+        }
+        Ok(Self { values })
+    }
+
+    /// The value of a setting; empty for none.
+    pub(super) fn get(&self, name: &str) -> &str {
+        self.values
+            .get(name)
+            .map_or("", |(value, _)| value.as_str())
+    }
+
+    /// The value of a setting, if there is one.
+    pub(super) fn given(&self, name: &str) -> Option<&str> {
+        Some(self.get(name)).filter(|value| !value.is_empty())
+    }
+
+    /// Where the value came from.
+    pub(super) fn source(&self, name: &str) -> String {
+        self.values
+            .get(name)
+            .map_or_else(String::new, |(_, source)| source.clone())
+    }
+
+    /// An error about a setting.
+    pub(super) fn bad(&self, name: &'static str, reason: impl Into<String>) -> ConfigError {
+        ConfigError::Bad {
+            name,
+            source_name: self.source(name),
+            reason: reason.into(),
+        }
+    }
+}
+
+fn flag<'a>(flags: &'a Flags, name: &str) -> Option<&'a String> {
+    match name {
+        "listen" => flags.listen.as_ref(),
+        "data-dir" => flags.data_dir.as_ref(),
+        "database-url" => flags.database_url.as_ref(),
+        "master-key-file" => flags.master_key_file.as_ref(),
+        "bootstrap" => flags.bootstrap.as_ref(),
+        "audit" => flags.audit.as_ref(),
+        "log-format" => flags.log_format.as_ref(),
+        "public-url" => flags.public_url.as_ref(),
+        "metrics-listen" => flags.metrics_listen.as_ref(),
+        "workspace-tokens" => flags.workspace_tokens.as_ref(),
+        "mints-per-minute" => flags.mints_per_minute.as_ref(),
+        "brand" => flags.brand.as_ref(),
+        // A secret on a command line is in every process list: these have no flag.
+        _ => None,
+    }
+}
+
+/// Settings of `claviger.toml`: the one that is named, or the one in this directory if there is one.
+fn read_file(flags: &Flags) -> Result<BTreeMap<String, (String, String)>, ConfigError> {
+    let named = flags
+        .config
+        .clone()
+        .or_else(|| variable_value("CLAVIGER_CONFIG"));
+    let path = named.clone().unwrap_or_else(|| "claviger.toml".to_owned());
+    if named.is_none() && !Path::new(&path).exists() {
+        return Ok(BTreeMap::new());
+    }
+    let text = std::fs::read_to_string(&path).map_err(|source| ConfigError::File {
+        path: path.clone(),
+        source,
+    })?;
+    let fail = |reason: String| ConfigError::Toml {
+        path: path.clone(),
+        reason,
+    };
+    let table: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| fail(error.to_string()))?;
+    let mut values = BTreeMap::new();
+    for (key, value) in table {
+        if !SETTINGS.iter().any(|(name, ..)| *name == key) {
+            let names: Vec<_> = SETTINGS.iter().map(|(name, ..)| *name).collect();
+            return Err(fail(format!(
+                "unknown setting `{key}`; there are {}",
+                names.join(", ")
+            )));
+        }
+        if key == "admin-token" {
+            return Err(fail(
+                "write the path of a file as `admin-token-file`".to_owned(),
+            ));
+        }
+        let text = match value {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Boolean(true) => "on".to_owned(),
+            toml::Value::Boolean(false) => "off".to_owned(),
+            _ => return Err(fail(format!("`{key}` must be a string"))),
+        };
+        values.insert(key, (text, path.clone()));
+    }
+    Ok(values)
+}
+
+fn variable_value(name: &str) -> Option<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the environment"
+    )]
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// What the client commands read from the environment.
+pub struct ClientEnv {
+    /// `CLAVIGER_URL`.
+    pub url: Option<String>,
+    /// `CLAVIGER_TOKEN`.
+    pub token: Option<Zeroizing<String>>,
+    /// `CLAVIGER_ORG`.
+    pub org: Option<String>,
+}
+
+impl std::fmt::Debug for ClientEnv {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientEnv")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads the environment for the client commands.
+#[must_use]
+pub fn client_env() -> ClientEnv {
+    ClientEnv {
+        url: variable_value("CLAVIGER_URL"),
+        token: variable_value("CLAVIGER_TOKEN").map(Zeroizing::new),
+        org: variable_value("CLAVIGER_ORG"),
+    }
+}

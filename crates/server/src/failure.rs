@@ -1,0 +1,112 @@
+//! Everything that a request can fail with, before it is put into words and a status.
+
+use std::time::Duration;
+
+use claviger_core::{denial::Denial, id::KeyId, path::PathError};
+use claviger_store::StoreError;
+
+/// Why a request was not done. Nothing was changed, unless it says otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The gate refused it.
+    #[error(transparent)]
+    Denied(#[from] Denial),
+    /// The grant asks for more than the minter holds.
+    #[error("`{0}` asks for more than you hold")]
+    BeyondMinter(&'static str),
+    /// The store did not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The body or the query is not well-formed: 400.
+    #[error("{reason}")]
+    Malformed {
+        /// The stable code.
+        code: &'static str,
+        /// The field at fault.
+        field: Option<String>,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A value is out of range: 422.
+    #[error("`{field}` {reason}")]
+    OutOfRange {
+        /// The field at fault.
+        field: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The path can be read in two ways.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// No route serves this path.
+    #[error("no such route: see /docs")]
+    NoRoute,
+    /// The route does not take this method.
+    #[error("the route does not take this method: it takes {0}")]
+    NoMethod(String),
+    /// The id is not of the right kind, or nothing of the org has it.
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// The body is not declared as JSON.
+    #[error("the body must be declared as `Content-Type: application/json`")]
+    NotJson,
+    /// The body is larger than the limit.
+    #[error("the body is larger than {0} bytes")]
+    BodyTooLarge(usize),
+    /// The head is larger than the limit.
+    #[error("the request head is larger than {0} bytes")]
+    HeadTooLarge(usize),
+    /// The body did not arrive in time.
+    #[error("the body did not arrive within {0} s")]
+    TooSlow(u64),
+    /// The connection broke while the body arrived.
+    #[error("the body did not arrive whole")]
+    BrokenBody,
+    /// Too many mints.
+    #[error("more than {per_minute} mints in a minute; try again in {} s", retry_after.as_secs().max(1))]
+    TooManyMints {
+        /// The limit.
+        per_minute: u32,
+        /// When the next one would be allowed.
+        retry_after: Duration,
+    },
+    /// Something that must stay.
+    #[error("{0}")]
+    Refused(&'static str),
+    /// The mint was done before; the secret cannot be shown again.
+    #[error(
+        "this mint was done before and made key {0}; its secret cannot be shown again: revoke it and mint with another `Idempotency-Key` if it was lost"
+    )]
+    MintedBefore(KeyId),
+    /// The audit trail cannot be written.
+    #[error("the audit trail cannot be written at the moment; nothing was answered from the store")]
+    NotRecorded,
+    /// The service is shutting down or not ready.
+    #[error("{0}")]
+    Unready(String),
+    /// A bug, or a machine that fails. The cause goes to the log.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Failure {
+    /// A 422 about a field.
+    pub fn out_of_range(field: &str, reason: impl std::fmt::Display) -> Self {
+        Self::OutOfRange {
+            field: field.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+impl From<crate::entropy::EntropyError> for Failure {
+    fn from(error: crate::entropy::EntropyError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+impl From<crate::seal::SealError> for Failure {
+    fn from(error: crate::seal::SealError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}

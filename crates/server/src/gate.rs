@@ -1,0 +1,389 @@
+//! The gate: every request passes here, from its head to its record.
+//!
+//! Head -> [`identify`] (who is it?) -> `core::authorize` (may it?) -> the operation -> the record ->
+//! the answer. A change has its record committed with it and brings the receipt; everything else is
+//! recorded here, before the answer leaves.
+
+mod call;
+mod identify;
+
+use std::{future::Future, net::SocketAddr, sync::Arc};
+
+use axum::{body::Body, response::Response};
+use claviger_core::{
+    action::{Action, Needs, Nothing, Scope},
+    authorize::{Facts, Permit, authorize},
+    grant::{Labels, WorkspaceFacts, Workspaces},
+    id::WorkspaceId,
+    permission::Permission,
+    tier::{Principal, Tier},
+};
+use claviger_wire::headers;
+use http::{HeaderValue, Method, Request, header, request::Parts};
+
+pub use call::{Call, Query, Reply};
+use identify::{Identified, identify};
+
+use crate::{
+    app::App,
+    config::AuditMode,
+    failure::Failure,
+    metrics::RequestLabels,
+    problem,
+    trace::{Ending, Head, Trace},
+};
+
+/// The other end of the connection that a request came on.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// What the gate needs to know of a route.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteFacts {
+    /// The pattern, for example `/workspaces/{id}/channels`.
+    pub path: &'static str,
+}
+
+/// Status of the record of a request whose caller hung up before the answer.
+const CLIENT_GONE: u16 = 499;
+
+/// Serves a request to a route of action `A`.
+pub async fn serve<A, F, Fut>(
+    app: Arc<App>,
+    route: RouteFacts,
+    handler: F,
+    request: Request<Body>,
+) -> Response
+where
+    A: Action,
+    F: FnOnce(Call<A>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Reply, Failure>> + Send + 'static,
+{
+    let (parts, body) = request.into_parts();
+    let admitted = Admitted::new(&app, &parts, route.path);
+    if parts.method == Method::GET || parts.method == Method::HEAD {
+        return proceed(app, admitted, handler, parts, body).await;
+    }
+    // A change runs to its end even if the caller hangs up: the index must follow the store.
+    let id = admitted.trace.id;
+    match tokio::spawn(proceed(app, admitted, handler, parts, body)).await {
+        Ok(response) => response,
+        Err(error) => problem::response(&Failure::Internal(error.to_string()), id),
+    }
+}
+
+/// Refuses a request that reaches no route, or cannot be read: it is attributed and recorded all
+/// the same.
+pub async fn refuse(app: Arc<App>, failure: Failure, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let admitted = Admitted::new(&app, &parts, "");
+    let answer = |_call: Call<Nothing>| async move { Err(failure) };
+    proceed(app, admitted, answer, parts, body).await
+}
+
+/// A request whose caller has been identified, or found to be nobody.
+struct Admitted {
+    trace: Arc<Trace>,
+    identity: Result<Option<identify::KeySlot>, Failure>,
+    params: Vec<String>,
+    names_workspace: bool,
+}
+
+impl Admitted {
+    fn new(app: &App, parts: &Parts, route: &'static str) -> Self {
+        let peer = parts
+            .extensions
+            .get::<Peer>()
+            .map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |peer| peer.0);
+        let mut head = Head::new(peer.ip(), &parts.method, parts.uri.path(), &parts.headers);
+        head.route = route;
+        let started = std::time::Instant::now();
+        let Identified {
+            principal,
+            identity,
+        } = identify(app, parts, peer, head.at);
+        app.metrics.note_verification(started.elapsed());
+        let params = params(route, parts.uri.path());
+        let names_workspace = route.starts_with("/workspaces/{");
+        let workspace: Option<WorkspaceId> = params
+            .first()
+            .filter(|_| names_workspace)
+            .and_then(|id| id.parse().ok());
+        let trace = Arc::new(Trace::new(head, principal, workspace));
+        Self {
+            trace,
+            identity: identity.map_err(Failure::from),
+            params,
+            names_workspace,
+        }
+    }
+}
+
+async fn proceed<A, F, Fut>(
+    app: Arc<App>,
+    admitted: Admitted,
+    handler: F,
+    parts: Parts,
+    body: Body,
+) -> Response
+where
+    A: Action,
+    F: FnOnce(Call<A>) -> Fut,
+    Fut: Future<Output = Result<Reply, Failure>>,
+{
+    let trace = Arc::clone(&admitted.trace);
+    let mut guard = Guard {
+        app: &app,
+        trace: &trace,
+        is_armed: true,
+    };
+    let outcome = match decide::<A>(&app, &admitted).await {
+        Ok(permit) => {
+            let slot = admitted.identity.ok().flatten();
+            let call = Call::new(
+                Arc::clone(&app),
+                permit,
+                Arc::clone(&trace),
+                (slot, admitted.params),
+                (parts, body),
+            );
+            handler(call).await
+        }
+        Err(failure) => Err(failure),
+    };
+    let reveals = A::NEEDS == Needs::Permission(Permission::SecretsReveal);
+    let response = finish(&app, &trace, outcome, reveals).await;
+    guard.is_armed = false;
+    response
+}
+
+/// From an identity to a permit.
+async fn decide<A: Action>(app: &App, admitted: &Admitted) -> Result<Permit<A>, Failure> {
+    if let Err(failure) = &admitted.identity {
+        return Err(match failure {
+            Failure::Denied(denial) => Failure::Denied(*denial),
+            other => Failure::Internal(other.to_string()),
+        });
+    }
+    let trace = &*admitted.trace;
+    let is_read = matches!(trace.method, Method::GET | Method::HEAD);
+    let reveals = A::NEEDS == Needs::Permission(Permission::SecretsReveal);
+    let needs_ledger = app.config.audit != AuditMode::Relaxed || !is_read || reveals;
+    if needs_ledger && app.ledger.is_down() {
+        return Err(Failure::NotRecorded);
+    }
+    if admitted.names_workspace && trace.workspace.is_none() {
+        // Malformed, or an id of another type: nothing has it. A tier 3 token is told no more.
+        return Err(match trace.principal.tier {
+            Tier::WorkspaceToken => claviger_core::denial::Denial::OutsideWorkspaceToken.into(),
+            _ => Failure::NotFound("workspace"),
+        });
+    }
+    let labels = labels_if_needed::<A>(app, trace).await?;
+    let workspace = trace.workspace.map(|id| WorkspaceFacts {
+        id,
+        labels: labels.as_ref(),
+    });
+    let facts = Facts {
+        principal: &trace.principal,
+        workspace,
+        method: trace.method.as_str(),
+        path: &trace.path,
+        client: trace.client,
+    };
+    Ok(authorize::<A>(&facts)?)
+}
+
+/// The labels of the workspace, where some layer of the authority selects by labels.
+async fn labels_if_needed<A: Action>(app: &App, trace: &Trace) -> Result<Option<Labels>, Failure> {
+    let is_about_one = matches!(A::SCOPE, Scope::Workspace | Scope::InWorkspace);
+    let selects = trace
+        .principal
+        .authority
+        .layers()
+        .iter()
+        .any(|grant| matches!(grant.workspaces, Workspaces::Labels(_)));
+    match trace.workspace {
+        Some(id) if is_about_one && selects => {
+            let found = app.store.find_workspace(trace.principal.org, id).await?;
+            Ok(found.map(|workspace| workspace.labels))
+        }
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// Records the outcome and turns it into the answer.
+async fn finish(
+    app: &App,
+    trace: &Arc<Trace>,
+    outcome: Result<Reply, Failure>,
+    must_wait: bool,
+) -> Response {
+    let mut response = match outcome {
+        Ok(reply) => {
+            let (response, receipt) = reply.into_parts();
+            let ending = Ending {
+                status: response.status().as_u16(),
+                code: None,
+                change: None,
+                count: 1,
+            };
+            if receipt.is_some() {
+                write_line(app, trace, ending);
+                response
+            } else {
+                match app
+                    .ledger
+                    .record(write_line(app, trace, ending), must_wait)
+                    .await
+                {
+                    Ok(()) => response,
+                    Err(crate::ledger::NotRecorded) => {
+                        problem::response(&Failure::NotRecorded, trace.id)
+                    }
+                }
+            }
+        }
+        Err(failure) => finish_failure(app, trace, &failure).await,
+    };
+    app.metrics.note_request(&RequestLabels {
+        route: trace.route,
+        tier: trace.principal.tier.as_str(),
+        status: response.status().as_u16(),
+    });
+    let fields = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&trace.id.to_string()) {
+        fields.insert(headers::X_REQUEST_ID, id);
+    }
+    fields
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    if trace.principal.tier == Tier::WorkspaceToken {
+        deprecate(app, fields);
+    }
+    response
+}
+
+async fn finish_failure(app: &App, trace: &Arc<Trace>, failure: &Failure) -> Response {
+    let answer = problem::answer(failure);
+    let status = answer.status.as_u16();
+    app.metrics.note_refusal(answer.code);
+    if let Failure::Store(claviger_store::StoreError::Unavailable { .. }) = failure {
+        app.ledger.report_failure();
+    }
+    if app.refusals.note(trace, status, answer.code) {
+        let ending = Ending {
+            status,
+            code: Some(answer.code),
+            change: None,
+            count: 1,
+        };
+        let entry = write_line(app, trace, ending);
+        // A refusal stands whether or not it could be recorded; strangers are not worth a wait.
+        if trace.is_attributed() && status != 503 {
+            if app.ledger.record(entry, false).await.is_err() {
+                tracing::debug!("a refusal was answered without its record");
+            }
+        } else {
+            app.ledger.record_behind(entry);
+        }
+    }
+    problem::response(failure, trace.id)
+}
+
+/// Writes the line, and gives the record.
+fn write_line(app: &App, trace: &Trace, ending: Ending<'_>) -> claviger_core::ledger::entry::Entry {
+    let draft = trace.draft(ending);
+    let entry = draft.write();
+    app.lines.push(|line| match app.config.log_format {
+        crate::config::LogFormat::Text => draft.push_line(line),
+        crate::config::LogFormat::Json => {
+            line.push_str(std::str::from_utf8(&entry.bytes).unwrap_or_default());
+            line.push('\n');
+        }
+    });
+    entry
+}
+
+/// Says on every answer to a workspace token that its time ends (RFC 9745, RFC 8594).
+fn deprecate(app: &App, fields: &mut http::HeaderMap) {
+    // Deprecated since the first release.
+    fields.insert(
+        headers::DEPRECATION,
+        HeaderValue::from_static("@1795392000"),
+    );
+    if let Ok(date) = HeaderValue::from_str(&app.config.workspace_tokens_sunset.to_http_date()) {
+        fields.insert(headers::SUNSET, date);
+    }
+    fields.insert(
+        header::LINK,
+        HeaderValue::from_static(
+            "</docs/migrate-workspace-tokens>; rel=\"deprecation\"; type=\"text/html\"",
+        ),
+    );
+}
+
+/// Leaves a record when the caller hangs up before the answer.
+struct Guard<'a> {
+    app: &'a App,
+    trace: &'a Arc<Trace>,
+    is_armed: bool,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if self.is_armed && self.trace.is_attributed() {
+            let ending = Ending {
+                status: CLIENT_GONE,
+                code: Some("client_gone"),
+                change: None,
+                count: 1,
+            };
+            self.app
+                .ledger
+                .record_behind(write_line(self.app, self.trace, ending));
+        }
+    }
+}
+
+/// The segments of the path that stand where the pattern has braces.
+fn params(pattern: &str, path: &str) -> Vec<String> {
+    if !pattern.contains('{') {
+        return Vec::new();
+    }
+    let pairs = pattern.split('/').zip(path.split('/'));
+    pairs
+        .filter(|(mine, _)| mine.starts_with('{'))
+        .map(|(_, given)| given.to_owned())
+        .collect()
+}
+
+/// A principal that is nobody, for the record of a refusal.
+fn nobody(org: claviger_core::id::OrgId) -> Principal {
+    Principal {
+        tier: Tier::Anonymous,
+        org,
+        actor: claviger_core::tier::Actor::Anonymous,
+        key: None,
+        minter: None,
+        own_workspace: None,
+        authority: claviger_core::tier::Authority::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::params;
+
+    #[test]
+    fn parameters_stand_where_the_braces_are() {
+        assert_eq!(
+            params(
+                "/workspaces/{id}/secrets/{key}",
+                "/workspaces/ws_1/secrets/A"
+            ),
+            ["ws_1", "A"]
+        );
+        assert!(params("/org/tokens", "/org/tokens").is_empty());
+    }
+}

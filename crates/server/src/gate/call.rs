@@ -1,0 +1,369 @@
+//! A permitted request as its operation sees it, and what the operation answers.
+
+use std::{collections::BTreeMap, str::FromStr, sync::Arc, time::Duration};
+
+use axum::{body::Body, response::Response};
+use claviger_core::{
+    action::Action,
+    authorize::Permit,
+    id::{OrgId, WorkspaceId},
+    ledger::entry::Entry,
+};
+use claviger_store::{Acting, Page, Receipt, Recorder};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, request::Parts};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::identify::KeySlot;
+use crate::{app::App, failure::Failure, trace::Trace};
+
+/// The largest request body in bytes.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+/// The largest `limit` of a list.
+const LIST_LIMIT_MAX: u32 = 200;
+/// The `limit` of a list unless the caller says otherwise.
+const LIST_LIMIT: u32 = 50;
+
+/// A permitted request.
+#[derive(Debug)]
+pub struct Call<A> {
+    /// The service.
+    pub app: Arc<App>,
+    /// Proof that the caller may.
+    pub permit: Permit<A>,
+    /// The request as its record sees it.
+    pub trace: Arc<Trace>,
+    /// The key that was presented.
+    pub slot: Option<KeySlot>,
+    /// The headers.
+    pub headers: HeaderMap,
+    params: Vec<String>,
+    uri: Uri,
+    body: Body,
+}
+
+impl<A: Action> Call<A> {
+    pub(super) fn new(
+        app: Arc<App>,
+        permit: Permit<A>,
+        trace: Arc<Trace>,
+        (slot, params): (Option<KeySlot>, Vec<String>),
+        (parts, body): (Parts, Body),
+    ) -> Self {
+        Self {
+            app,
+            permit,
+            trace,
+            slot,
+            headers: parts.headers,
+            params,
+            uri: parts.uri,
+            body,
+        }
+    }
+
+    /// The org that the caller acts in.
+    #[must_use]
+    pub fn org(&self) -> OrgId {
+        self.permit.org()
+    }
+
+    /// The workspace that the path names.
+    ///
+    /// # Errors
+    /// 404 for a route that names none.
+    pub fn workspace(&self) -> Result<WorkspaceId, Failure> {
+        self.permit
+            .workspace()
+            .ok_or(Failure::NotFound("workspace"))
+    }
+
+    /// A parameter of the path, by position.
+    #[must_use]
+    pub fn param(&self, at: usize) -> &str {
+        self.params.get(at).map_or("", String::as_str)
+    }
+
+    /// A parameter of the path as an id; `what` names the thing.
+    ///
+    /// # Errors
+    /// 404 when it is malformed or of another type.
+    pub fn id<T: FromStr>(&self, at: usize, what: &'static str) -> Result<T, Failure> {
+        self.param(at)
+            .parse()
+            .map_err(|_malformed| Failure::NotFound(what))
+    }
+
+    /// On whose behalf a change is made.
+    #[must_use]
+    pub fn acting(&self) -> Acting {
+        Acting {
+            key: self.trace.principal.key,
+            now: crate::clock::now(),
+        }
+    }
+
+    /// Writes the record of a change that succeeds with this status; `change` says what it changed.
+    pub fn recorder<T>(
+        &self,
+        status: StatusCode,
+        change: impl FnOnce(&T) -> serde_json::Value + Send + 'static,
+    ) -> Recorder<T> {
+        let trace = Arc::clone(&self.trace);
+        Box::new(move |value| -> Entry { trace.entry_of_change(status.as_u16(), &change(value)) })
+    }
+
+    /// The query parameters, of which only these are known.
+    ///
+    /// # Errors
+    /// 400 for an unknown or repeated one.
+    pub fn query(&self, known: &[&str]) -> Result<Query, Failure> {
+        let mut values = BTreeMap::new();
+        let text = self.uri.query().unwrap_or_default();
+        for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
+            let malformed = |reason: String| Failure::Malformed {
+                code: "bad_query",
+                field: Some(name.clone().into_owned()),
+                reason,
+            };
+            if !known.contains(&&*name) {
+                return Err(malformed(format!(
+                    "unknown query parameter `{name}`; there are {}",
+                    known.join(", ")
+                )));
+            }
+            if value.contains('\0') || value.contains('\u{fffd}') {
+                return Err(malformed(format!(
+                    "query parameter `{name}` is not UTF-8 text"
+                )));
+            }
+            if values
+                .insert(name.clone().into_owned(), value.into_owned())
+                .is_some()
+            {
+                return Err(malformed(format!(
+                    "query parameter `{name}` is given twice"
+                )));
+            }
+        }
+        Ok(Query { values })
+    }
+
+    /// The body as JSON of one shape.
+    ///
+    /// # Errors
+    /// 400 naming the field, 408, 413 or 415.
+    pub async fn json<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
+        if !is_json(&self.headers) {
+            return Err(Failure::NotJson);
+        }
+        let bytes = self.bytes().await?;
+        parse_json(&bytes)
+    }
+
+    /// The body as JSON, or the default where there is none.
+    ///
+    /// # Errors
+    /// As [`Call::json`].
+    pub async fn json_or_default<T: DeserializeOwned + Default>(&mut self) -> Result<T, Failure> {
+        let bytes = self.bytes().await?;
+        if bytes.is_empty() {
+            return Ok(T::default());
+        }
+        if !is_json(&self.headers) {
+            return Err(Failure::NotJson);
+        }
+        parse_json(&bytes)
+    }
+
+    /// The body as JSON, and its bytes.
+    ///
+    /// # Errors
+    /// As [`Call::json`].
+    pub async fn json_and_bytes<T: DeserializeOwned>(
+        &mut self,
+    ) -> Result<(T, bytes::Bytes), Failure> {
+        if !is_json(&self.headers) {
+            return Err(Failure::NotJson);
+        }
+        let bytes = self.bytes().await?;
+        Ok((parse_json(&bytes)?, bytes))
+    }
+
+    async fn bytes(&mut self) -> Result<bytes::Bytes, Failure> {
+        let body = std::mem::replace(&mut self.body, Body::empty());
+        let whole = Limited::new(body, BODY_BYTES_MAX).collect();
+        match tokio::time::timeout(BODY_TIMEOUT, whole).await {
+            Err(_elapsed) => Err(Failure::TooSlow(BODY_TIMEOUT.as_secs())),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                Err(Failure::BodyTooLarge(BODY_BYTES_MAX))
+            }
+            Ok(Err(_)) => Err(Failure::BrokenBody),
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        }
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    value.is_some_and(|text| {
+        let essence = text.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("application/json")
+    })
+}
+
+fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    let malformed = |code, field, reason| Failure::Malformed {
+        code,
+        field,
+        reason,
+    };
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return Err(malformed(
+            "bad_json",
+            None,
+            "the body is not UTF-8".to_owned(),
+        ));
+    };
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        if inner.is_syntax() || inner.is_eof() {
+            return malformed("bad_json", None, format!("the body is not JSON: {inner}"));
+        }
+        let words = inner.to_string();
+        let named = words.split('`').nth(1).filter(|_| {
+            ["unknown field", "missing field", "duplicate field"]
+                .iter()
+                .any(|w| words.starts_with(w))
+        });
+        let field = match (path.as_str(), named) {
+            ("." | "", named) => named.map(str::to_owned),
+            (path, Some(named)) if !path.ends_with(named) => Some(format!("{path}.{named}")),
+            (path, _) => Some(path.to_owned()),
+        };
+        let words = words
+            .split(" at line ")
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        malformed("bad_field", field, words)
+    })?;
+    match reader.end() {
+        Ok(()) => Ok(value),
+        Err(_) => Err(malformed(
+            "bad_json",
+            None,
+            "the body holds more than one JSON value".to_owned(),
+        )),
+    }
+}
+
+/// The query parameters of a request.
+#[derive(Debug)]
+pub struct Query {
+    values: BTreeMap<String, String>,
+}
+
+impl Query {
+    /// A parameter as it was given.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// A parameter parsed.
+    ///
+    /// # Errors
+    /// 400 naming it.
+    pub fn parse<T: FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>, Failure> {
+        let Some(text) = self.get(name) else {
+            return Ok(None);
+        };
+        match text.parse() {
+            Ok(value) => Ok(Some(value)),
+            Err(_) => Err(Failure::Malformed {
+                code: "bad_query",
+                field: Some(name.to_owned()),
+                reason: format!("query parameter `{name}` must be {expected}"),
+            }),
+        }
+    }
+
+    /// The part of a list that is asked for.
+    ///
+    /// # Errors
+    /// 400 for a malformed `cursor` or `limit`, 422 for a `limit` out of range.
+    pub fn page<C: FromStr>(&self) -> Result<Page<C>, Failure> {
+        let limit = self.parse("limit", "a whole number")?.unwrap_or(LIST_LIMIT);
+        if !(1..=LIST_LIMIT_MAX).contains(&limit) {
+            return Err(Failure::out_of_range(
+                "limit",
+                format!("must be 1 to {LIST_LIMIT_MAX}"),
+            ));
+        }
+        Ok(Page {
+            after: self.parse("cursor", "the `next_cursor` of an answer")?,
+            limit,
+        })
+    }
+}
+
+/// What an operation answers.
+#[derive(Debug)]
+pub struct Reply {
+    response: Response,
+    receipt: Option<Receipt>,
+}
+
+impl Reply {
+    /// A JSON answer.
+    #[must_use]
+    pub fn json(status: StatusCode, value: &impl Serialize) -> Self {
+        // Our own shapes always serialize.
+        Self::body(
+            status,
+            "application/json",
+            serde_json::to_vec(value).unwrap_or_default(),
+        )
+    }
+
+    /// An answer of any type.
+    #[must_use]
+    pub fn body(status: StatusCode, media_type: &'static str, body: impl Into<Body>) -> Self {
+        let mut response = Response::new(body.into());
+        *response.status_mut() = status;
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        Self {
+            response,
+            receipt: None,
+        }
+    }
+
+    /// The record of this request was committed with its change.
+    #[must_use]
+    pub fn written(mut self, receipt: Receipt) -> Self {
+        self.receipt = Some(receipt);
+        self
+    }
+
+    /// With a header; left out if the value cannot stand in one.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.response.headers_mut().insert(name, value);
+        }
+        self
+    }
+
+    pub(super) fn into_parts(self) -> (Response, Option<Receipt>) {
+        (self.response, self.receipt)
+    }
+}

@@ -1,0 +1,144 @@
+//! Connections: accepted, bounded in time and size, drained at the end.
+
+use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, response::Response};
+use claviger_core::path::normalise;
+use http::Request;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use tokio::{net::TcpListener, sync::Semaphore};
+use tower::ServiceExt as _;
+
+use crate::{
+    app::App,
+    failure::Failure,
+    gate::{self, Peer},
+};
+
+/// The largest request head in bytes.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// What the parser takes before it gives up: above the limit, so that a head just beyond it gets a
+/// problem document and not a bare status.
+const PARSER_BYTES_MAX: usize = 64 * 1024;
+/// How long a head may take to arrive.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most connections at once.
+const CONNECTIONS_MAX: usize = 20_000;
+/// How long requests under way may take once the service is told to stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Serves connections until `stop` resolves, then lets requests under way finish.
+pub(crate) async fn serve(
+    app: Arc<App>,
+    router: Router,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) {
+    let graceful = GracefulShutdown::new();
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let server = Arc::new(builder());
+    tokio::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &slots) => accepted,
+            () = &mut stop => break,
+        };
+        let Some((stream, peer, slot)) = accepted else {
+            continue;
+        };
+        let (app, router, server) = (Arc::clone(&app), router.clone(), Arc::clone(&server));
+        let watcher = graceful.watcher();
+        tokio::spawn(async move {
+            let service =
+                service_fn(move |request| answer(Arc::clone(&app), router.clone(), peer, request));
+            let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            // A connection that breaks concerns its caller alone.
+            if let Err(error) = watcher.watch(connection.into_owned()).await {
+                tracing::debug!(%peer, %error, "a connection ended early");
+            }
+            drop(slot);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::warn!("some requests did not end in time and were cut off");
+    }
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(PARSER_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(256)
+        .max_header_list_size(u32::try_from(PARSER_BYTES_MAX).unwrap_or(u32::MAX))
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+type Accepted = (
+    tokio::net::TcpStream,
+    SocketAddr,
+    tokio::sync::OwnedSemaphorePermit,
+);
+
+/// The next connection, once there is room for it.
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<Accepted> {
+    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => {
+            // Small answers must not wait for more to come.
+            stream.set_nodelay(true).unwrap_or_default();
+            Some((stream, peer, slot))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot accept a connection");
+            // Out of file descriptors: closing connections give some back.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            None
+        }
+    }
+}
+
+/// Checks what must hold before anything is routed, and routes.
+async fn answer(
+    app: Arc<App>,
+    router: Router,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(Peer(peer));
+    if let Some(failure) = refusal(&request) {
+        return Ok(gate::refuse(app, failure, request).await);
+    }
+    router.oneshot(request).await
+}
+
+fn refusal(request: &Request<Body>) -> Option<Failure> {
+    let fields = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    if fields.sum::<usize>() + target > HEAD_BYTES_MAX {
+        return Some(Failure::HeadTooLarge(HEAD_BYTES_MAX));
+    }
+    normalise(request.uri().path()).err().map(Failure::Path)
+}

@@ -1,0 +1,178 @@
+//! What the service counts, in the text format of Prometheus.
+
+use std::time::Duration;
+
+use claviger_core::{id::Key, key::KeyStatus};
+use parking_lot::RwLock;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+use crate::{clock, index::Index};
+
+/// A request as it is counted: every label has few values.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// The pattern of the route.
+    pub route: &'static str,
+    /// How the caller proved itself.
+    pub tier: &'static str,
+    /// The status.
+    pub status: u16,
+}
+
+/// Why requests are refused.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RefusalLabels {
+    /// The stable code.
+    pub code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusLabels {
+    status: &'static str,
+}
+
+/// Counters of the service.
+pub struct Metrics {
+    registry: RwLock<Registry>,
+    requests: Family<RequestLabels, Counter>,
+    refusals: Family<RefusalLabels, Counter>,
+    keys: Family<StatusLabels, Gauge>,
+    verification: Histogram,
+    commit: Histogram,
+    records: Counter,
+    /// Records that were lost because the store did not answer (`relaxed` mode).
+    pub audit_lost: Counter,
+    /// Lines that were dropped because nobody reads standard output.
+    pub lines_dropped: Counter,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("claviger");
+        let metrics = Self {
+            requests: Family::default(),
+            refusals: Family::default(),
+            keys: Family::default(),
+            verification: Histogram::new(exponential_buckets(1e-7, 4.0, 10)),
+            commit: Histogram::new(exponential_buckets(5e-5, 2.0, 16)),
+            records: Counter::default(),
+            audit_lost: Counter::default(),
+            lines_dropped: Counter::default(),
+            registry: RwLock::new(Registry::default()),
+        };
+        let counter = |r: &mut Registry, name: &str, help: &str, c: &Counter| {
+            r.register(name, help, c.clone());
+        };
+        registry.register(
+            "requests",
+            "Requests by route, tier and status",
+            metrics.requests.clone(),
+        );
+        registry.register(
+            "refusals",
+            "Refused requests by reason",
+            metrics.refusals.clone(),
+        );
+        registry.register(
+            "keys",
+            "Org API keys in memory by status",
+            metrics.keys.clone(),
+        );
+        registry.register_with_unit(
+            "verification",
+            "From the header to the principal",
+            Unit::Seconds,
+            metrics.verification.clone(),
+        );
+        registry.register_with_unit(
+            "audit_commit",
+            "One commit of audit records",
+            Unit::Seconds,
+            metrics.commit.clone(),
+        );
+        counter(
+            &mut registry,
+            "audit_records",
+            "Audit records committed in batches",
+            &metrics.records,
+        );
+        counter(
+            &mut registry,
+            "audit_lost",
+            "Audit records lost",
+            &metrics.audit_lost,
+        );
+        counter(
+            &mut registry,
+            "lines_dropped",
+            "Audit lines not written",
+            &metrics.lines_dropped,
+        );
+        *metrics.registry.write() = registry;
+        metrics
+    }
+}
+
+impl Metrics {
+    /// Counts a request.
+    pub fn note_request(&self, labels: &RequestLabels) {
+        self.requests.get_or_create(labels).inc();
+    }
+
+    /// Counts a refusal.
+    pub fn note_refusal(&self, code: &'static str) {
+        self.refusals.get_or_create(&RefusalLabels { code }).inc();
+    }
+
+    /// Notes how long a verification took.
+    pub fn note_verification(&self, took: Duration) {
+        self.verification.observe(took.as_secs_f64());
+    }
+
+    /// Notes a commit of audit records.
+    pub fn note_commit(&self, took: Duration, count: usize) {
+        self.commit.observe(took.as_secs_f64());
+        self.records
+            .inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    /// The whole page. Keys are counted now, so that nothing has to be counted on the way.
+    #[must_use]
+    pub fn page(&self, keys: &Index<Key>) -> String {
+        let now = clock::now();
+        let mut counts = [0_i64; KeyStatus::ALL.len()];
+        keys.for_each(|key| {
+            let status = key.status(now);
+            let at = KeyStatus::ALL.iter().position(|other| *other == status);
+            if let Some(count) = at.and_then(|at| counts.get_mut(at)) {
+                *count += 1;
+            }
+        });
+        for (status, count) in KeyStatus::ALL.iter().zip(counts) {
+            self.keys
+                .get_or_create(&StatusLabels {
+                    status: status.as_str(),
+                })
+                .set(count);
+        }
+        let mut page = String::new();
+        // Writing to a string cannot fail.
+        encode(&mut page, &self.registry.read()).unwrap_or_default();
+        page
+    }
+}

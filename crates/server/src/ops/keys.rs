@@ -1,0 +1,302 @@
+//! Org API keys: mint, list, change, revoke.
+
+use claviger_core::{
+    action::{Action, ChangeKey, MintKey, RevokeKey},
+    authorize::Permit,
+    denial::Denial,
+    digest::Digest,
+    grant::Grant,
+    id::KeyId,
+    key::{Credential, KeyState, Metadata, OrgKey, Revocation},
+    permission::Permission,
+    tier::Tier,
+    time::Timestamp,
+    token::Secret,
+};
+use claviger_store::{
+    Idempotency, NewKey, Receipt, Recorder, Revocations, Revoked, StoreError, Written,
+};
+use serde_json::json;
+
+use crate::{app::App, clock, entropy, failure::Failure, trace::Trace};
+
+/// How often a mint is tried with another secret when its prefix is taken: at a million keys that
+/// happens once in a hundred million mints.
+const PREFIX_TRIES: usize = 5;
+
+/// A key to be minted, checked.
+#[derive(Debug, Clone)]
+pub struct Mint {
+    /// Its name.
+    pub name: String,
+    /// What it may do.
+    pub grant: Grant,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// Free pairs.
+    pub metadata: Metadata,
+    /// What makes a repetition recognisable.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// A key that was minted, with its secret.
+pub struct Minted {
+    /// The key.
+    pub key: OrgKey,
+    /// The secret: for the one response that shows it.
+    pub secret: Secret,
+    /// Proof that it is recorded.
+    pub receipt: Receipt,
+}
+
+impl std::fmt::Debug for Minted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Minted")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Mints a key.
+///
+/// # Errors
+/// 403 for a grant beyond the minter's, 409 for a repetition, 429 beyond the mint limit.
+pub async fn mint(
+    app: &App,
+    permit: &Permit<MintKey>,
+    mint: Mint,
+    trace: &std::sync::Arc<Trace>,
+) -> Result<Minted, Failure> {
+    let principal = permit.principal();
+    if let Some(field) = permit.field_beyond(&mint.grant) {
+        return Err(Failure::BeyondMinter(field));
+    }
+    let now = clock::now();
+    app.mint_limiter
+        .check(principal.tier, principal.org, &principal.actor, now)?;
+    for _ in 0..PREFIX_TRIES {
+        let secret = Secret::from_entropy(&app.config.brand, &entropy::for_secret()?);
+        let key = OrgKey {
+            id: KeyId::from_parts(now, entropy::bits()),
+            org: principal.org,
+            name: mint.name.clone(),
+            prefix: secret.prefix(),
+            minter: principal.as_minter(),
+            created_at: now,
+            expires_at: mint.expires_at,
+            grant: mint.grant.clone(),
+            metadata: mint.metadata.clone(),
+            suspended_at: None,
+            revocation: None,
+            last_used_at: None,
+        };
+        let new = NewKey {
+            key,
+            digest: *secret.digest().as_bytes(),
+            is_bootstrap: principal.tier == Tier::Bootstrap,
+            idempotency: mint.idempotency.clone(),
+        };
+        let acting = claviger_store::Acting {
+            key: principal.key,
+            now,
+        };
+        match app.store.mint_key(new, acting, record_mint(trace)).await {
+            Ok(Written {
+                value: key,
+                receipt,
+            }) => {
+                take_in(app, &key, secret.digest())?;
+                return Ok(Minted {
+                    key,
+                    secret,
+                    receipt,
+                });
+            }
+            Err(StoreError::PrefixTaken) => {}
+            Err(StoreError::BootstrapClosed) => {
+                app.bootstrap.close();
+                return Err(StoreError::BootstrapClosed.into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Failure::Internal("no free prefix was found".to_owned()))
+}
+
+fn record_mint(trace: &std::sync::Arc<Trace>) -> Recorder<OrgKey> {
+    let trace = std::sync::Arc::clone(trace);
+    Box::new(move |key: &OrgKey| {
+        let grant: serde_json::Value =
+            serde_json::from_str(&key.grant.to_json()).unwrap_or_default();
+        let change = json!({"minted": {
+            "id": key.id.to_string(),
+            "name": key.name,
+            "prefix": key.prefix.as_str(),
+            "expires_at": key.expires_at.map(|at| at.to_string()),
+            "grant": grant,
+        }});
+        trace.entry_of_change(201, &change)
+    })
+}
+
+/// From the commit on the key is accepted, and tier 0 is closed.
+fn take_in(app: &App, key: &OrgKey, digest: Digest) -> Result<(), Failure> {
+    app.bootstrap.close();
+    let credential = app
+        .interner
+        .minted(key, digest)
+        .map_err(Failure::Internal)?;
+    app.keys.put(credential, None);
+    Ok(())
+}
+
+/// A key of the caller's org.
+///
+/// # Errors
+/// 404.
+pub async fn get<A: Action>(app: &App, permit: &Permit<A>, id: KeyId) -> Result<OrgKey, Failure> {
+    let mut key = app
+        .store
+        .find_key(permit.org(), id)
+        .await?
+        .ok_or(Failure::NotFound("key"))?;
+    refresh_last_used(app, &mut key);
+    Ok(key)
+}
+
+/// Uses are written behind: what memory knows is newer.
+pub fn refresh_last_used(app: &App, key: &mut OrgKey) {
+    let known = app
+        .keys
+        .find_by_id(key.id)
+        .and_then(|slot| slot.last_used());
+    key.last_used_at = key.last_used_at.max(known);
+}
+
+/// Changes name and metadata.
+///
+/// # Errors
+/// 403 for a key wider than the caller, 404, 409 when it is revoked.
+pub async fn change(
+    app: &App,
+    permit: &Permit<ChangeKey>,
+    id: KeyId,
+    change: (Option<String>, Option<Metadata>),
+    record: Recorder<OrgKey>,
+) -> Result<Written<OrgKey>, Failure> {
+    let before = get(app, permit, id).await?;
+    may_act_on(permit, &before)?;
+    let acting = claviger_store::Acting {
+        key: permit.principal().key,
+        now: clock::now(),
+    };
+    let mut written = app
+        .store
+        .change_key(permit.org(), id, change, acting, record)
+        .await?;
+    if let Some(slot) = app.keys.find_by_id(id) {
+        let name = written.value.name.as_str().into();
+        app.keys.change(&slot.credential.digest, |old| Credential {
+            name,
+            ..old.clone()
+        });
+    }
+    refresh_last_used(app, &mut written.value);
+    Ok(written)
+}
+
+/// The end of a key, as it is answered.
+#[derive(Debug)]
+pub struct Ended {
+    /// What died and when.
+    pub revoked: Revoked,
+    /// From when on every request is refused.
+    pub effective_at: Timestamp,
+    /// Proof that it is recorded; absent for a repetition.
+    pub receipt: Option<Receipt>,
+}
+
+/// Revokes a key and its descendants: when this returns, no request with any of them is accepted.
+///
+/// # Errors
+/// 403 for a key that is not the caller's own, no descendant, and wider; 404.
+pub async fn revoke(
+    app: &App,
+    permit: &Permit<RevokeKey>,
+    id: KeyId,
+    reason: Option<String>,
+    record: Recorder<Revoked>,
+) -> Result<Ended, Failure> {
+    let principal = permit.principal();
+    if principal.key != Some(id) {
+        if !permit.has(Permission::TokensRevoke) {
+            return Err(Denial::MissingPermission(Permission::TokensRevoke).into());
+        }
+        may_act_on(permit, &get(app, permit, id).await?)?;
+    }
+    let now = clock::now();
+    let end = Revocation {
+        at: now,
+        by: principal.actor.clone(),
+        reason,
+    };
+    let acting = claviger_store::Acting {
+        key: principal.key,
+        now,
+    };
+    match app
+        .store
+        .revoke_key(permit.org(), id, end, acting, record)
+        .await?
+    {
+        Revocations::Now(Written {
+            value: revoked,
+            receipt,
+        }) => {
+            let effective_at = drop_keys(app, &revoked);
+            Ok(Ended {
+                revoked,
+                effective_at,
+                receipt: Some(receipt),
+            })
+        }
+        Revocations::Before(revoked) => {
+            // The index has them as revoked already, or is made to: a repetition passes the barrier too.
+            drop_keys(app, &revoked);
+            let effective_at = app.effective.lock().get(&id).copied().unwrap_or(revoked.at);
+            Ok(Ended {
+                revoked,
+                effective_at,
+                receipt: None,
+            })
+        }
+    }
+}
+
+fn drop_keys(app: &App, revoked: &Revoked) -> Timestamp {
+    for key in std::iter::once(&revoked.key).chain(&revoked.descendants) {
+        app.keys
+            .change(&Digest::from_bytes(key.digest), |old| Credential {
+                state: KeyState::Revoked,
+                ..old.clone()
+            });
+    }
+    let now = clock::now();
+    let mut effective = app.effective.lock();
+    if effective.len() > crate::app::EFFECTIVE_KEPT_MAX {
+        effective.clear();
+    }
+    *effective.entry(revoked.key.id).or_insert(now)
+}
+
+/// Acting on a key: the caller's own, a descendant, or one that the caller's authority covers.
+fn may_act_on<A: Action>(permit: &Permit<A>, key: &OrgKey) -> Result<(), Failure> {
+    let own = permit.principal().key;
+    let is_own = own == Some(key.id);
+    let is_descendant = own.is_some_and(|own| key.minter.chain.contains(&own));
+    if is_own || is_descendant || permit.covers(&key.grant) {
+        Ok(())
+    } else {
+        Err(Denial::WiderKey.into())
+    }
+}

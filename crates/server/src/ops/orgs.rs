@@ -1,0 +1,66 @@
+//! Orgs: for `ADMIN_TOKEN` alone.
+
+use claviger_core::{
+    action::ManageOrgs,
+    authorize::Permit,
+    digest::Digest,
+    id::OrgId,
+    key::{Credential, KeyState, Revocation},
+};
+use claviger_store::{Org, OrgDeletion, Recorder, Written};
+
+use crate::{app::App, clock, entropy, failure::Failure};
+
+/// Creates an org.
+///
+/// # Errors
+/// 409 when a living org has the name.
+pub async fn create(
+    app: &App,
+    _permit: &Permit<ManageOrgs>,
+    name: String,
+    record: Recorder<Org>,
+) -> Result<Written<Org>, Failure> {
+    let now = clock::now();
+    let org = Org {
+        id: OrgId::from_parts(now, entropy::bits()),
+        name,
+        created_at: now,
+    };
+    let written = app.store.insert_org(org, record).await?;
+    app.orgs.insert(&written.value);
+    Ok(written)
+}
+
+/// Deletes an org: its keys and tokens are refused from then on. The org `default` stays.
+///
+/// # Errors
+/// 404; 409 for `default`.
+pub async fn delete(
+    app: &App,
+    permit: &Permit<ManageOrgs>,
+    id: OrgId,
+    record: Recorder<OrgDeletion>,
+) -> Result<Written<OrgDeletion>, Failure> {
+    if id == app.default_org {
+        return Err(Failure::Refused(
+            "the org `default` cannot be deleted: the audit trail of this API lives in it",
+        ));
+    }
+    let end = Revocation {
+        at: clock::now(),
+        by: permit.principal().actor.clone(),
+        reason: Some("the org was deleted".to_owned()),
+    };
+    let written = app.store.delete_org(id, end, record).await?;
+    for digest in &written.value.keys {
+        app.keys
+            .change(&Digest::from_bytes(*digest), |old| Credential {
+                state: KeyState::Revoked,
+                ..old.clone()
+            });
+    }
+    super::workspaces::drop_tokens(app, &written.value.workspace_tokens);
+    app.orgs.remove(id);
+    Ok(written)
+}

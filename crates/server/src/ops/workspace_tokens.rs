@@ -1,0 +1,102 @@
+//! The deprecated tokens of one workspace.
+
+use claviger_core::{
+    action::ManageWorkspaceTokens,
+    authorize::Permit,
+    id::WorkspaceTokenId,
+    key::WorkspaceTokenRow,
+    token::{Brand, Secret},
+};
+use claviger_store::{Acting, Receipt, Recorder, RevokedKey, StoreError, Written};
+
+use crate::{
+    app::{App, workspace_token_credential},
+    clock, entropy,
+    failure::Failure,
+    trace::Trace,
+};
+
+const PREFIX_TRIES: usize = 5;
+
+/// Makes a token; its secret is in the answer and nowhere else.
+///
+/// # Errors
+/// 404 when the workspace is gone, 429 beyond the mint limit.
+pub async fn mint(
+    app: &App,
+    permit: &Permit<ManageWorkspaceTokens>,
+    name: String,
+    trace: &std::sync::Arc<Trace>,
+) -> Result<(WorkspaceTokenRow, Secret, Receipt), Failure> {
+    let principal = permit.principal();
+    let workspace = permit.workspace().ok_or(Failure::NotFound("workspace"))?;
+    let now = clock::now();
+    app.mint_limiter
+        .check(principal.tier, principal.org, &principal.actor, now)?;
+    for _ in 0..PREFIX_TRIES {
+        let secret = Secret::from_entropy(&Brand::WORKSPACE_TOKEN, &entropy::for_secret()?);
+        let digest = *secret.digest().as_bytes();
+        let token = WorkspaceTokenRow {
+            id: WorkspaceTokenId::from_parts(now, entropy::bits()),
+            org: principal.org,
+            workspace,
+            name: name.clone(),
+            prefix: secret.prefix(),
+            created_by: principal.actor.clone(),
+            created_at: now,
+            last_used_at: None,
+            revoked_at: None,
+        };
+        let record = {
+            let trace = std::sync::Arc::clone(trace);
+            Box::new(move |token: &WorkspaceTokenRow| {
+                let made = serde_json::json!({"id": token.id.to_string(), "prefix": token.prefix.as_str()});
+                trace.entry_of_change(201, &serde_json::json!({"minted_workspace_token": made}))
+            })
+        };
+        let acting = Acting {
+            key: principal.key,
+            now,
+        };
+        match app
+            .store
+            .insert_workspace_token(token, digest, acting, record)
+            .await
+        {
+            Ok(Written {
+                value: token,
+                receipt,
+            }) => {
+                app.workspace_tokens
+                    .put(workspace_token_credential(&token, digest), None);
+                return Ok((token, secret, receipt));
+            }
+            Err(StoreError::PrefixTaken) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Failure::Internal("no free prefix was found".to_owned()))
+}
+
+/// Revokes a token.
+///
+/// # Errors
+/// 404.
+pub async fn revoke(
+    app: &App,
+    permit: &Permit<ManageWorkspaceTokens>,
+    id: WorkspaceTokenId,
+    record: Recorder<RevokedKey<WorkspaceTokenId>>,
+) -> Result<Written<RevokedKey<WorkspaceTokenId>>, Failure> {
+    let workspace = permit.workspace().ok_or(Failure::NotFound("workspace"))?;
+    let acting = Acting {
+        key: permit.principal().key,
+        now: clock::now(),
+    };
+    let written = app
+        .store
+        .revoke_workspace_token(permit.org(), workspace, id, acting, record)
+        .await?;
+    super::workspaces::drop_tokens(app, &[written.value.digest]);
+    Ok(written)
+}

@@ -1,0 +1,160 @@
+//! `claviger secrets rekey`: everything that is sealed gets a new master key. The server is stopped
+//! meanwhile: the lock on the database makes sure of it.
+
+use std::path::{Path, PathBuf};
+
+use claviger_core::{
+    ledger::entry::{Draft, Kind},
+    tier::{Actor, Tier},
+};
+use claviger_store::{Resealer, SealedRow, Written};
+
+use crate::{
+    ServeError,
+    app::{make_data_dir, open_master_key, open_store},
+    clock,
+    config::Config,
+    entropy,
+    seal::{self, Place, Sealer},
+};
+
+/// Where the new master key waits until the database has been changed.
+pub(crate) fn next_path(path: &Path) -> PathBuf {
+    seal::with_suffix(path, ".next")
+}
+
+/// Puts the new master key in the place of the old one, in one step.
+pub(crate) fn promote(path: &Path) -> Result<(), ServeError> {
+    std::fs::rename(next_path(path), path).map_err(|source| {
+        seal::SealError::File {
+            doing: "replace",
+            path: path.display().to_string(),
+            source,
+        }
+        .into()
+    })
+}
+
+/// Seals everything anew. Gives the number of sealed values.
+///
+/// The new key is written first, then the database is changed in one transaction, then the key
+/// takes its place: whatever is interrupted, one of the two files opens the database, and the next
+/// start finds out which.
+///
+/// # Errors
+/// [`ServeError`]; then everything is as it was.
+pub async fn rekey(config: Config, new_key_file: Option<PathBuf>) -> Result<u64, ServeError> {
+    make_data_dir(&config)?;
+    let store = open_store(&config).await?;
+    let old = open_master_key(&config, &*store).await?;
+    let path = &config.master_key_file;
+    let next = next_path(path);
+    std::fs::remove_file(&next).unwrap_or_default();
+    match &new_key_file {
+        None => drop(seal::make_master_key(&next)?),
+        Some(given) => {
+            seal::load_master_key(given, false)?;
+            copy_private(given, &next).map_err(|source| seal::SealError::File {
+                doing: "copy",
+                path: next.display().to_string(),
+                source,
+            })?;
+        }
+    }
+    let new = Sealer::new(&*seal::load_master_key(&next, false)?)?;
+    let check = new.check();
+    let org = store.deployment().await?.default_org;
+    let reseal: Resealer = Box::new(move |row| reseal(&old, &new, &row));
+    let record = Box::new(move |count: &u64| record(org, *count));
+    let outcome = store.rekey(check, reseal, record).await;
+    let count = match outcome {
+        Ok(Written { value, receipt }) => {
+            drop(receipt);
+            value
+        }
+        Err(error) => {
+            store.close().await;
+            return Err(error.into());
+        }
+    };
+    promote(path)?;
+    store.close().await;
+    Ok(count)
+}
+
+fn copy_private(from: &Path, to: &Path) -> std::io::Result<()> {
+    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
+    let text = zeroize::Zeroizing::new(std::fs::read(from)?);
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(to)?;
+    file.write_all(&text)?;
+    file.sync_all()
+}
+
+fn reseal(old: &Sealer, new: &Sealer, row: &SealedRow) -> Result<Vec<u8>, String> {
+    let (place, sealed) = match row {
+        SealedRow::Secret {
+            org,
+            workspace,
+            name,
+            version,
+            sealed,
+        } => (
+            Place::Secret {
+                org: *org,
+                workspace: *workspace,
+                name,
+                version: *version,
+            },
+            sealed,
+        ),
+        SealedRow::Channel {
+            org,
+            workspace,
+            id,
+            sealed,
+        } => (
+            Place::Channel {
+                org: *org,
+                workspace: *workspace,
+                id: *id,
+            },
+            sealed,
+        ),
+    };
+    let plain = old
+        .open(place, sealed)
+        .map_err(|error| format!("{place:?}: {error}"))?;
+    new.seal(place, &plain).map_err(|error| error.to_string())
+}
+
+fn record(org: claviger_core::id::OrgId, count: u64) -> claviger_core::ledger::entry::Entry {
+    let change = serde_json::json!({"rekeyed": {"sealed_values": count}}).to_string();
+    Draft {
+        id: entropy::new_id(),
+        nonce: entropy::bits(),
+        at: clock::now(),
+        org,
+        kind: Kind::Operation,
+        tier: Tier::Anonymous,
+        actor: &Actor::AdminToken,
+        key: None,
+        chain: &[],
+        root: &Actor::AdminToken,
+        method: "",
+        path: "claviger secrets rekey",
+        route: "",
+        workspace: None,
+        status: 200,
+        code: None,
+        duration_us: 0,
+        client: None,
+        user_agent: None,
+        count: 1,
+        change: Some(&change),
+    }
+    .write()
+}

@@ -1,0 +1,233 @@
+//! Every route, with the action that it needs. Open this first.
+
+use std::{future::Future, sync::Arc};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::State,
+    response::Response,
+    routing::{MethodFilter, on},
+};
+use claviger_core::action::{
+    Action, ChangeKey, ChangeWorkspace, CreateWorkspace, DeleteWorkspace, ListSecrets,
+    ListWorkspaces, ManageOrgs, ManageWorkspaceTokens, MintKey, Needs, ReadAudit, ReadChannels,
+    ReadKeys, ReadWorkspace, RevealSecrets, RevokeKey, Scope, WhoAmI, WriteChannels, WriteSecrets,
+};
+use claviger_wire as wire;
+use http::{Method, Request};
+
+use crate::{
+    api::{audit, channels, keys, orgs, secrets, whoami, workspace_tokens, workspaces},
+    app::App,
+    failure::Failure,
+    gate::{self, Call, Reply, RouteFacts},
+    openapi::Doc,
+    operation,
+};
+
+/// Every route that needs a credential.
+#[rustfmt::skip]
+fn declare(routes: &mut Routes) {
+    let (get, post, put) = (Method::GET, Method::POST, Method::PUT);
+    let (patch, delete) = (Method::PATCH, Method::DELETE);
+
+    routes.add::<WhoAmI, _, _>(&get, "/org/whoami", whoami::whoami,
+        Doc::new("See your own principal and grant").answers::<wire::whoami::WhoAmI>(200));
+
+    routes.add::<MintKey, _, _>(&post, "/org/tokens", keys::mint,
+        Doc::new("Mint a key; the one answer that shows its secret").takes::<wire::keys::MintRequest>()
+            .headers(&["Idempotency-Key"]).answers::<wire::keys::MintedKey>(201));
+    routes.add::<ReadKeys, _, _>(&get, "/org/tokens", keys::list,
+        Doc::new("List keys, newest first; live ones unless `status` says otherwise")
+            .query(&["status", "q", "created_by", "workspace", "limit", "cursor"]).answers::<wire::keys::KeyList>(200));
+    routes.add::<ReadKeys, _, _>(&get, "/org/tokens/{id}", keys::get,
+        Doc::new("Get a key").answers::<wire::keys::Key>(200));
+    routes.add::<ChangeKey, _, _>(&patch, "/org/tokens/{id}", keys::change,
+        Doc::new("Change a key's name or metadata").takes::<wire::keys::KeyChange>().answers::<wire::keys::Key>(200));
+    routes.add::<RevokeKey, _, _>(&delete, "/org/tokens/{id}", keys::revoke,
+        Doc::new("Revoke a key and its descendants; a key may always revoke itself")
+            .query(&["reason"]).answers::<wire::keys::Revocation>(200));
+
+    routes.add::<CreateWorkspace, _, _>(&post, "/workspaces", workspaces::create,
+        Doc::new("Create a workspace").takes::<wire::workspaces::NewWorkspace>().answers::<wire::workspaces::Workspace>(201));
+    routes.add::<ListWorkspaces, _, _>(&get, "/workspaces", workspaces::list,
+        Doc::new("List the workspaces that you reach").query(&["limit", "cursor"]).answers::<wire::workspaces::WorkspaceList>(200));
+    routes.add::<ReadWorkspace, _, _>(&get, "/workspaces/{id}", workspaces::get,
+        Doc::new("Get a workspace").answers::<wire::workspaces::Workspace>(200));
+    routes.add::<ChangeWorkspace, _, _>(&patch, "/workspaces/{id}", workspaces::change,
+        Doc::new("Change a workspace's name or labels").takes::<wire::workspaces::WorkspaceChange>()
+            .answers::<wire::workspaces::Workspace>(200));
+    routes.add::<DeleteWorkspace, _, _>(&delete, "/workspaces/{id}", workspaces::delete,
+        Doc::new("Delete a workspace with its channels, secrets and tokens").answers::<wire::workspaces::DeletedWorkspace>(200));
+
+    routes.add::<WriteChannels, _, _>(&post, "/workspaces/{id}/channels", channels::create,
+        Doc::new("Add a channel; its credentials are sealed and never come back")
+            .takes::<wire::channels::NewChannel>().answers::<wire::channels::Channel>(201));
+    routes.add::<ReadChannels, _, _>(&get, "/workspaces/{id}/channels", channels::list,
+        Doc::new("List channels").query(&["limit", "cursor"]).answers::<wire::channels::ChannelList>(200));
+    routes.add::<ReadChannels, _, _>(&get, "/workspaces/{id}/channels/{cid}", channels::get,
+        Doc::new("Get a channel").answers::<wire::channels::Channel>(200));
+    routes.add::<WriteChannels, _, _>(&patch, "/workspaces/{id}/channels/{cid}", channels::change,
+        Doc::new("Change a channel").takes::<wire::channels::ChannelChange>().answers::<wire::channels::Channel>(200));
+    routes.add::<WriteChannels, _, _>(&delete, "/workspaces/{id}/channels/{cid}", channels::delete,
+        Doc::new("Delete a channel").answers::<wire::channels::Deleted>(200));
+
+    routes.add::<WriteSecrets, _, _>(&post, "/workspaces/{id}/secrets", secrets::put,
+        Doc::new("Set a secret").takes::<wire::secrets::NewSecret>().answers::<wire::secrets::Secret>(201));
+    routes.add::<WriteSecrets, _, _>(&put, "/workspaces/{id}/secrets", secrets::put,
+        Doc::new("Set a secret").takes::<wire::secrets::NewSecret>().answers::<wire::secrets::Secret>(200));
+    routes.add::<ListSecrets, _, _>(&get, "/workspaces/{id}/secrets", secrets::list,
+        Doc::new("List the names of secrets").query(&["limit", "cursor"]).answers::<wire::secrets::SecretList>(200));
+    routes.add::<RevealSecrets, _, _>(&get, "/workspaces/{id}/secrets/values", secrets::reveal,
+        Doc::new("Read the values of secrets").answers::<wire::secrets::SecretValues>(200));
+    routes.add::<WriteSecrets, _, _>(&delete, "/workspaces/{id}/secrets/{key}", secrets::delete,
+        Doc::new("Delete a secret").answers::<wire::channels::Deleted>(200));
+
+    routes.add::<ManageWorkspaceTokens, _, _>(&post, "/workspaces/{id}/tokens", workspace_tokens::mint,
+        Doc::new("Deprecated: make a workspace token").takes_optional::<wire::workspaces::NewWorkspaceToken>()
+            .answers::<wire::workspaces::MintedWorkspaceToken>(201));
+    routes.add::<ManageWorkspaceTokens, _, _>(&get, "/workspaces/{id}/tokens", workspace_tokens::list,
+        Doc::new("Deprecated: list workspace tokens").query(&["limit", "cursor"]).answers::<wire::workspaces::WorkspaceTokenList>(200));
+    routes.add::<ManageWorkspaceTokens, _, _>(&delete, "/workspaces/{id}/tokens/{tid}", workspace_tokens::revoke,
+        Doc::new("Revoke a workspace token").answers::<wire::workspaces::RevokedWorkspaceToken>(200));
+
+    routes.add::<ReadAudit, _, _>(&get, "/org/audit", audit::query,
+        Doc::new("Read the audit trail, newest first; with `after`, oldest first after a number")
+            .query(&["actor", "token", "workspace", "method", "status", "since", "until", "limit", "cursor", "after"])
+            .answers::<wire::ledger::EventList>(200));
+    routes.add::<ReadAudit, _, _>(&get, "/org/audit/export", audit::export,
+        Doc::new("Export the audit trail: the exact bytes, one record a line")
+            .query(&["actor", "token", "workspace", "method", "status", "since", "until", "format", "after"]).streams("application/jsonl"));
+
+    routes.add::<ManageOrgs, _, _>(&post, "/admin/orgs", orgs::create,
+        Doc::new("Create an org").takes::<wire::orgs::NewOrg>().answers::<wire::orgs::Org>(201));
+    routes.add::<ManageOrgs, _, _>(&get, "/admin/orgs", orgs::list,
+        Doc::new("List orgs").query(&["limit", "cursor"]).answers::<wire::orgs::OrgList>(200));
+    routes.add::<ManageOrgs, _, _>(&delete, "/admin/orgs/{id}", orgs::delete,
+        Doc::new("Delete an org: its keys are refused from then on").answers::<wire::orgs::DeletedOrg>(200));
+}
+
+/// The routes that need no credential. This list may only shrink.
+pub const OPEN_ROUTES: &[(&str, &str)] = &[
+    ("/healthz", "The process runs"),
+    ("/readyz", "Requests can be authenticated"),
+    (
+        "/metrics",
+        "Counters for Prometheus; on the main address for loopback peers alone",
+    ),
+    ("/openapi.json", "This document"),
+    ("/docs", "This document as a page"),
+    ("/docs/{file}", "The parts of that page"),
+];
+
+/// A route as data: for the reference, and for the table that the tests hold against every tier.
+#[derive(Debug, Clone)]
+pub struct RouteInfo {
+    /// The method.
+    pub method: Method,
+    /// The pattern of the path.
+    pub path: &'static str,
+    /// The name of the action.
+    pub action: &'static str,
+    /// What the action needs.
+    pub needs: Needs,
+    /// What the action is about.
+    pub scope: Scope,
+    pub(crate) doc: Doc,
+}
+
+/// Routes with their declarations. A handler of another action than the declared one does not fit,
+/// and there is no way to add a handler without an action.
+#[derive(Debug, Default)]
+pub struct Routes {
+    infos: Vec<RouteInfo>,
+    router: Router<Arc<App>>,
+}
+
+impl Routes {
+    fn add<A, F, Fut>(&mut self, method: &Method, path: &'static str, handler: F, doc: Doc)
+    where
+        A: Action,
+        F: Fn(Call<A>) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<Reply, Failure>> + Send + 'static,
+    {
+        let Ok(filter) = MethodFilter::try_from(method.clone()) else {
+            return;
+        };
+        let facts = RouteFacts { path };
+        let endpoint = on(
+            filter,
+            move |State(app): State<Arc<App>>, request: Request<Body>| {
+                gate::serve::<A, F, Fut>(app, facts, handler.clone(), request)
+            },
+        );
+        self.router = std::mem::take(&mut self.router).route(path, endpoint);
+        self.infos.push(RouteInfo {
+            method: method.clone(),
+            path,
+            action: A::NAME,
+            needs: A::NEEDS,
+            scope: A::SCOPE,
+            doc,
+        });
+    }
+}
+
+/// Every route that needs a credential, in the order of its declaration.
+#[must_use]
+pub fn routes() -> Vec<RouteInfo> {
+    let mut routes = Routes::default();
+    declare(&mut routes);
+    routes.infos
+}
+
+/// The whole service as a router.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let mut routes = Routes::default();
+    declare(&mut routes);
+    let infos = Arc::new(routes.infos);
+    let not_allowed = {
+        let infos = Arc::clone(&infos);
+        move |State(app): State<Arc<App>>, request: Request<Body>| {
+            let allowed = allowed_methods(&infos, request.uri().path());
+            no_method(app, allowed, request)
+        }
+    };
+    routes
+        .router
+        .merge(operation::routes())
+        .fallback(no_route)
+        .method_not_allowed_fallback(not_allowed)
+        .with_state(app)
+}
+
+async fn no_route(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    gate::refuse(app, Failure::NoRoute, request).await
+}
+
+async fn no_method(app: Arc<App>, allowed: String, request: Request<Body>) -> Response {
+    gate::refuse(app, Failure::NoMethod(allowed), request).await
+}
+
+/// The methods that the routes of this path take.
+fn allowed_methods(infos: &[RouteInfo], path: &str) -> String {
+    let matches = |pattern: &str| {
+        pattern.split('/').count() == path.split('/').count()
+            && pattern
+                .split('/')
+                .zip(path.split('/'))
+                .all(|(mine, given)| mine.starts_with('{') || mine == given)
+    };
+    let mut methods: Vec<&str> = infos
+        .iter()
+        .filter(|info| matches(info.path))
+        .map(|info| info.method.as_str())
+        .collect();
+    if methods.is_empty() || methods.contains(&"GET") {
+        methods.extend(["GET", "HEAD"]);
+    }
+    methods.sort_unstable();
+    methods.dedup();
+    methods.join(", ")
+}

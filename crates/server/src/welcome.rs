@@ -1,0 +1,64 @@
+//! What `serve` says when it is ready: where it is, which tier is open, and the next command.
+
+use std::{
+    io::{IsTerminal as _, Write as _},
+    net::SocketAddr,
+};
+
+use crate::{app::App, config::mask};
+
+/// Prints it on standard error: standard output is for audit lines.
+pub(crate) fn print(app: &App, address: SocketAddr) {
+    let err = std::io::stderr();
+    let (bold, plain) = if err.is_terminal() {
+        ("\u{1b}[1m", "\u{1b}[0m")
+    } else {
+        ("", "")
+    };
+    let base = app.config.public_url.clone().unwrap_or_else(|| {
+        let host = if address.ip().is_unspecified() {
+            "127.0.0.1".to_owned()
+        } else {
+            address.ip().to_string()
+        };
+        let host = if address.is_ipv6() && host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host
+        };
+        format!("http://{host}:{}", address.port())
+    });
+    let mint = |auth: &str| {
+        format!(
+            "  curl -sX POST {base}/org/tokens{auth} -H 'Content-Type: application/json' -d '{{\"name\": \"my-first-key\"}}'"
+        )
+    };
+    let state = if app.admin_token.is_set() {
+        format!(
+            "ADMIN_TOKEN (tier 2b) is set. Mint a key with it:\n\n{}\n",
+            mint(" -H \"Authorization: Bearer $ADMIN_TOKEN\"")
+        )
+    } else if app.bootstrap.is_open() {
+        format!(
+            "Tier 0 is open: no key exists yet, and a program on this machine needs no credential.\nMint the first key, which closes tier 0 for good:\n\n{bold}{}{plain}\n\nThen use it:\n\n  curl -s {base}/org/whoami -H 'Authorization: Bearer mole_…'\n",
+            mint("")
+        )
+    } else if app.has_keys() {
+        "Org API keys (tier 2a) are accepted: Authorization: Bearer mole_…\n".to_owned()
+    } else {
+        "No tier is open: there is no key, tier 0 is closed, and ADMIN_TOKEN is not set.\nStart again with ADMIN_TOKEN to mint a key; make one with: openssl rand -hex 32\n".to_owned()
+    };
+    let text = format!(
+        "\n{bold}Claviger {}{plain} listens on {bold}{base}{plain}\n\n  database  {}\n  audit     {}\n  reference {base}/docs\n\n{state}\n",
+        env!("CARGO_PKG_VERSION"),
+        mask(&app.config.database_url),
+        match app.config.audit {
+            crate::config::AuditMode::Relaxed =>
+                "relaxed: answered first, recorded within milliseconds",
+            crate::config::AuditMode::Durable => "durable: recorded before the answer",
+            crate::config::AuditMode::Synced => "synced: on the disk before the answer",
+        },
+    );
+    // A closed standard error must not stop the server.
+    err.lock().write_all(text.as_bytes()).unwrap_or_default();
+}

@@ -1,0 +1,131 @@
+-- The foundation: deployment, orgs, keys, workspaces, channels, secrets, audit.
+-- Times are milliseconds since 1970 in UTC. Ids are texts such as `tok_01J…`.
+-- What is ordered or compared by keyset has the collation "C": bytewise, as on SQLite.
+
+create table deployment (
+    one bigint primary key constraint deployment_is_one_row check (one = 1),
+    default_org text collate "C" not null,
+    -- Set by the first mint and never unset: the bootstrap is open only while it is null.
+    bootstrap_closed_at bigint,
+    master_key_check bytea constraint master_key_check_is_a_digest check (length(master_key_check) = 32),
+    -- Counts the processes that have served this database.
+    generation bigint not null default 0
+);
+
+create table orgs (
+    id text collate "C" primary key,
+    name text collate "C" not null,
+    created_at bigint not null,
+    deleted_at bigint
+);
+create unique index orgs_living_name on orgs (name) where deleted_at is null;
+
+create table keys (
+    id text collate "C" primary key,
+    org text collate "C" not null references orgs (id),
+    name text collate "C" not null constraint key_name_is_short check (length(name) between 1 and 100),
+    prefix text collate "C" not null unique,
+    digest bytea not null unique constraint digest_is_sha256 check (length(digest) = 32),
+    created_by text collate "C" not null,
+    root text collate "C" not null,
+    parent text collate "C" references keys (id),
+    -- The ids above this key, nearest first, separated by single spaces.
+    chain text collate "C" not null,
+    created_at bigint not null,
+    expires_at bigint,
+    -- Copied from the grant, so that a list can be filtered by status.
+    not_before bigint,
+    grant_json text not null,
+    metadata text not null,
+    suspended_at bigint,
+    revoked_at bigint,
+    revoked_by text collate "C",
+    revoked_reason text,
+    last_used_at bigint,
+    constraint revocation_is_whole check ((revoked_at is null) = (revoked_by is null))
+);
+create index keys_of_org on keys (org, id);
+create index keys_of_parent on keys (parent) where parent is not null;
+
+create table mint_replays (
+    org text collate "C" not null,
+    actor text collate "C" not null,
+    idempotency_key text collate "C" not null,
+    request bytea not null,
+    key_id text collate "C" not null references keys (id),
+    created_at bigint not null,
+    primary key (org, actor, idempotency_key)
+);
+create index mint_replays_by_age on mint_replays (created_at);
+
+create table workspaces (
+    id text collate "C" primary key,
+    org text collate "C" not null references orgs (id),
+    name text collate "C" not null,
+    labels text not null,
+    created_by text collate "C" not null,
+    created_at bigint not null,
+    updated_at bigint not null
+);
+create index workspaces_of_org on workspaces (org, id);
+
+create table workspace_tokens (
+    id text collate "C" primary key,
+    org text collate "C" not null references orgs (id),
+    -- No reference: a token outlives its workspace as a revoked row.
+    workspace text collate "C" not null,
+    name text collate "C" not null,
+    prefix text collate "C" not null unique,
+    digest bytea not null unique constraint digest_is_sha256 check (length(digest) = 32),
+    created_by text collate "C" not null,
+    created_at bigint not null,
+    last_used_at bigint,
+    revoked_at bigint
+);
+create index workspace_tokens_of_workspace on workspace_tokens (workspace, id);
+
+create table channels (
+    id text collate "C" primary key,
+    workspace text collate "C" not null references workspaces (id) on delete cascade,
+    name text collate "C" not null,
+    kind text collate "C" not null,
+    plain text not null,
+    credential_names text not null,
+    sealed bytea not null,
+    is_enabled boolean not null,
+    created_by text collate "C" not null,
+    created_at bigint not null,
+    updated_at bigint not null
+);
+create index channels_of_workspace on channels (workspace, id);
+
+create table secrets (
+    workspace text collate "C" not null references workspaces (id) on delete cascade,
+    name text collate "C" not null,
+    version bigint not null constraint version_is_positive check (version > 0),
+    sealed bytea not null,
+    created_by text collate "C" not null,
+    created_at bigint not null,
+    updated_at bigint not null,
+    primary key (workspace, name)
+);
+
+-- How many records each org's trail has: the next record takes the next number.
+create table ledgers (
+    org text collate "C" primary key references orgs (id),
+    size bigint not null constraint size_is_not_negative check (size >= 0)
+);
+
+-- Append only. `body` is the record, byte for byte; the other columns repeat parts of it for queries.
+create table audit_events (
+    org text collate "C" not null,
+    seq bigint not null constraint seq_is_positive check (seq > 0),
+    at bigint not null,
+    actor text collate "C" not null,
+    key_id text collate "C",
+    workspace text collate "C",
+    method text collate "C" not null,
+    status bigint not null,
+    body bytea not null,
+    primary key (org, seq)
+);

@@ -1,0 +1,421 @@
+//! Org API keys.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    Postgres, commit,
+    fault::{Fault, Outcome},
+    load::{self, LOAD_MAX},
+    orgs,
+    row::{self, Columns},
+    session::Change,
+};
+use crate::{
+    Acting, Idempotency, KeyFilter, KeySink, KeyStore, NewKey, Page, Recorder, Result, Revocations,
+    Revoked, RevokedKey, StoreError, Written, labels_to_json,
+};
+use async_trait::async_trait;
+use claviger_core::{
+    id::{KeyId, OrgId},
+    key::{Metadata, OrgKey, Revocation},
+    time::Timestamp,
+};
+
+macro_rules! columns {
+    () => {
+        "id, org, name, prefix, created_by, root, chain, created_at, expires_at, grant_json, metadata, \
+         suspended_at, revoked_at, revoked_by, revoked_reason, last_used_at"
+    };
+}
+
+/// How long an idempotency key is remembered, and how many forgotten ones go at once.
+const REPLAY_SPAN: Duration = Duration::from_hours(24);
+const REPLAYS_PURGED_MAX: i64 = 100;
+
+/// How many keys are touched at once.
+const TOUCHED_MAX: usize = 2000;
+
+/// The descendants of a key: the living ones, locked, or those that died at an instant.
+macro_rules! descendants {
+    ($which:literal) => {
+        concat!(
+            "with recursive below (id) as ( \
+                 select id from keys where parent = $1 \
+                 union \
+                 select keys.id from keys join below on keys.parent = below.id) \
+             select id, prefix, digest from keys where id in (select id from below) and ",
+            $which
+        )
+    };
+}
+
+#[async_trait]
+impl KeyStore for Postgres {
+    async fn mint_key(
+        &self,
+        key: NewKey,
+        acting: Acting,
+        record: Recorder<OrgKey>,
+    ) -> Result<Written<OrgKey>> {
+        self.write("mint a key", async move {
+            let change = self.sessions.begin_unfenced().await?;
+            // Before the fence: a lock for reading could not be made one for writing by two at once.
+            let sql = "update deployment set bootstrap_closed_at = $1 \
+                       where one = 1 and generation = $2 and bootstrap_closed_at is null";
+            let own = self.sessions.fence().generation();
+            let is_first = change
+                .execute(sql, &[&key.key.created_at.millis(), &own])
+                .await?
+                == 1;
+            self.sessions.check_fence(&change).await?;
+            admit(&change, key.key.org, acting).await?;
+            if key.is_bootstrap && !is_first {
+                return Err(StoreError::BootstrapClosed.into());
+            }
+            if let Some(parent) = key.key.parent() {
+                // Nothing is minted below a revoked key: its revocation waits for us, or we for it.
+                hold_live(&change, parent, acting.now).await?;
+            }
+            if let Some(idempotency) = &key.idempotency {
+                check_replay(&change, &key.key, idempotency, acting.now).await?;
+            }
+            insert(&change, &key).await?;
+            if let Some(idempotency) = &key.idempotency {
+                remember(&change, &key.key, idempotency, acting.now).await?;
+            }
+            commit(change, key.key, record).await
+        })
+        .await
+    }
+
+    async fn find_key(&self, org: OrgId, id: KeyId) -> Result<Option<OrgKey>> {
+        self.read("find a key", async {
+            let session = self.sessions.session().await?;
+            let sql = concat!(
+                "select ",
+                columns!(),
+                " from keys where org = $1 and id = $2"
+            );
+            let found = session
+                .row(sql, &[&org.to_string(), &id.to_string()])
+                .await?;
+            Ok(found.as_ref().map(row::key).transpose()?)
+        })
+        .await
+    }
+
+    async fn list_keys(
+        &self,
+        org: OrgId,
+        filter: KeyFilter,
+        page: Page<KeyId>,
+    ) -> Result<Vec<OrgKey>> {
+        self.read("list keys", async {
+            let session = self.sessions.session().await?;
+            // In the collation "C", `lower` knows the letters of ASCII and no others.
+            let sql = concat!(
+                "select ",
+                columns!(),
+                " from keys where org = $1 and id < coalesce($2::text, '~') \
+                 and case when revoked_at is not null then 'revoked' \
+                     when suspended_at is not null then 'suspended' \
+                     when expires_at <= $4 then 'expired' \
+                     when not_before > $4 then 'not_yet_valid' \
+                     else 'active' end = any($3::text[]) \
+                 and ($5::text is null \
+                     or position(lower($5 collate \"C\") in lower(name collate \"C\")) > 0 \
+                     or position(lower($5 collate \"C\") in lower(prefix collate \"C\")) > 0) \
+                 and ($6::text is null or created_by = $6) \
+                 and ($7::text is null or case jsonb_typeof(grant_json::jsonb -> 'workspaces') \
+                     when 'string' then grant_json::jsonb ->> 'workspaces' = '*' \
+                     when 'array' then (grant_json::jsonb -> 'workspaces') ? $7 \
+                     else false end) \
+                 order by id desc limit $8"
+            );
+            let statuses: Vec<_> = filter
+                .statuses
+                .iter()
+                .map(|status| status.as_str())
+                .collect();
+            let rows = session
+                .rows(
+                    sql,
+                    &[
+                        &org.to_string(),
+                        &page.after.map(|id| id.to_string()),
+                        &statuses,
+                        &filter.now.millis(),
+                        &filter.text,
+                        &filter.created_by,
+                        &filter.workspace.map(|id| id.to_string()),
+                        &i64::from(page.limit),
+                    ],
+                )
+                .await?;
+            Ok(row::all(&rows, row::key)?)
+        })
+        .await
+    }
+
+    async fn change_key(
+        &self,
+        org: OrgId,
+        id: KeyId,
+        change: (Option<String>, Option<Metadata>),
+        acting: Acting,
+        record: Recorder<OrgKey>,
+    ) -> Result<Written<OrgKey>> {
+        let (name, metadata) = change;
+        self.write("change a key", async move {
+            // Alone, for a key may change itself: two would wait for each other's lock for reading.
+            let _alone = self.many.lock().await;
+            let change = self.sessions.begin().await?;
+            admit(&change, org, acting).await?;
+            let (org, id) = (org.to_string(), id.to_string());
+            let sql = "select revoked_at from keys where org = $1 and id = $2 for update";
+            let found = change
+                .row(sql, &[&org, &id])
+                .await?
+                .ok_or(StoreError::NotFound("key"))?;
+            if Columns::of("keys", &found)
+                .maybe_time("revoked_at")?
+                .is_some()
+            {
+                return Err(StoreError::Gone("key").into());
+            }
+            let sql = concat!(
+                "update keys set name = coalesce($2::text, name), \
+                 metadata = coalesce($3::text, metadata) where id = $1 returning ",
+                columns!()
+            );
+            let metadata = metadata.as_ref().map(labels_to_json);
+            let changed = change.row(sql, &[&id, &name, &metadata]).await?;
+            let key = row::key(&changed.ok_or(StoreError::NotFound("key"))?)?;
+            commit(change, key, record).await
+        })
+        .await
+    }
+
+    async fn revoke_key(
+        &self,
+        org: OrgId,
+        id: KeyId,
+        end: Revocation,
+        acting: Acting,
+        record: Recorder<Revoked>,
+    ) -> Result<Revocations> {
+        self.write("revoke a key", async move {
+            let _alone = self.many.lock().await;
+            let change = self.sessions.begin().await?;
+            admit(&change, org, acting).await?;
+            let id = id.to_string();
+            let sql = "select id, prefix, digest, revoked_at from keys \
+                       where org = $1 and id = $2 for update";
+            let found = change.row(sql, &[&org.to_string(), &id]).await?;
+            let found = found.ok_or(StoreError::NotFound("key"))?;
+            let key = row::revoked("keys", &found)?;
+            if let Some(at) = Columns::of("keys", &found).maybe_time("revoked_at")? {
+                let sql = descendants!("revoked_at = $2");
+                let rows = change.rows(sql, &[&id, &at.millis()]).await?;
+                let descendants = row::all(&rows, |row| row::revoked("keys", row))?;
+                return Ok(Revocations::Before(Revoked {
+                    key,
+                    at,
+                    descendants,
+                }));
+            }
+            let descendants = lock_descendants(&change, &id).await?;
+            let mut ids: Vec<String> = descendants.iter().map(|key| key.id.to_string()).collect();
+            ids.push(id);
+            let sql = "update keys set revoked_at = $2, revoked_by = $3, revoked_reason = $4 \
+                       where id = any($1::text[])";
+            let (at, by) = (end.at, end.by.to_string());
+            change
+                .execute(sql, &[&ids, &at.millis(), &by, &end.reason])
+                .await?;
+            let revoked = Revoked {
+                key,
+                at,
+                descendants,
+            };
+            Ok(Revocations::Now(commit(change, revoked, record).await?))
+        })
+        .await
+    }
+
+    async fn touch_keys(&self, used: Vec<(KeyId, Timestamp)>) -> Result<()> {
+        for part in used.chunks(TOUCHED_MAX) {
+            let ids: Vec<String> = part.iter().map(|(id, _)| id.to_string()).collect();
+            let times: Vec<i64> = part.iter().map(|(_, at)| at.millis()).collect();
+            self.write("keep when keys were used", async {
+                let _alone = self.many.lock().await;
+                let change = self.sessions.begin().await?;
+                change.batch("set local synchronous_commit = off").await?;
+                let sql = "update keys set last_used_at = used.at \
+                           from (select id, max(at) as at from unnest($1::text[], $2::bigint[]) as u (id, at) \
+                                 group by id) as used \
+                           where keys.id = used.id and coalesce(keys.last_used_at, 0) < used.at";
+                change.execute(sql, &[&ids, &times]).await?;
+                change.commit().await
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn load_keys(&self, dead_since: Timestamp, sink: KeySink) -> Result<u64> {
+        let loaded = async {
+            self.sessions.fence().allow_reads()?;
+            self.sessions
+                .run(LOAD_MAX, load::keys(self, dead_since, sink))
+                .await
+        };
+        loaded.await.map_err(|fault| fault.into_store("load keys"))
+    }
+}
+
+/// What every change needs: an actor that is accepted and an org that lives, until the end of the
+/// transaction. The org is locked first, as by who deletes it; the actor is judged first.
+pub(super) async fn admit(change: &Change, org: OrgId, acting: Acting) -> Outcome<()> {
+    let org = orgs::hold(change, org).await;
+    if let Some(id) = acting.key {
+        hold_live(change, id, acting.now).await?;
+    }
+    org
+}
+
+async fn hold_live(change: &Change, id: KeyId, now: Timestamp) -> Outcome<()> {
+    let sql = "select 1 from keys where id = $1 and revoked_at is null and suspended_at is null \
+               and (expires_at is null or expires_at > $2) for share";
+    let found = change.row(sql, &[&id.to_string(), &now.millis()]).await?;
+    found.map(drop).ok_or_else(|| StoreError::ActorGone.into())
+}
+
+/// Makes sure that the idempotency key was not used within a day.
+async fn check_replay(
+    change: &Change,
+    key: &OrgKey,
+    idempotency: &Idempotency,
+    now: Timestamp,
+) -> Outcome<()> {
+    let sql = "select key_id, request from mint_replays \
+               where org = $1 and actor = $2 and idempotency_key = $3 and created_at > $4";
+    let (org, actor) = (key.org.to_string(), key.minter.created_by.to_string());
+    let since = now.minus(REPLAY_SPAN).millis();
+    match change
+        .row(sql, &[&org, &actor, &idempotency.key, &since])
+        .await?
+    {
+        None => Ok(()),
+        Some(row) => {
+            let columns = Columns::of("mint_replays", &row);
+            let is_same_request = columns.get::<&[u8]>("request")? == idempotency.request;
+            let key = columns.parse("key_id")?;
+            Err(StoreError::Replayed {
+                key,
+                is_same_request,
+            }
+            .into())
+        }
+    }
+}
+
+/// Keeps the idempotency key, and forgets some that are old.
+async fn remember(
+    change: &Change,
+    key: &OrgKey,
+    idempotency: &Idempotency,
+    now: Timestamp,
+) -> Outcome<()> {
+    let (org, actor) = (key.org.to_string(), key.minter.created_by.to_string());
+    let since = now.minus(REPLAY_SPAN).millis();
+    let sql = "insert into mint_replays (org, actor, idempotency_key, request, key_id, created_at) \
+               values ($1, $2, $3, $4, $5, $6) \
+               on conflict (org, actor, idempotency_key) do update set request = excluded.request, \
+               key_id = excluded.key_id, created_at = excluded.created_at \
+               where mint_replays.created_at <= $7";
+    let (request, id) = (&idempotency.request[..], key.id.to_string());
+    let count = change
+        .execute(
+            sql,
+            &[
+                &org,
+                &actor,
+                &idempotency.key,
+                &request,
+                &id,
+                &now.millis(),
+                &since,
+            ],
+        )
+        .await?;
+    if count == 0 {
+        // Somebody was faster, and has committed: now that one can be read.
+        check_replay(change, key, idempotency, now).await?;
+        return Err(Fault::down("the idempotency key is in use"));
+    }
+    let sql = "delete from mint_replays where (org, actor, idempotency_key) in ( \
+                   select org, actor, idempotency_key from mint_replays where created_at <= $1 \
+                   order by created_at limit $2 for update skip locked)";
+    change.execute(sql, &[&since, &REPLAYS_PURGED_MAX]).await?;
+    Ok(())
+}
+
+async fn insert(change: &Change, new: &NewKey) -> Outcome<()> {
+    let key = &new.key;
+    let chain: Vec<String> = key.minter.chain.iter().map(ToString::to_string).collect();
+    let sql = "insert into keys (id, org, name, prefix, digest, created_by, root, parent, chain, \
+               created_at, expires_at, not_before, grant_json, metadata) \
+               values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+               on conflict do nothing";
+    let count = change
+        .execute(
+            sql,
+            &[
+                &key.id.to_string(),
+                &key.org.to_string(),
+                &key.name,
+                &key.prefix.as_str(),
+                &&new.digest[..],
+                &key.minter.created_by.to_string(),
+                &key.minter.root.to_string(),
+                &chain.first(),
+                &chain.join(" "),
+                &key.created_at.millis(),
+                &key.expires_at.map(Timestamp::millis),
+                &key.grant.not_before.map(Timestamp::millis),
+                &key.grant.to_json(),
+                &labels_to_json(&key.metadata),
+            ],
+        )
+        .await?;
+    if count == 1 {
+        return Ok(());
+    }
+    // A secret that was drawn twice has the prefix of the other as well.
+    let sql = "select 1 from keys where prefix = $1 or digest = $2";
+    match change
+        .row(sql, &[&key.prefix.as_str(), &&new.digest[..]])
+        .await?
+    {
+        Some(_) => Err(StoreError::PrefixTaken.into()),
+        None => Err(StoreError::Exists("key").into()),
+    }
+}
+
+/// Locks the living descendants of a locked key. A mint below one of them either is seen by the next
+/// descent, or waits for the lock and then finds its parent revoked.
+async fn lock_descendants(change: &Change, id: &str) -> Outcome<Vec<RevokedKey<KeyId>>> {
+    let sql = descendants!("revoked_at is null order by id for update");
+    let mut found = BTreeMap::new();
+    loop {
+        let before = found.len();
+        for row in &change.rows(sql, &[&id]).await? {
+            let key: RevokedKey<KeyId> = row::revoked("keys", row)?;
+            found.insert(key.id, key);
+        }
+        if found.len() == before {
+            return Ok(found.into_values().collect());
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The audit trail.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use claviger_core::{id::OrgId, ledger::entry::Entry};
+use rusqlite::{Connection, params, types::Value};
+
+use super::{
+    Outcome, Sqlite, row,
+    row::{IdText, Query},
+};
+use crate::{AuditFilter, AuditRow, AuditStore, Page, Result, StoreError};
+
+#[async_trait]
+impl AuditStore for Sqlite {
+    async fn append(&self, entries: Vec<Entry>) -> Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.writer.append(entries).await
+    }
+
+    async fn query_audit(
+        &self,
+        org: OrgId,
+        filter: AuditFilter,
+        page: Page<u64>,
+    ) -> Result<Vec<AuditRow>> {
+        let mut query = select(org, filter);
+        query
+            .and("and seq < ?", [seq(page.after.unwrap_or(u64::MAX))])
+            .and("order by seq desc limit ?", [i64::from(page.limit).into()]);
+        self.read("query the audit trail", move |sql| {
+            query.all(sql, row::audit)
+        })
+        .await
+    }
+
+    async fn export_audit(
+        &self,
+        org: OrgId,
+        filter: AuditFilter,
+        page: Page<u64>,
+    ) -> Result<Vec<AuditRow>> {
+        let mut query = select(org, filter);
+        query
+            .and("and seq > ?", [seq(page.after.unwrap_or(0))])
+            .and("order by seq limit ?", [i64::from(page.limit).into()]);
+        self.read("export the audit trail", move |sql| {
+            query.all(sql, row::audit)
+        })
+        .await
+    }
+
+    async fn audit_size(&self, org: OrgId) -> Result<u64> {
+        let query = "select size from ledgers where org = ?1";
+        let work = move |sql: &Connection| {
+            row::first(sql, query, params![IdText::of(org)], |row| {
+                row::count(row, 0)
+            })
+        };
+        Ok(self
+            .read("read the size of an audit trail", work)
+            .await?
+            .unwrap_or(0))
+    }
+}
+
+/// A number as SQLite keeps it.
+fn seq(number: u64) -> Value {
+    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+/// The records that are asked for. The primary key gives their order, so a page is a scan that
+/// stops when it is full.
+fn select(org: OrgId, filter: AuditFilter) -> Query {
+    let select = "select seq, body from audit_events where org = ?";
+    let mut query = Query::new(select.to_owned(), org.to_string());
+    let AuditFilter {
+        actor,
+        key,
+        workspace,
+        method,
+        status,
+        since,
+        until,
+    } = filter;
+    for (condition, value) in [
+        ("and actor = ?", actor),
+        ("and key_id = ?", key.map(|id| id.to_string())),
+        ("and workspace = ?", workspace.map(|id| id.to_string())),
+        ("and method = ?", method),
+    ] {
+        if let Some(value) = value {
+            query.and(condition, [value.into()]);
+        }
+    }
+    for (condition, value) in [("and at >= ?", since), ("and at < ?", until)] {
+        if let Some(at) = value {
+            query.and(condition, [at.millis().into()]);
+        }
+    }
+    if let Some((lowest, highest)) = status {
+        let bounds = [lowest, highest].map(|status| i64::from(status).into());
+        query.and("and status between ? and ?", bounds);
+    }
+    query
+}
+
+/// The sizes of the trails that were written to, so that a number costs no query.
+#[derive(Default)]
+pub(super) struct Ledgers {
+    sizes: HashMap<OrgId, i64>,
+    /// Orgs whose size in the database is behind.
+    behind: Vec<OrgId>,
+    /// What the running job found, to be put back if it fails.
+    undo: Vec<(OrgId, Option<i64>)>,
+}
+
+impl Ledgers {
+    /// Writes records at the next numbers of their orgs. The hot path: one prepared statement,
+    /// everything bound by reference.
+    pub(super) fn append(&mut self, sql: &Connection, entries: &[Entry]) -> Outcome<()> {
+        let mut insert = sql.prepare_cached(
+            "insert into audit_events
+                 (org, seq, at, actor, key_id, workspace, method, status, body)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?;
+        for run in entries.chunk_by(|one, next| one.org == next.org) {
+            let Some(first) = run.first() else { continue };
+            let org = IdText::of(first.org);
+            let mut seq = self.take(sql, first.org, run.len())?;
+            for entry in run {
+                seq += 1;
+                insert.execute(params![
+                    org,
+                    seq,
+                    entry.at.millis(),
+                    entry.actor,
+                    entry.key.map(IdText::of),
+                    entry.workspace.map(IdText::of),
+                    entry.method,
+                    entry.status,
+                    entry.bytes,
+                ])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes numbers for so many records; gives the one before the first.
+    fn take(&mut self, sql: &Connection, org: OrgId, count: usize) -> Outcome<i64> {
+        let cached = self.sizes.get(&org).copied();
+        let size = match cached {
+            Some(size) => size,
+            None => read_size(sql, org)?,
+        };
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let Some(next) = size.checked_add(count) else {
+            return Err(corrupt_ledger(org, "its size is out of range").into());
+        };
+        self.sizes.insert(org, next);
+        self.behind.push(org);
+        self.undo.push((org, cached));
+        Ok(size)
+    }
+
+    /// The running job is kept.
+    pub(super) fn keep(&mut self) {
+        self.undo.clear();
+    }
+
+    /// The running job is undone.
+    pub(super) fn undo(&mut self) {
+        for (org, before) in self.undo.drain(..).rev() {
+            match before {
+                Some(size) => self.sizes.insert(org, size),
+                None => self.sizes.remove(&org),
+            };
+        }
+    }
+
+    /// The whole transaction is undone.
+    pub(super) fn forget(&mut self) {
+        self.sizes.clear();
+        self.behind.clear();
+        self.undo.clear();
+    }
+
+    /// Writes the sizes, each once.
+    pub(super) fn flush(&mut self, sql: &Connection) -> Outcome<()> {
+        self.behind.sort_unstable();
+        self.behind.dedup();
+        let mut update = sql.prepare_cached("update ledgers set size = ?2 where org = ?1")?;
+        for org in self.behind.drain(..) {
+            let Some(size) = self.sizes.get(&org) else {
+                continue;
+            };
+            if update.execute(params![IdText::of(org), size])? != 1 {
+                return Err(corrupt_ledger(org, "it has no size").into());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_size(sql: &Connection, org: OrgId) -> Outcome<i64> {
+    let mut find = sql.prepare_cached("select size from ledgers where org = ?1")?;
+    match find.query_row(params![IdText::of(org)], |row| row.get(0)) {
+        Ok(size) => Ok(size),
+        Err(rusqlite::Error::QueryReturnedNoRows) => Err(StoreError::NotFound("org").into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn corrupt_ledger(org: OrgId, reason: &str) -> StoreError {
+    StoreError::Corrupt {
+        what: format!("the ledger of `{org}`"),
+        reason: reason.to_owned(),
+    }
+}

@@ -1,0 +1,443 @@
+//! Org API keys.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use claviger_core::{
+    id::{KeyId, OrgId},
+    key::{KeyState, KeyStatus, Metadata, OrgKey, Revocation},
+    time::Timestamp,
+};
+use rusqlite::{Connection, params, types::Value};
+
+use super::{
+    Outcome, Sqlite, connect_reader, orgs, row,
+    row::{IdText, Query},
+    unavailable,
+    writer::{Order, Tx},
+};
+use crate::{
+    Acting, Idempotency, KeyFilter, KeySink, KeyStore, LoadedKey, NewKey, Page, Recorder, Result,
+    Revocations, Revoked, RevokedKey, StoreError, Written, labels_to_json,
+};
+
+/// How long a mint can be told from its repetition.
+const REPLAY_AGE_MAX: Duration = Duration::from_hours(24);
+
+/// How many expired idempotency keys a mint clears away.
+const REPLAYS_PURGED_MAX: u32 = 100;
+
+#[async_trait]
+impl KeyStore for Sqlite {
+    async fn mint_key(
+        &self,
+        key: NewKey,
+        acting: Acting,
+        record: Recorder<OrgKey>,
+    ) -> Result<Written<OrgKey>> {
+        let work = move |tx: &mut Tx<'_>| {
+            mint(tx.sql, &key, acting)?;
+            tx.written(key.key, record)
+        };
+        self.writer.change(Order::synced("mint a key"), work).await
+    }
+
+    async fn find_key(&self, org: OrgId, id: KeyId) -> Result<Option<OrgKey>> {
+        self.read("find a key", move |sql| find(sql, org, id)).await
+    }
+
+    async fn list_keys(
+        &self,
+        org: OrgId,
+        filter: KeyFilter,
+        page: Page<KeyId>,
+    ) -> Result<Vec<OrgKey>> {
+        let query = select(org, filter, &page);
+        self.read("list keys", move |sql| query.all(sql, row::key))
+            .await
+    }
+
+    async fn change_key(
+        &self,
+        org: OrgId,
+        id: KeyId,
+        change: (Option<String>, Option<Metadata>),
+        acting: Acting,
+        record: Recorder<OrgKey>,
+    ) -> Result<Written<OrgKey>> {
+        let work = move |tx: &mut Tx<'_>| {
+            require_actor(tx.sql, acting)?;
+            orgs::require(tx.sql, org)?;
+            let key = update(tx.sql, org, id, change)?;
+            tx.written(key, record)
+        };
+        self.writer
+            .change(Order::synced("change a key"), work)
+            .await
+    }
+
+    async fn revoke_key(
+        &self,
+        org: OrgId,
+        id: KeyId,
+        end: Revocation,
+        acting: Acting,
+        record: Recorder<Revoked>,
+    ) -> Result<Revocations> {
+        let work = move |tx: &mut Tx<'_>| {
+            require_actor(tx.sql, acting)?;
+            orgs::require(tx.sql, org)?;
+            let query = "select revoked_at from keys where org = ?1 and id = ?2";
+            let bound = params![IdText::of(org), IdText::of(id)];
+            match row::first(tx.sql, query, bound, |row| row::maybe_time(row, 0))? {
+                None => Err(StoreError::NotFound("key").into()),
+                Some(Some(at)) => Ok(Revocations::Before(revoked_before(tx.sql, id, at)?)),
+                Some(None) => {
+                    let revoked = revoke(tx.sql, id, &end)?;
+                    tx.written(revoked, record).map(Revocations::Now)
+                }
+            }
+        };
+        self.writer
+            .change(Order::synced("revoke a key"), work)
+            .await
+    }
+
+    async fn touch_keys(&self, used: Vec<(KeyId, Timestamp)>) -> Result<()> {
+        let statement = "update keys set last_used_at = max(coalesce(last_used_at, 0), ?2)
+             where id = ?1";
+        let work = move |tx: &mut Tx<'_>| {
+            for (id, at) in &used {
+                row::run(tx.sql, statement, params![IdText::of(*id), at.millis()])?;
+            }
+            Ok(())
+        };
+        self.writer
+            .change(Order::quick("keep when keys were last used"), work)
+            .await
+    }
+
+    async fn load_keys(&self, dead_since: Timestamp, sink: KeySink) -> Result<u64> {
+        let path = Arc::clone(&self.readers.path);
+        self.read("load the keys", move |sql| {
+            load(sql, &path, dead_since, &sink)
+        })
+        .await
+    }
+}
+
+/// Refuses a change on behalf of a key that is not accepted any more.
+pub(super) fn require_actor(sql: &Connection, acting: Acting) -> Outcome<()> {
+    match acting.key {
+        Some(key) => require_live(sql, key, acting.now),
+        None => Ok(()),
+    }
+}
+
+fn require_live(sql: &Connection, key: KeyId, now: Timestamp) -> Outcome<()> {
+    let query = "select 1 from keys where id = ?1 and revoked_at is null and suspended_at is null
+         and (expires_at is null or expires_at > ?2)";
+    match row::first(sql, query, params![IdText::of(key), now.millis()], |_| {
+        Ok(())
+    })? {
+        Some(()) => Ok(()),
+        None => Err(StoreError::ActorGone.into()),
+    }
+}
+
+fn mint(sql: &Connection, new: &NewKey, acting: Acting) -> Outcome<()> {
+    require_actor(sql, acting)?;
+    orgs::require(sql, new.key.org)?;
+    let closed = row::run(
+        sql,
+        "update deployment set bootstrap_closed_at = ?1 where bootstrap_closed_at is null",
+        params![new.key.created_at.millis()],
+    )?;
+    if new.is_bootstrap && closed != 1 {
+        return Err(StoreError::BootstrapClosed.into());
+    }
+    if let Some(parent) = new.key.parent() {
+        require_live(sql, parent, acting.now)?;
+    }
+    purge_replays(sql, acting.now)?;
+    if let Some(idempotency) = &new.idempotency {
+        require_first(sql, new, idempotency, acting.now)?;
+    }
+    insert(sql, new)?;
+    match &new.idempotency {
+        Some(idempotency) => keep_replay(sql, new, idempotency, acting.now),
+        None => Ok(()),
+    }
+}
+
+/// Until when a mint is too old to be told from its repetition.
+fn replay_horizon(now: Timestamp) -> i64 {
+    now.minus(REPLAY_AGE_MAX).millis()
+}
+
+fn purge_replays(sql: &Connection, now: Timestamp) -> Outcome<()> {
+    let statement = "delete from mint_replays where (org, actor, idempotency_key) in
+         (select org, actor, idempotency_key from mint_replays
+          where created_at <= ?1 order by created_at limit ?2)";
+    row::run(
+        sql,
+        statement,
+        params![replay_horizon(now), REPLAYS_PURGED_MAX],
+    )?;
+    Ok(())
+}
+
+fn require_first(
+    sql: &Connection,
+    new: &NewKey,
+    idempotency: &Idempotency,
+    now: Timestamp,
+) -> Outcome<()> {
+    let query = "select key_id, request from mint_replays
+         where org = ?1 and actor = ?2 and idempotency_key = ?3 and created_at > ?4";
+    let org = IdText::of(new.key.org);
+    let actor = new.key.minter.created_by.to_string();
+    let bound = params![org, actor, idempotency.key, replay_horizon(now)];
+    let before = row::first(sql, query, bound, |row| {
+        Ok(StoreError::Replayed {
+            key: row::parsed(row, 0)?,
+            is_same_request: row::blob(row, 1)? == idempotency.request,
+        })
+    })?;
+    before.map_or(Ok(()), |replayed| Err(replayed.into()))
+}
+
+fn keep_replay(
+    sql: &Connection,
+    new: &NewKey,
+    idempotency: &Idempotency,
+    now: Timestamp,
+) -> Outcome<()> {
+    // It may replace one that is too old and was not purged yet.
+    let statement = "insert or replace into mint_replays
+         (org, actor, idempotency_key, request, key_id, created_at)
+         values (?1, ?2, ?3, ?4, ?5, ?6)";
+    let bound = params![
+        IdText::of(new.key.org),
+        new.key.minter.created_by.to_string(),
+        idempotency.key,
+        idempotency.request,
+        IdText::of(new.key.id),
+        now.millis(),
+    ];
+    row::run(sql, statement, bound)?;
+    Ok(())
+}
+
+fn insert(sql: &Connection, new: &NewKey) -> Outcome<()> {
+    let key = &new.key;
+    let statement = "insert into keys
+         (id, org, name, prefix, digest, created_by, root, parent, chain, created_at, expires_at,
+          not_before, grant_json, metadata)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    let bound = params![
+        IdText::of(key.id),
+        IdText::of(key.org),
+        key.name,
+        key.prefix.as_str(),
+        new.digest,
+        key.minter.created_by.to_string(),
+        key.minter.root.to_string(),
+        key.parent().map(IdText::of),
+        row::chain_text(&key.minter.chain),
+        key.created_at.millis(),
+        key.expires_at.map(Timestamp::millis),
+        key.grant.not_before.map(Timestamp::millis),
+        key.grant.to_json(),
+        labels_to_json(&key.metadata),
+    ];
+    match row::run(sql, statement, bound) {
+        // A secret that was drawn twice has the prefix of the other as well.
+        Err(fault)
+            if ["keys.prefix", "keys.digest"]
+                .iter()
+                .any(|c| row::is_taken(&fault, c)) =>
+        {
+            Err(StoreError::PrefixTaken.into())
+        }
+        Err(fault) if row::is_taken(&fault, "keys.id") => Err(StoreError::Exists("key").into()),
+        Err(fault) => Err(fault),
+        Ok(_) => Ok(()),
+    }
+}
+
+fn find(sql: &Connection, org: OrgId, id: KeyId) -> Outcome<Option<OrgKey>> {
+    let query = format!("select {} from keys where org = ?1 and id = ?2", row::KEY);
+    row::first(
+        sql,
+        &query,
+        params![IdText::of(org), IdText::of(id)],
+        row::key,
+    )
+}
+
+fn select(org: OrgId, filter: KeyFilter, page: &Page<KeyId>) -> Query {
+    let select = format!("select {} from keys where org = ?", row::KEY);
+    let mut query = Query::new(select, org.to_string());
+    if let Some(after) = page.after {
+        query.and("and id < ?", [after.to_string().into()]);
+    }
+    // `claviger_core::key::status` in SQL.
+    let now = Value::Integer(filter.now.millis());
+    query.and(
+        "and case when revoked_at is not null then 'revoked'
+                  when suspended_at is not null then 'suspended'
+                  when expires_at <= ? then 'expired'
+                  when not_before > ? then 'not_yet_valid'
+                  else 'active' end",
+        [now.clone(), now],
+    );
+    let marks = vec!["?"; filter.statuses.len()].join(", ");
+    let words = filter
+        .statuses
+        .iter()
+        .map(|status: &KeyStatus| status.as_str().to_owned().into());
+    query.and(&format!("in ({marks})"), words);
+    if let Some(text) = filter.text {
+        // No `like`: then a text with `%` or `_` in it is found as it is written.
+        query.and(
+            "and (instr(lower(name), lower(?)) > 0 or instr(lower(prefix), lower(?)) > 0)",
+            [text.clone().into(), text.into()],
+        );
+    }
+    if let Some(actor) = filter.created_by {
+        query.and("and created_by = ?", [actor.into()]);
+    }
+    if let Some(workspace) = filter.workspace {
+        // The binding is `"*"` or a list of ids; a selector by label is an object and matches neither.
+        query.and(
+            "and exists (select 1 from json_each(grant_json, '$.workspaces') as reached
+                         where reached.value in ('*', ?))",
+            [workspace.to_string().into()],
+        );
+    }
+    query.and("order by id desc limit ?", [i64::from(page.limit).into()]);
+    query
+}
+
+fn update(
+    sql: &Connection,
+    org: OrgId,
+    id: KeyId,
+    (name, metadata): (Option<String>, Option<Metadata>),
+) -> Outcome<OrgKey> {
+    let mut key = find(sql, org, id)?.ok_or(StoreError::NotFound("key"))?;
+    if key.revocation.is_some() {
+        return Err(StoreError::Gone("key").into());
+    }
+    key.name = name.unwrap_or(key.name);
+    key.metadata = metadata.unwrap_or(key.metadata);
+    row::run(
+        sql,
+        "update keys set name = ?2, metadata = ?3 where id = ?1",
+        params![IdText::of(id), key.name, labels_to_json(&key.metadata)],
+    )?;
+    Ok(key)
+}
+
+/// Ends the key and all that descend from it; what ended before keeps its own end.
+fn revoke(sql: &Connection, id: KeyId, end: &Revocation) -> Outcome<Revoked> {
+    let statement = "with recursive line (id) as (
+             select ?1 union select keys.id from keys join line on keys.parent = line.id)
+         update keys set revoked_at = ?2, revoked_by = ?3, revoked_reason = ?4
+         where id in (select id from line) and revoked_at is null
+         returning id, prefix, digest";
+    let bound = params![
+        IdText::of(id),
+        end.at.millis(),
+        end.by.to_string(),
+        end.reason
+    ];
+    split(
+        row::all(sql, statement, bound, row::revoked_key)?,
+        id,
+        end.at,
+    )
+}
+
+/// What an earlier revocation came to.
+fn revoked_before(sql: &Connection, id: KeyId, at: Timestamp) -> Outcome<Revoked> {
+    let query = "with recursive line (id) as (
+             select ?1 union select keys.id from keys join line on keys.parent = line.id)
+         select id, prefix, digest from keys
+         where id in (select id from line) and revoked_at = ?2";
+    let bound = params![IdText::of(id), at.millis()];
+    split(row::all(sql, query, bound, row::revoked_key)?, id, at)
+}
+
+/// Tells the key itself from its descendants.
+fn split(mut all: Vec<RevokedKey<KeyId>>, id: KeyId, at: Timestamp) -> Outcome<Revoked> {
+    let place = all
+        .iter()
+        .position(|key| key.id == id)
+        .ok_or(StoreError::NotFound("key"))?;
+    Ok(Revoked {
+        key: all.swap_remove(place),
+        at,
+        descendants: all,
+    })
+}
+
+/// Reads the table in two halves at once: reading and what the sink does cost about the same as
+/// decoding, and a start waits for it.
+fn load(sql: &Connection, path: &Path, dead_since: Timestamp, sink: &KeySink) -> Outcome<u64> {
+    let query = "select coalesce((select min(rowid) from keys), 0),
+         coalesce((select max(rowid) from keys), 0)";
+    let bounds = row::first(sql, query, [], |row| {
+        Ok((row::number(row, 0)?, row::number(row, 1)?))
+    });
+    let (lowest, highest) = bounds?.unwrap_or_default();
+    let middle = lowest.midpoint(highest);
+    std::thread::scope(|scope| {
+        let upper =
+            scope.spawn(|| load_part(&connect_reader(path)?, (middle, i64::MAX), dead_since, sink));
+        let lower = load_part(sql, (i64::MIN, middle), dead_since, sink);
+        let Ok(upper) = upper.join() else {
+            return Err(unavailable("load the keys", "a loading thread panicked").into());
+        };
+        Ok(lower? + upper?)
+    })
+}
+
+fn load_part(
+    sql: &Connection,
+    (after, until): (i64, i64),
+    dead_since: Timestamp,
+    sink: &KeySink,
+) -> Outcome<u64> {
+    let mut statement = sql.prepare_cached(
+        "select id, org, digest, prefix, name, created_by, root, chain, grant_json, expires_at,
+                suspended_at is not null, revoked_at is not null, last_used_at
+         from keys where rowid > ?1 and rowid <= ?2 and (revoked_at is null or revoked_at > ?3)",
+    )?;
+    let mut rows = statement.query(params![after, until, dead_since.millis()])?;
+    let mut loaded = 0;
+    while let Some(row) = rows.next()? {
+        let state = match (row::number(row, 11)?, row::number(row, 10)?) {
+            (0, 0) => KeyState::Live,
+            (0, _) => KeyState::Suspended,
+            (_, _) => KeyState::Revoked,
+        };
+        sink(LoadedKey {
+            id: row::parsed(row, 0)?,
+            org: row::parsed(row, 1)?,
+            digest: row::digest(row, 2)?,
+            prefix: row::parsed(row, 3)?,
+            name: row::text(row, 4)?,
+            created_by: row::text(row, 5)?,
+            root: row::text(row, 6)?,
+            chain: row::text(row, 7)?,
+            grant: row::text(row, 8)?,
+            expires_at: row::maybe_time(row, 9)?,
+            state,
+            last_used_at: row::maybe_time(row, 12)?,
+        });
+        loaded += 1;
+    }
+    Ok(loaded)
+}

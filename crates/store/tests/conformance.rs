@@ -1,0 +1,206 @@
+//! What every backend must do: each behaviour is written once, and is a test of both databases.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says by a panic what is wrong"
+)]
+
+#[path = "conformance/audit.rs"]
+mod audit;
+#[path = "conformance/bed.rs"]
+mod bed;
+#[path = "conformance/channels.rs"]
+mod channels;
+#[path = "conformance/deployment.rs"]
+mod deployment;
+#[path = "conformance/endings.rs"]
+mod endings;
+#[path = "conformance/faults.rs"]
+mod faults;
+#[path = "conformance/key_lists.rs"]
+mod key_lists;
+#[path = "conformance/keys.rs"]
+mod keys;
+#[path = "conformance/orgs.rs"]
+mod orgs;
+#[path = "conformance/races.rs"]
+mod races;
+#[path = "conformance/races_of_endings.rs"]
+mod races_of_endings;
+#[path = "conformance/secrets.rs"]
+mod secrets;
+#[path = "conformance/support.rs"]
+mod support;
+#[path = "conformance/witness.rs"]
+mod witness;
+#[path = "conformance/workspace_tokens.rs"]
+mod workspace_tokens;
+#[path = "conformance/workspaces.rs"]
+mod workspaces;
+
+/// Makes two tests of each behaviour, so that none can be run on one backend alone.
+macro_rules! conformance {
+    ($($module:ident::$name:ident),* $(,)?) => {
+        /// What was made into tests, as `module::name`.
+        const LISTED: &[&str] = &[$(concat!(stringify!($module), "::", stringify!($name))),*];
+
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    crate::$module::$name(&crate::bed::Bed::sqlite()).await;
+                }
+            )*
+        }
+
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    crate::$module::$name(&crate::bed::Bed::postgres()).await;
+                }
+            )*
+        }
+    };
+}
+
+conformance! {
+    deployment::fresh_store_has_the_default_org_and_an_open_bootstrap,
+    deployment::reopened_store_is_as_it_was,
+    deployment::second_open_is_refused_until_the_first_is_closed,
+    deployment::of_racing_first_opens_one_wins,
+    deployment::closed_store_answers_unavailable,
+    deployment::lost_deployment_row_leaves_the_bootstrap_closed,
+    deployment::lost_deployment_row_of_an_unused_store_closes_the_bootstrap,
+    deployment::master_key_check_is_kept_once,
+    deployment::of_racing_master_key_checks_one_is_kept,
+    deployment::rekey_reseals_every_row,
+    deployment::rekey_of_nothing_keeps_the_new_check,
+    deployment::refusing_resealer_changes_nothing,
+    deployment::bootstrap_stays_closed,
+    deployment::any_mint_closes_the_bootstrap,
+    deployment::failed_first_mint_leaves_the_bootstrap_open,
+    orgs::inserted_org_is_found_by_name_and_by_id,
+    orgs::org_can_begin_its_own_trail,
+    orgs::orgs_are_listed_oldest_first,
+    orgs::org_name_is_unique_among_the_living,
+    orgs::deleted_org_takes_all_but_its_trail_with_it,
+    orgs::deleted_org_keeps_taking_records,
+    orgs::deleting_an_unknown_org_is_not_found,
+    orgs::nothing_can_be_changed_in_a_deleted_org,
+    keys::minted_key_is_found_and_listed_as_it_was_made,
+    keys::key_of_another_org_is_not_found,
+    keys::minting_for_an_unknown_org_is_not_found,
+    keys::prefix_is_unique_in_the_deployment,
+    keys::repeated_mint_is_recognised_for_a_day,
+    keys::repeated_mint_is_recognised_though_its_key_is_revoked,
+    keys::idempotency_keys_of_actors_and_orgs_are_apart,
+    keys::failed_mint_does_not_use_up_its_idempotency_key,
+    keys::change_sets_name_and_metadata_and_no_more,
+    keys::revoked_key_cannot_be_changed,
+    keys::last_use_never_moves_back,
+    keys::every_key_is_loaded_but_those_long_dead,
+    keys::thousands_of_keys_are_loaded_once_each,
+    key_lists::status_filter_judges_at_its_instant,
+    key_lists::text_filter_finds_parts_of_names_and_prefixes,
+    key_lists::creator_filter_wants_the_whole_label,
+    key_lists::workspace_filter_finds_grants_that_name_it_or_reach_all,
+    key_lists::filters_hold_together,
+    key_lists::pages_walk_all_keys_once_newest_first,
+    endings::revocation_takes_every_generation_and_no_sibling,
+    endings::revocation_gives_the_digests_of_all_that_died,
+    endings::repeated_revocation_answers_with_the_first,
+    endings::key_may_revoke_itself,
+    endings::revoking_an_unknown_key_is_not_found,
+    endings::ended_key_changes_and_reveals_nothing,
+    endings::change_that_cannot_be_recorded_does_not_happen,
+    workspaces::inserted_workspace_is_found_and_listed,
+    workspaces::workspaces_are_listed_newest_first_in_pages,
+    workspaces::workspace_of_another_org_is_not_found,
+    workspaces::workspace_change_sets_what_it_names,
+    workspaces::deleted_workspace_takes_its_content_with_it,
+    workspace_tokens::inserted_token_is_listed_and_loaded,
+    workspace_tokens::tokens_are_listed_newest_first_in_pages,
+    workspace_tokens::token_needs_a_workspace_of_its_org,
+    workspace_tokens::token_prefix_is_unique,
+    workspace_tokens::revoked_token_is_given_with_its_digest_and_gone,
+    workspace_tokens::token_of_another_place_is_not_revoked,
+    workspace_tokens::last_use_of_a_token_never_moves_back,
+    channels::inserted_channel_of_every_kind_is_found_and_listed,
+    channels::channels_are_listed_newest_first_in_pages,
+    channels::channel_change_sets_what_it_names,
+    channels::channel_of_another_place_is_not_found,
+    channels::deleted_channel_is_gone,
+    secrets::each_put_makes_the_next_version_and_seals_for_it,
+    secrets::secrets_outlive_a_restart,
+    secrets::names_are_in_the_order_of_their_bytes,
+    secrets::secrets_of_another_place_are_not_found,
+    secrets::deleted_secret_is_gone_and_may_come_again,
+    secrets::empty_and_large_seals_come_back_as_they_were,
+    secrets::reveal_needs_a_living_actor,
+    secrets::workspace_holds_so_many_secrets_and_no_more,
+    audit::records_are_kept_in_order_byte_for_byte,
+    audit::trails_of_orgs_are_apart,
+    audit::appending_nothing_writes_nothing,
+    audit::batch_is_all_or_nothing,
+    audit::unknown_org_has_no_records,
+    audit::each_filter_finds_what_it_says,
+    audit::filter_that_fits_nothing_finds_nothing,
+    audit::cursor_is_stable_while_records_arrive,
+    audit::export_resumes_where_it_ended,
+    races::of_racing_first_mints_one_wins,
+    races::of_racing_repetitions_of_a_mint_one_wins,
+    races::of_racing_mints_with_one_prefix_one_wins,
+    races::of_racing_orgs_of_one_name_one_wins,
+    races::of_racing_revocations_one_is_the_first,
+    races::of_two_keys_that_revoke_each_other_one_lives,
+    races::racing_puts_take_one_version_each,
+    races::racing_changes_and_records_leave_gapless_trails,
+    races::reader_of_a_trail_never_sees_a_gap_that_is_filled_later,
+    races::rekey_during_puts_leaves_no_old_seal,
+    races_of_endings::minting_key_that_is_revoked_leaves_no_survivor,
+    races_of_endings::minting_descendants_of_a_revoked_key_leave_no_survivor,
+    races_of_endings::revocations_of_two_generations_at_once_agree,
+    races_of_endings::actor_that_is_revoked_changes_nothing_afterwards,
+    races_of_endings::org_that_is_deleted_leaves_no_living_key,
+    races_of_endings::workspace_that_is_deleted_leaves_nothing_behind,
+}
+
+/// The names of the behaviours that a source file has: the functions that take a bed and no more.
+fn behaviours(source: &str) -> Vec<String> {
+    let after = source.split("async fn ").skip(1);
+    after
+        .filter_map(|rest| {
+            let (name, arguments) = rest.split_once('(')?;
+            let (arguments, _) = arguments.split_once(')')?;
+            let arguments: String = arguments.split_whitespace().collect();
+            (arguments.trim_end_matches(',') == "bed:&Bed").then(|| name.to_owned())
+        })
+        .collect()
+}
+
+#[test]
+fn every_behaviour_is_listed() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance");
+    let mut found = Vec::new();
+    for file in std::fs::read_dir(directory).expect("the directory of this suite") {
+        let path = file.expect("an entry of the directory").path();
+        let module = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .expect("a module");
+        let source = std::fs::read_to_string(&path).expect("a source file");
+        found.extend(
+            behaviours(&source)
+                .iter()
+                .map(|name| format!("{module}::{name}")),
+        );
+    }
+    found.sort();
+    let mut listed: Vec<_> = LISTED.iter().map(ToString::to_string).collect();
+    listed.sort();
+    assert!(!found.is_empty());
+    assert_eq!(found, listed, "found in the sources, and listed");
+}
