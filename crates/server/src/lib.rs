@@ -95,48 +95,74 @@ pub enum ServeError {
 /// [`ServeError`] when the server cannot start.
 pub async fn serve(config: Config) -> Result<(), ServeError> {
     telemetry::start(config.log_format);
-    let app = App::start(config).await?;
-    let listener = listen(app.config.listen).await?;
-    let private = match app.config.metrics_listen {
-        Some(address) => Some(listen(address).await?),
-        None => None,
-    };
-    let address = listener.local_addr().unwrap_or(app.config.listen);
-    welcome::print(&app, address);
-
-    let (stop, stopped) = watch::channel(false);
-    let background = tokio::spawn(background(Arc::clone(&app), stopped.clone()));
-    let private = private.map(|listener| {
-        let routes = operation::private_routes(Arc::clone(&app));
-        tokio::spawn(http::serve(
-            Arc::clone(&app),
-            routes,
-            listener,
-            until(stopped.clone()),
-        ))
-    });
-    let routes = router::router(Arc::clone(&app));
-    let main = tokio::spawn(http::serve(
-        Arc::clone(&app),
-        routes,
-        listener,
-        until(stopped),
-    ));
-
-    signals(&app).await;
+    let running = Running::start(config).await?;
+    welcome::print(&running.app, running.address);
+    signals(&running.app).await;
     tracing::info!("stopping: requests under way are finished first");
-    stop.send_replace(true);
-    for task in [Some(main), private, Some(background)]
-        .into_iter()
-        .flatten()
-    {
-        if let Err(error) = task.await {
-            tracing::error!(%error, "a task died");
-        }
-    }
-    app.close().await;
+    running.stop().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// A server that listens.
+#[derive(Debug)]
+pub struct Running {
+    /// Its parts.
+    pub app: Arc<App>,
+    /// The address that it listens on.
+    pub address: SocketAddr,
+    stop: watch::Sender<bool>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Running {
+    /// Opens the store, loads every key, and listens.
+    ///
+    /// # Errors
+    /// [`ServeError`] when that cannot be done.
+    pub async fn start(config: Config) -> Result<Self, ServeError> {
+        let app = App::start(config).await?;
+        let listener = listen(app.config.listen).await?;
+        let address = listener.local_addr().unwrap_or(app.config.listen);
+        let (stop, stopped) = watch::channel(false);
+        let routes = router::router(Arc::clone(&app));
+        let mut tasks = vec![
+            tokio::spawn(background(Arc::clone(&app), stopped.clone())),
+            tokio::spawn(http::serve(
+                Arc::clone(&app),
+                routes,
+                listener,
+                until(stopped.clone()),
+            )),
+        ];
+        if let Some(private) = app.config.metrics_listen {
+            let routes = operation::private_routes(Arc::clone(&app));
+            let listener = listen(private).await?;
+            tasks.push(tokio::spawn(http::serve(
+                Arc::clone(&app),
+                routes,
+                listener,
+                until(stopped),
+            )));
+        }
+        Ok(Self {
+            app,
+            address,
+            stop,
+            tasks,
+        })
+    }
+
+    /// Lets requests under way finish, writes what is left, and closes the store.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task died");
+            }
+        }
+        self.app.close().await;
+    }
 }
 
 /// The reference of the API as OpenAPI 3.1.

@@ -33,6 +33,8 @@ mod races_of_endings;
 mod secrets;
 #[path = "conformance/support.rs"]
 mod support;
+#[path = "conformance/target.rs"]
+mod target;
 #[path = "conformance/witness.rs"]
 mod witness;
 #[path = "conformance/workspace_tokens.rs"]

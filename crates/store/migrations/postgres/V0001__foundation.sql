@@ -43,7 +43,9 @@ create table keys (
     revoked_reason text,
     last_used_at bigint,
     constraint revocation_is_whole check ((revoked_at is null) = (revoked_by is null))
-);
+)
+-- Room in each page, so that a key that is used can be touched without touching its five indexes.
+with (fillfactor = 85);
 create index keys_of_org on keys (org, id);
 create index keys_of_parent on keys (parent) where parent is not null;
 

@@ -14,6 +14,7 @@ use tokio_postgres::Config;
 
 use super::{
     fault::{Fault, Outcome},
+    row::corrupt,
     session::{CONNECT_MAX, Link, connect, within},
 };
 
@@ -94,9 +95,10 @@ impl Fence {
             }
             // Made anew behind our back: restart, and look at what else was restored.
             (Some(_), None) => Err(superseded()),
-            (None, _) => Err(Fault::down(
-                "the row of the table `deployment` is missing: restore it from a backup",
-            )),
+            (None, _) => {
+                let reason = "its row is missing: restore it from a backup";
+                Err(corrupt("the table `deployment`", reason).into())
+            }
         }
     }
 

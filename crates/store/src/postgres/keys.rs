@@ -7,7 +7,7 @@ use super::{
     fault::{Fault, Outcome},
     load::{self, LOAD_MAX},
     orgs,
-    row::{self, Columns},
+    row::{self, Columns, corrupt},
     session::Change,
 };
 use crate::{
@@ -34,20 +34,6 @@ const REPLAYS_PURGED_MAX: i64 = 100;
 
 /// How many keys are touched at once.
 const TOUCHED_MAX: usize = 2000;
-
-/// The descendants of a key: the living ones, locked, or those that died at an instant.
-macro_rules! descendants {
-    ($which:literal) => {
-        concat!(
-            "with recursive below (id) as ( \
-                 select id from keys where parent = $1 \
-                 union \
-                 select keys.id from keys join below on keys.parent = below.id) \
-             select id, prefix, digest from keys where id in (select id from below) and ",
-            $which
-        )
-    };
-}
 
 #[async_trait]
 impl KeyStore for Postgres {
@@ -215,16 +201,18 @@ impl KeyStore for Postgres {
             let found = found.ok_or(StoreError::NotFound("key"))?;
             let key = row::revoked("keys", &found)?;
             if let Some(at) = Columns::of("keys", &found).maybe_time("revoked_at")? {
-                let sql = descendants!("revoked_at = $2");
-                let rows = change.rows(sql, &[&id, &at.millis()]).await?;
-                let descendants = row::all(&rows, |row| row::revoked("keys", row))?;
+                let below = descendants(&change, &id).await?;
+                let at_once = below.into_iter().filter(|(_, end)| *end == Some(at));
+                let descendants = at_once.map(|(key, _)| key).collect();
                 return Ok(Revocations::Before(Revoked {
                     key,
                     at,
                     descendants,
                 }));
             }
-            let descendants = lock_descendants(&change, &id).await?;
+            let below = descendants(&change, &id).await?;
+            let living = below.into_iter().filter(|(_, end)| end.is_none());
+            let descendants: Vec<_> = living.map(|(key, _)| key).collect();
             let mut ids: Vec<String> = descendants.iter().map(|key| key.id.to_string()).collect();
             ids.push(id);
             let sql = "update keys set revoked_at = $2, revoked_by = $3, revoked_reason = $4 \
@@ -403,19 +391,29 @@ async fn insert(change: &Change, new: &NewKey) -> Outcome<()> {
     }
 }
 
-/// Locks the living descendants of a locked key. A mint below one of them either is seen by the next
-/// descent, or waits for the lock and then finds its parent revoked.
-async fn lock_descendants(change: &Change, id: &str) -> Outcome<Vec<RevokedKey<KeyId>>> {
-    let sql = descendants!("revoked_at is null order by id for update");
+/// The descendants of a locked key, and when each was revoked. Every generation is locked before the
+/// next is read, so a mint below one of them has either been committed, and its key is found, or
+/// waits for us, and then finds its parent revoked. One generation at a time also because the planner,
+/// asked for all of them at once, may read the whole table.
+async fn descendants(
+    change: &Change,
+    id: &str,
+) -> Outcome<Vec<(RevokedKey<KeyId>, Option<Timestamp>)>> {
+    let sql = "select id, prefix, digest, revoked_at from keys where parent = any($1::text[]) \
+               order by id for update";
+    let mut parents = vec![id.to_owned()];
     let mut found = BTreeMap::new();
-    loop {
-        let before = found.len();
-        for row in &change.rows(sql, &[&id]).await? {
+    while !parents.is_empty() {
+        let rows = change.rows(sql, &[&parents]).await?;
+        parents.clear();
+        for row in &rows {
             let key: RevokedKey<KeyId> = row::revoked("keys", row)?;
-            found.insert(key.id, key);
-        }
-        if found.len() == before {
-            return Ok(found.into_values().collect());
+            let end = Columns::of("keys", row).maybe_time("revoked_at")?;
+            parents.push(key.id.to_string());
+            if found.insert(key.id, (key, end)).is_some() {
+                return Err(corrupt("the table `keys`", "a key descends from itself").into());
+            }
         }
     }
+    Ok(found.into_values().collect())
 }

@@ -1,6 +1,9 @@
 //! The audit trail: every record, in order, byte for byte.
 
-use claviger_core::{id::KeyId, ledger::entry::Entry};
+use claviger_core::{
+    id::{Key as KeyKind, Workspace as WorkspaceKind},
+    ledger::entry::Entry,
+};
 use claviger_store::{AuditFilter, AuditRow, Page, StoreError};
 
 use crate::{
@@ -144,78 +147,72 @@ async fn expect_found(
 
 pub(crate) async fn each_filter_finds_what_it_says(bed: &Bed) {
     let db = bed.open().await;
-    let (key, workspace) = (
-        id::<claviger_core::id::Key>(),
-        id::<claviger_core::id::Workspace>(),
-    );
-    let other: KeyId = id();
+    let (key, workspace) = (id::<KeyKind>(), id::<WorkspaceKind>());
     let entries = append(&db, 40, |at, entry| {
         entry.at = later(u64::try_from(at / 2).expect("small"));
         entry.status = [200, 299, 300, 404, 503][at % 5];
         entry.method = ["GET", "POST", "DELETE"][at % 3].to_owned();
-        entry.key = [None, Some(key), Some(other)][at % 3];
+        entry.key = [None, Some(key), Some(id())][at % 3];
         entry.workspace = [None, Some(workspace), Some(id())][(at / 3) % 3];
         entry.actor =
             ["admin-token", "session:ü_1", "session:ü%1", "session:Ü_1"][at % 4].to_owned();
     })
     .await;
-    let none = AuditFilter::default;
-    for actor in ["session:ü_1", "session:ü%1", "session:Ü_1"] {
-        let filter = AuditFilter {
-            actor: Some(actor.to_owned()),
-            ..none()
-        };
-        expect_found(&db, &entries, filter, |entry| entry.actor == actor).await;
-    }
-    let filter = AuditFilter {
-        key: Some(key),
-        ..none()
-    };
-    expect_found(&db, &entries, filter, |entry| entry.key == Some(key)).await;
-    let filter = AuditFilter {
-        workspace: Some(workspace),
-        ..none()
-    };
-    expect_found(&db, &entries, filter, |entry| {
-        entry.workspace == Some(workspace)
-    })
-    .await;
-    let filter = AuditFilter {
-        method: Some("POST".to_owned()),
-        ..none()
-    };
-    expect_found(&db, &entries, filter, |entry| entry.method == "POST").await;
-    let filter = AuditFilter {
-        status: Some((299, 404)),
-        ..none()
-    };
-    expect_found(&db, &entries, filter, |entry| {
-        (299..=404).contains(&entry.status)
-    })
-    .await;
-    let filter = AuditFilter {
-        since: Some(later(5)),
-        ..none()
-    };
-    expect_found(&db, &entries, filter, |entry| entry.at >= later(5)).await;
-    let filter = AuditFilter {
-        until: Some(later(5)),
-        ..none()
-    };
-    expect_found(&db, &entries, filter, |entry| entry.at < later(5)).await;
-    let filter = AuditFilter {
+    let everything = AuditFilter {
         actor: Some("session:ü_1".to_owned()),
         key: Some(key),
         workspace: Some(workspace),
         method: Some("POST".to_owned()),
-        status: Some((200, 503)),
-        since: Some(later(0)),
-        until: Some(later(20)),
+        status: Some((299, 404)),
+        since: Some(later(5)),
+        until: Some(later(15)),
     };
-    expect_found(&db, &entries, filter, |entry| {
-        entry.actor == "session:ü_1" && entry.key == Some(key) && entry.workspace == Some(workspace)
-    })
-    .await;
+    let all = everything.clone();
+    let fits: [fn(&Entry, &AuditFilter) -> bool; 7] = [
+        |entry, all| Some(&entry.actor) == all.actor.as_ref(),
+        |entry, all| entry.key == all.key,
+        |entry, all| entry.workspace == all.workspace,
+        |entry, all| Some(&entry.method) == all.method.as_ref(),
+        |entry, _| (299..=404).contains(&entry.status),
+        |entry, _| entry.at >= later(5),
+        |entry, _| entry.at < later(15),
+    ];
+    let none = AuditFilter::default;
+    let alone = [
+        AuditFilter {
+            actor: all.actor,
+            ..none()
+        },
+        AuditFilter {
+            key: all.key,
+            ..none()
+        },
+        AuditFilter {
+            workspace: all.workspace,
+            ..none()
+        },
+        AuditFilter {
+            method: all.method,
+            ..none()
+        },
+        AuditFilter {
+            status: all.status,
+            ..none()
+        },
+        AuditFilter {
+            since: all.since,
+            ..none()
+        },
+        AuditFilter {
+            until: all.until,
+            ..none()
+        },
+    ];
+    for (filter, fits) in alone.into_iter().zip(fits) {
+        expect_found(&db, &entries, filter, |entry| fits(entry, &everything)).await;
+    }
+    let is_wanted = |entry: &Entry| fits.iter().all(|fits| fits(entry, &everything));
+    expect_found(&db, &entries, everything.clone(), is_wanted).await;
 }
 
 pub(crate) async fn filter_that_fits_nothing_finds_nothing(bed: &Bed) {

@@ -1,24 +1,20 @@
 //! How keys end: revocation with all that descends from them, and what an ended key can do.
 
 use claviger_core::{
-    id::{KeyId, OrgId},
+    id::KeyId,
     key::{OrgKey, Revocation},
     tier::Actor,
 };
-use claviger_store::{
-    Acting, ChannelChange, Revocations, Revoked, StoreError, Workspace, WorkspaceChange,
-};
+use claviger_store::{Acting, Revocations, Revoked, StoreError};
 
 use crate::{
     bed::{Bed, Db},
     support::{
-        DAY, NOBODY, NOW, acting, beget, channel, child, default_org, digest, end, id,
-        insert_channel, insert_token, insert_workspace, key, later, mint, put_secret, token,
-        workspace,
+        DAY, NOBODY, NOW, acting, beget, child, default_org, end, entry, first, id, key, later,
+        mint, org,
     },
-    witness::{
-        assert_error, assert_same, done, recorder, refused, revoke, revoke_now, snapshot, unseen,
-    },
+    target::Target,
+    witness::{assert_error, assert_same, done, refused, revoke, revoke_now, snapshot, unseen},
 };
 
 async fn find(db: &Db, key: &OrgKey) -> OrgKey {
@@ -164,136 +160,6 @@ pub(crate) async fn revoking_an_unknown_key_is_not_found(bed: &Bed) {
     assert_error!(error, StoreError::NotFound(_));
 }
 
-/// What the changes of [`expect_actor_gone`] are aimed at.
-struct Target {
-    org: OrgId,
-    key: OrgKey,
-    place: Workspace,
-    token: claviger_core::id::WorkspaceTokenId,
-    channel: claviger_core::id::ChannelId,
-}
-
-impl Target {
-    async fn make(db: &Db) -> Self {
-        let org = default_org(db).await;
-        let place = insert_workspace(db, org).await;
-        put_secret(db, &place, "A").await;
-        Self {
-            org,
-            key: mint(db, key(org, "target")).await,
-            token: insert_token(db, &place, digest()).await.id,
-            channel: insert_channel(db, &place).await.id,
-            place,
-        }
-    }
-
-    /// Every kind of change on behalf of somebody, with what became of each.
-    async fn every_change(
-        &self,
-        db: &Db,
-        acting: Acting,
-    ) -> Vec<(&'static str, Option<StoreError>)> {
-        let (org, place, key) = (self.org, self.place.id, self.key.id);
-        let named = (Some("new".to_owned()), None);
-        let relabelled = WorkspaceChange {
-            name: None,
-            labels: Some([].into()),
-            at: later(1),
-        };
-        let off = ChannelChange {
-            name: None,
-            config: None,
-            is_enabled: Some(false),
-            at: later(1),
-        };
-        let new_key = self::key(org, "new");
-        let new_place = workspace(org, "new");
-        let (new_token, new_digest) = (token(&self.place), digest());
-        let new_channel = channel(place);
-        let name = || "A".to_owned();
-        let seal = Box::new(|_| vec![1]);
-        vec![
-            (
-                "mint",
-                db.mint_key(new_key, acting, unseen(org)).await.err(),
-            ),
-            (
-                "change key",
-                db.change_key(org, key, named, acting, unseen(org))
-                    .await
-                    .err(),
-            ),
-            (
-                "revoke key",
-                db.revoke_key(org, key, end(NOW), acting, unseen(org))
-                    .await
-                    .err(),
-            ),
-            (
-                "new place",
-                db.insert_workspace(new_place, acting, unseen(org))
-                    .await
-                    .err(),
-            ),
-            (
-                "change place",
-                db.change_workspace(org, place, relabelled, acting, unseen(org))
-                    .await
-                    .err(),
-            ),
-            (
-                "new token",
-                db.insert_workspace_token(new_token, new_digest, acting, unseen(org))
-                    .await
-                    .err(),
-            ),
-            (
-                "revoke token",
-                db.revoke_workspace_token(org, place, self.token, acting, unseen(org))
-                    .await
-                    .err(),
-            ),
-            (
-                "new channel",
-                db.insert_channel(org, new_channel, acting, unseen(org))
-                    .await
-                    .err(),
-            ),
-            (
-                "change channel",
-                db.change_channel(org, place, self.channel, off, acting, unseen(org))
-                    .await
-                    .err(),
-            ),
-            (
-                "delete channel",
-                db.delete_channel(org, place, self.channel, acting, unseen(org))
-                    .await
-                    .err(),
-            ),
-            (
-                "put",
-                db.put_secret(org, place, name(), seal, acting, unseen(org))
-                    .await
-                    .err(),
-            ),
-            ("reveal", db.reveal_secrets(org, place, acting).await.err()),
-            (
-                "delete secret",
-                db.delete_secret(org, place, "A", acting, unseen(org))
-                    .await
-                    .err(),
-            ),
-            (
-                "delete place",
-                db.delete_workspace(org, place, acting, unseen(org))
-                    .await
-                    .err(),
-            ),
-        ]
-    }
-}
-
 async fn expect_actor_gone(db: &Db, target: &Target, acting: Acting, why: &str) {
     let before = snapshot(db, target.org).await;
     for (change, error) in target.every_change(db, acting).await {
@@ -307,7 +173,7 @@ async fn expect_actor_gone(db: &Db, target: &Target, acting: Acting, why: &str) 
 
 pub(crate) async fn ended_key_changes_and_reveals_nothing(bed: &Bed) {
     let db = bed.open().await;
-    let target = Target::make(&db).await;
+    let target = Target::make(&db, default_org(&db).await).await;
     let org = target.org;
     let parent = mint(&db, key(org, "parent")).await;
     let orphan = beget(&db, &parent).await;
@@ -356,7 +222,7 @@ pub(crate) async fn ended_key_changes_and_reveals_nothing(bed: &Bed) {
 
 pub(crate) async fn change_that_cannot_be_recorded_does_not_happen(bed: &Bed) {
     let db = bed.open().await;
-    let target = Target::make(&db).await;
+    let target = Target::make(&db, default_org(&db).await).await;
     let org = target.org;
     let below = beget(&db, &target.key).await;
     let db = bed.break_audit(db).await;
@@ -365,21 +231,15 @@ pub(crate) async fn change_that_cannot_be_recorded_does_not_happen(bed: &Bed) {
         // A reveal changes nothing, and takes no record.
         assert_eq!(error.is_some(), change != "reveal", "{change}: {error:?}");
     }
-    let another = crate::support::org("another");
+    let another = self::org("another");
     assert!(db.insert_org(another, unseen(org)).await.is_err());
     assert!(db.delete_org(org, end(NOW), unseen(org)).await.is_err());
-    let (record, _) = recorder(org);
+    let record = unseen(org);
     let rekeyed = db.rekey([9; 32], Box::new(|_| Ok(vec![9])), record).await;
     assert!(rekeyed.is_err(), "{rekeyed:?}");
-    assert!(db.append(vec![crate::support::entry(org)]).await.is_err());
+    assert!(db.append(vec![entry(org)]).await.is_err());
     assert_eq!(snapshot(&db, org).await, before);
-    assert_eq!(
-        db.list_orgs(crate::support::first(10))
-            .await
-            .expect("the orgs")
-            .len(),
-        1
-    );
+    assert_eq!(db.list_orgs(first(10)).await.expect("the orgs").len(), 1);
     assert_eq!(
         db.deployment()
             .await

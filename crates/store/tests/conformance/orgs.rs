@@ -1,14 +1,16 @@
 //! Orgs: their names, their end, and that one cannot see another.
 
-use claviger_store::{AuditFilter, Org, StoreError, WorkspaceChange};
+use claviger_core::id::{Org as OrgKind, OrgId, WorkspaceId};
+use claviger_store::{AuditFilter, Org, StoreError};
 
 use crate::{
-    bed::Bed,
+    bed::{Bed, Db},
     support::{
-        NOBODY, NOW, beget, child, default_org, digest, end, entry, first, id, insert_channel,
-        insert_token, insert_workspace, key, later, mint, org, other_org, put_secret, token, walk,
-        workspace,
+        NOBODY, NOW, acting, beget, child, default_org, digest, end, entry, first, id,
+        insert_channel, insert_token, insert_workspace, key, later, mint, org, other_org,
+        put_secret, walk,
     },
+    target::Target,
     witness::{assert_error, done, every_key, refused, revoke_now, size, snapshot, trail},
 };
 
@@ -25,12 +27,7 @@ pub(crate) async fn inserted_org_is_found_by_name_and_by_id(bed: &Bed) {
         let found = db.find_org(wanted).await.expect("an answer");
         assert_eq!(found.as_ref(), Some(&new), "{wanted}");
     }
-    for wanted in [
-        "größe 100%",
-        "Größe",
-        "",
-        &id::<claviger_core::id::Org>().to_string(),
-    ] {
+    for wanted in ["größe 100%", "Größe", "", &id::<OrgKind>().to_string()] {
         assert_eq!(
             db.find_org(wanted).await.expect("an answer"),
             None,
@@ -95,7 +92,7 @@ pub(crate) async fn deleted_org_takes_all_but_its_trail_with_it(bed: &Bed) {
     revoke_now(&db, gone, dead_id, end(later(1))).await;
     let begotten = child(&parent);
     let child_digest = begotten.digest;
-    let acting = crate::support::acting(&parent);
+    let acting = acting(&parent);
     done(&db, gone, |record| db.mint_key(begotten, acting, record)).await;
     let place = insert_workspace(&db, gone).await;
     let token_digest = digest();
@@ -116,43 +113,7 @@ pub(crate) async fn deleted_org_takes_all_but_its_trail_with_it(bed: &Bed) {
     assert_eq!(digests, expected, "the keys that lived, and no other");
     assert_eq!(deleted.workspace_tokens, [token_digest]);
 
-    assert_eq!(
-        db.find_org(&gone.to_string()).await.expect("an answer"),
-        None
-    );
-    assert!(
-        db.list_orgs(first(10))
-            .await
-            .expect("the orgs")
-            .iter()
-            .all(|org| org.id != gone)
-    );
-    assert_eq!(
-        db.list_workspaces(gone, first(10))
-            .await
-            .expect("the workspaces"),
-        []
-    );
-    assert!(
-        db.find_workspace(gone, place.id)
-            .await
-            .expect("an answer")
-            .is_none()
-    );
-    assert!(
-        db.load_workspace_tokens()
-            .await
-            .expect("the tokens")
-            .is_empty()
-    );
-    let living = db
-        .list_keys(gone, every_key(), first(10))
-        .await
-        .expect("the keys");
-    assert!(
-        living.iter().all(|key| key.revocation.is_some()),
-        "{living:?}"
-    );
+    expect_empty(&db, gone, place.id).await;
 
     // Its trail is all there, with the record of its end as the last.
     let after = trail(&db, gone).await;
@@ -166,7 +127,26 @@ pub(crate) async fn deleted_org_takes_all_but_its_trail_with_it(bed: &Bed) {
     assert_eq!(snapshot(&db, home).await, untouched, "the other org");
 }
 
-async fn snapshot_with_content(db: &crate::bed::Db, org: claviger_core::id::OrgId) -> String {
+/// Asserts that an org is not there any more, nor anything that it had.
+async fn expect_empty(db: &Db, gone: OrgId, place: WorkspaceId) {
+    let found = db.find_org(&gone.to_string()).await;
+    assert_eq!(found.expect("an answer"), None);
+    let orgs = db.list_orgs(first(10)).await.expect("the orgs");
+    assert!(orgs.iter().all(|org| org.id != gone), "{orgs:?}");
+    let workspaces = db.list_workspaces(gone, first(10)).await;
+    assert_eq!(workspaces.expect("the workspaces"), []);
+    let found = db.find_workspace(gone, place).await;
+    assert_eq!(found.expect("an answer"), None);
+    let tokens = db.load_workspace_tokens().await.expect("the tokens");
+    assert!(tokens.is_empty(), "{tokens:?}");
+    let keys = db
+        .list_keys(gone, every_key(), first(10))
+        .await
+        .expect("the keys");
+    assert!(keys.iter().all(|key| key.revocation.is_some()), "{keys:?}");
+}
+
+async fn snapshot_with_content(db: &Db, org: OrgId) -> String {
     let parent = mint(db, key(org, "parent")).await;
     beget(db, &parent).await;
     let place = insert_workspace(db, org).await;
@@ -202,75 +182,18 @@ pub(crate) async fn deleting_an_unknown_org_is_not_found(bed: &Bed) {
 
 pub(crate) async fn nothing_can_be_changed_in_a_deleted_org(bed: &Bed) {
     let db = bed.open().await;
-    let home = default_org(&db).await;
-    let gone = other_org(&db).await;
-    let place = insert_workspace(&db, gone).await;
-    let entered = insert_token(&db, &place, digest()).await;
-    let channel = insert_channel(&db, &place).await;
-    put_secret(&db, &place, "A").await;
+    let (home, gone) = (default_org(&db).await, other_org(&db).await);
+    let target = Target::make(&db, gone).await;
     done(&db, home, |record| {
         db.delete_org(gone, end(later(1)), record)
     })
     .await;
-
-    let error = refused(&db, gone, |record| {
-        db.mint_key(key(gone, "late"), NOBODY, record)
-    })
-    .await;
-    assert_error!(error, StoreError::NotFound(_));
-    let new = workspace(gone, "late");
-    let error = refused(&db, gone, |record| db.insert_workspace(new, NOBODY, record)).await;
-    assert_error!(error, StoreError::NotFound(_));
-    let change = WorkspaceChange {
-        name: None,
-        labels: None,
-        at: later(2),
-    };
-    let error = refused(&db, gone, |record| {
-        db.change_workspace(gone, place.id, change, NOBODY, record)
-    })
-    .await;
-    assert_error!(error, StoreError::NotFound(_));
-    let error = refused(&db, gone, |record| {
-        db.delete_workspace(gone, place.id, NOBODY, record)
-    })
-    .await;
-    assert_error!(error, StoreError::NotFound(_));
-    let (new, bytes) = (token(&place), digest());
-    let error = refused(&db, gone, |record| {
-        db.insert_workspace_token(new, bytes, NOBODY, record)
-    })
-    .await;
-    assert_error!(error, StoreError::NotFound(_));
-    let error = refused(&db, gone, |record| {
-        db.revoke_workspace_token(gone, place.id, entered.id, NOBODY, record)
-    })
-    .await;
-    assert_error!(error, StoreError::NotFound(_));
-    let new = crate::support::channel(place.id);
-    let error = refused(&db, gone, |record| {
-        db.insert_channel(gone, new, NOBODY, record)
-    })
-    .await;
-    assert_error!(error, StoreError::NotFound(_));
-    let error = refused(&db, gone, |record| {
-        db.delete_channel(gone, place.id, channel.id, NOBODY, record)
-    })
-    .await;
-    assert_error!(error, StoreError::NotFound(_));
-    let seal = Box::new(|_| vec![1]);
-    let error = refused(&db, gone, |record| {
-        db.put_secret(gone, place.id, "B".to_owned(), seal, NOBODY, record)
-    })
-    .await;
-    assert_error!(error, StoreError::NotFound(_));
-    let error = refused(&db, gone, |record| {
-        db.delete_secret(gone, place.id, "A", NOBODY, record)
-    })
-    .await;
-    assert_error!(error, StoreError::NotFound(_));
-    assert_error!(
-        db.reveal_secrets(gone, place.id, NOBODY).await.err(),
-        Some(StoreError::NotFound(_))
-    );
+    let before = snapshot(&db, gone).await;
+    for (change, error) in target.every_change(&db, NOBODY).await {
+        assert!(
+            matches!(error, Some(StoreError::NotFound(_))),
+            "{change}: {error:?}"
+        );
+    }
+    assert_eq!(snapshot(&db, gone).await, before);
 }

@@ -52,8 +52,7 @@ async fn living(db: &Db) -> BTreeSet<KeyId> {
         }
     });
     db.load_keys(NOW, sink).await.expect("they are loaded");
-    let living = living.lock().expect("no panic").clone();
-    living
+    living.lock().expect("no panic").clone()
 }
 
 /// Revokes a key once so many keys were minted by the ones below it, and asserts that all of them

@@ -168,7 +168,7 @@ pub(crate) async fn deleted_secret_is_gone_and_may_come_again(bed: &Bed) {
         version: 1,
         sealed: sealed("B", 1),
     };
-    assert_eq!(reveal(&db, &place).await, [left.clone()]);
+    assert_eq!(reveal(&db, &place).await, std::slice::from_ref(&left));
     for name in ["A", "b", "%", "_", ""] {
         let error = refused(&db, org, |record| {
             db.delete_secret(org, place.id, name, NOBODY, record)

@@ -1,10 +1,13 @@
 //! Workspaces: what they are, and what goes with them.
 
-use claviger_core::grant::Labels;
+use claviger_core::{
+    grant::Labels,
+    id::{OrgId, WorkspaceId},
+};
 use claviger_store::{StoreError, Workspace, WorkspaceChange};
 
 use crate::{
-    bed::Bed,
+    bed::{Bed, Db},
     support::{
         NOBODY, default_org, digest, first, id, insert_channel, insert_token, insert_workspace,
         later, other_org, put_secret, walk, workspace,
@@ -179,25 +182,7 @@ pub(crate) async fn deleted_workspace_takes_its_content_with_it(bed: &Bed) {
         db.find_workspace(org, place.id).await.expect("an answer"),
         None
     );
-    let page = first(10);
-    assert_error!(
-        db.list_channels(org, place.id, page).await.err(),
-        Some(StoreError::NotFound(_))
-    );
-    assert_error!(
-        db.list_secrets(org, place.id, first(10)).await.err(),
-        Some(StoreError::NotFound(_))
-    );
-    assert_error!(
-        db.list_workspace_tokens(org, place.id, first(10))
-            .await
-            .err(),
-        Some(StoreError::NotFound(_))
-    );
-    assert_error!(
-        db.reveal_secrets(org, place.id, NOBODY).await.err(),
-        Some(StoreError::NotFound(_))
-    );
+    expect_gone(&db, org, place.id).await;
     let loaded = db.load_workspace_tokens().await.expect("the tokens");
     let loaded: Vec<_> = loaded.iter().map(|token| token.digest).collect();
     assert_eq!(loaded, [neighbours_digest]);
@@ -217,4 +202,16 @@ pub(crate) async fn deleted_workspace_takes_its_content_with_it(bed: &Bed) {
     })
     .await;
     assert_error!(error, StoreError::NotFound(_));
+}
+
+/// Asserts that what a workspace had cannot be asked for.
+async fn expect_gone(db: &Db, org: OrgId, place: WorkspaceId) {
+    let tokens = db.list_workspace_tokens(org, place, first(10)).await;
+    assert_error!(tokens.err(), Some(StoreError::NotFound(_)));
+    let channels = db.list_channels(org, place, first(10)).await;
+    assert_error!(channels.err(), Some(StoreError::NotFound(_)));
+    let secrets = db.list_secrets(org, place, first(10)).await;
+    assert_error!(secrets.err(), Some(StoreError::NotFound(_)));
+    let revealed = db.reveal_secrets(org, place, NOBODY).await;
+    assert_error!(revealed.err(), Some(StoreError::NotFound(_)));
 }
