@@ -24,6 +24,9 @@ pub(crate) struct Cli {
     /// What every command takes.
     #[command(flatten)]
     pub(crate) global: Global,
+    /// What `serve` takes, for when the command is left out.
+    #[command(flatten)]
+    pub(crate) serve: ServeFlags,
     /// What to do; `serve` if left out.
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -109,7 +112,7 @@ pub(crate) struct DataFlags {
 }
 
 /// How to serve. The variables ADMIN_TOKEN and ADMIN_TOKEN_FILE are read too.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, Args, PartialEq, Eq)]
 #[command(after_help = "\
 ADMIN_TOKEN, or ADMIN_TOKEN_FILE with the path of a file, sets the break-glass credential: at least \
 32 characters. It is never an argument. Flags go before variables, variables before the file.")]

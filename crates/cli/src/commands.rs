@@ -25,8 +25,12 @@ mod workspaces;
 /// Carries out the command.
 pub(crate) fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
     let global = cli.global;
+    if cli.command.is_some() && cli.serve != ServeFlags::default() {
+        let reason = "the flags of `serve` come after `serve`: claviger serve --listen …";
+        return Err(Failure::Usage(reason.to_owned()));
+    }
     let done = match cli.command {
-        None => serve::run(&ServeFlags::default()),
+        None => serve::run(&cli.serve),
         Some(Command::Serve(flags)) => serve::run(&flags),
         Some(Command::Doctor(flags)) => return doctor::run(&flags, &global, out),
         Some(Command::Keys(command)) => online(&global, out, async |client| {

@@ -318,7 +318,7 @@ fn deprecate(app: &App, fields: &mut http::HeaderMap) {
     fields.insert(
         header::LINK,
         HeaderValue::from_static(
-            "</docs/migrate-workspace-tokens>; rel=\"deprecation\"; type=\"text/html\"",
+            "</docs/migrate-workspace-tokens>; rel=\"deprecation\"; type=\"text/markdown\"",
         ),
     );
 }

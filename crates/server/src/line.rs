@@ -103,7 +103,8 @@ impl Shared {
                     return;
                 }
                 std::thread::park();
-                std::thread::park_timeout(GATHER);
+                // Not a park with a time-out: the token of the last push would end it at once.
+                std::thread::sleep(GATHER);
                 continue;
             }
             // Standard output may be closed; the records are in the store all the same.
@@ -113,7 +114,7 @@ impl Shared {
                 .unwrap_or_default();
             lines.clear();
             if !is_last {
-                std::thread::park_timeout(GATHER);
+                std::thread::sleep(GATHER);
             }
         }
     }

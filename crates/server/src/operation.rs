@@ -112,11 +112,17 @@ async fn docs_entry() -> Response {
     response
 }
 
+/// The page that the `Link` header of a tier 3 answer names.
+const MIGRATION: &str = include_str!("../../../docs/migrate-workspace-tokens.md");
+
 async fn docs_file(
     State(app): State<Arc<App>>,
     Path(file): Path<String>,
     request: Request<Body>,
 ) -> Response {
+    if file == "migrate-workspace-tokens" {
+        return answer(StatusCode::OK, "text/markdown; charset=utf-8", MIGRATION);
+    }
     match openapi::page(&file) {
         Some((media_type, bytes)) => {
             let mut response = answer(StatusCode::OK, "text/html; charset=utf-8", bytes);

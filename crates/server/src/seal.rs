@@ -138,24 +138,47 @@ impl Sealer {
         self.check
     }
 
+    /// Random bits for one seal.
+    ///
+    /// # Errors
+    /// [`SealError::Failed`] when the operating system gives none.
+    pub fn nonce() -> Result<[u8; NONCE_LEN], SealError> {
+        let random = entropy::for_secret().map_err(|error| SealError::Failed(error.to_string()))?;
+        let mut nonce = [0; NONCE_LEN];
+        nonce
+            .iter_mut()
+            .zip(random)
+            .for_each(|(slot, byte)| *slot = byte);
+        Ok(nonce)
+    }
+
     /// Seals a value for its place.
     ///
     /// # Errors
     /// [`SealError::Failed`].
     pub fn seal(&self, place: Place<'_>, plain: &[u8]) -> Result<Vec<u8>, SealError> {
-        let failed = |reason: &str| SealError::Failed(reason.to_owned());
-        let random = entropy::for_secret().map_err(|error| SealError::Failed(error.to_string()))?;
-        let (nonce, _) = random
-            .split_first_chunk::<NONCE_LEN>()
-            .ok_or_else(|| failed("nonce"))?;
+        self.seal_with(Self::nonce()?, place, plain)
+    }
+
+    /// Seals a value with random bits that were drawn before, and are used for nothing else.
+    ///
+    /// # Errors
+    /// [`SealError::Failed`] for more than a seal can hold, which is many gigabytes.
+    pub fn seal_with(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        place: Place<'_>,
+        plain: &[u8],
+    ) -> Result<Vec<u8>, SealError> {
         let mut sealed = Vec::with_capacity(1 + NONCE_LEN + plain.len() + 16);
         sealed.push(FORMAT);
-        sealed.extend_from_slice(nonce);
-        let mut body = plain.to_vec();
+        sealed.extend_from_slice(&nonce);
+        let mut body = Zeroizing::new(Vec::with_capacity(plain.len() + 16));
+        body.extend_from_slice(plain);
         let aad = Aad::from(place.associated_data());
         self.key
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(*nonce), aad, &mut body)
-            .map_err(|_unspecified| failed("encryption"))?;
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut *body)
+            .map_err(|_unspecified| SealError::Failed("encryption".to_owned()))?;
         sealed.extend_from_slice(&body);
         Ok(sealed)
     }

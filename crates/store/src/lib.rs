@@ -26,8 +26,8 @@ pub use error::StoreError;
 pub use open::{OpenOptions, open};
 pub use rows::{
     Acting, AuditFilter, AuditRow, Channel, ChannelChange, Deployment, Idempotency, KeyFilter,
-    LoadedKey, LoadedWorkspaceToken, NewKey, Org, OrgDeletion, Page, Revoked, RevokedKey,
-    SECRETS_PER_WORKSPACE_MAX, Sealed, SealedRow, SecretName, SecretRow, Workspace,
+    LoadedKey, LoadedWorkspaceToken, NewKey, NewSecret, Org, OrgDeletion, Page, Revoked,
+    RevokedKey, SECRETS_PER_WORKSPACE_MAX, Sealed, SealedRow, SecretName, SecretRow, Workspace,
     WorkspaceChange, WorkspaceDeletion,
 };
 
@@ -192,6 +192,10 @@ pub trait KeyStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Gone`] when it is revoked; [`StoreError::ActorGone`].
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "every change takes an address, what changes, an actor and a recorder"
+    )]
     async fn change_key(
         &self,
         org: OrgId,
@@ -205,6 +209,10 @@ pub trait KeyStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::ActorGone`].
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "every change takes an address, what changes, an actor and a recorder"
+    )]
     async fn revoke_key(
         &self,
         org: OrgId,
@@ -258,6 +266,10 @@ pub trait WorkspaceStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::ActorGone`].
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "every change takes an address, what changes, an actor and a recorder"
+    )]
     async fn change_workspace(
         &self,
         org: OrgId,
@@ -311,6 +323,10 @@ pub trait WorkspaceTokenStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], also when it was revoked before; [`StoreError::ActorGone`].
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "every change takes an address, what changes, an actor and a recorder"
+    )]
     async fn revoke_workspace_token(
         &self,
         org: OrgId,
@@ -374,6 +390,10 @@ pub trait ChannelStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::ActorGone`].
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "every change takes an address, what changes, an actor and a recorder"
+    )]
     async fn change_channel(
         &self,
         org: OrgId,
@@ -388,6 +408,10 @@ pub trait ChannelStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::ActorGone`].
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "every change takes an address, what changes, an actor and a recorder"
+    )]
     async fn delete_channel(
         &self,
         org: OrgId,
@@ -406,12 +430,15 @@ pub trait SecretStore: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::NotFound`] when the workspace is gone; [`StoreError::LimitReached`] at
     /// `SECRETS_PER_WORKSPACE_MAX`; [`StoreError::ActorGone`].
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "every change takes an address, what changes, an actor and a recorder"
+    )]
     async fn put_secret(
         &self,
         org: OrgId,
         workspace: WorkspaceId,
-        name: String,
-        seal: Sealer,
+        secret: NewSecret,
         acting: Acting,
         record: Recorder<SecretName>,
     ) -> Result<Written<SecretName>>;
@@ -442,6 +469,10 @@ pub trait SecretStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::ActorGone`].
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "every change takes an address, what changes, an actor and a recorder"
+    )]
     async fn delete_secret(
         &self,
         org: OrgId,

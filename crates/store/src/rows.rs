@@ -281,6 +281,24 @@ pub struct ChannelChange {
     pub at: Timestamp,
 }
 
+/// A secret to be set.
+pub struct NewSecret {
+    /// Its name.
+    pub name: String,
+    /// Who sets it; kept for the first version.
+    pub created_by: Actor,
+    /// Seals the value for the version that it gets.
+    pub seal: crate::Sealer,
+}
+
+impl std::fmt::Debug for NewSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewSecret")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A secret without its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretName {

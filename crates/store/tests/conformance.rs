@@ -117,6 +117,7 @@ conformance! {
     endings::key_may_revoke_itself,
     endings::revoking_an_unknown_key_is_not_found,
     endings::ended_key_changes_and_reveals_nothing,
+    endings::ended_parent_has_no_child_whoever_acts,
     endings::change_that_cannot_be_recorded_does_not_happen,
     workspaces::inserted_workspace_is_found_and_listed,
     workspaces::workspaces_are_listed_newest_first_in_pages,

@@ -6,10 +6,15 @@ use claviger_core::{
     action::{RevealSecrets, WriteSecrets},
     authorize::Permit,
 };
-use claviger_store::{Acting, Recorder, SecretName, Written};
+use claviger_store::{Acting, NewSecret, Recorder, SecretName, Written};
 use zeroize::Zeroizing;
 
-use crate::{app::App, clock, failure::Failure, seal::Place};
+use crate::{
+    app::App,
+    clock,
+    failure::Failure,
+    seal::{Place, Sealer},
+};
 
 /// Sets a secret.
 ///
@@ -28,16 +33,9 @@ pub async fn put(
         key: permit.principal().key,
         now: clock::now(),
     };
-    // Sealing can fail only where the operating system gives no random bytes: ask for that first,
-    // for the store has no way to take a failure from inside its transaction.
-    let probe = Place::Secret {
-        org,
-        workspace,
-        name: &name,
-        version: 0,
-    };
-    app.sealer.seal(probe, b"")?;
-    let seal = {
+    // Random bits are drawn here: the store has no way to take a failure inside its transaction.
+    let nonce = Sealer::nonce()?;
+    let seal: claviger_store::Sealer = {
         let (app, name) = (Arc::clone(app), name.clone());
         Box::new(move |version| {
             let place = Place::Secret {
@@ -46,13 +44,21 @@ pub async fn put(
                 name: &name,
                 version,
             };
-            // An empty seal does not open: the value is lost rather than kept in the clear.
-            app.sealer.seal(place, value.as_bytes()).unwrap_or_default()
+            // Only a value of many gigabytes cannot be encrypted; values are limited to far less.
+            app.sealer
+                .seal_with(nonce, place, value.as_bytes())
+                .unwrap_or_default()
         })
+    };
+    let created_by = permit.principal().actor.clone();
+    let secret = NewSecret {
+        name,
+        created_by,
+        seal,
     };
     Ok(app
         .store
-        .put_secret(org, workspace, name, seal, acting, record)
+        .put_secret(org, workspace, secret, acting, record)
         .await?)
 }
 

@@ -35,7 +35,6 @@ impl From<StoreError> for Fault {
 
 impl Fault {
     /// The database cannot be asked, because of this error.
-    #[expect(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
     pub(super) fn because(error: impl Error + 'static) -> Self {
         Self::Down(describe(&error))
     }

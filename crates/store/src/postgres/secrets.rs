@@ -15,7 +15,7 @@ use super::{
     workspaces,
 };
 use crate::{
-    Acting, Page, Recorder, Result, SECRETS_PER_WORKSPACE_MAX, Sealer, SecretName, SecretRow,
+    Acting, NewSecret, Page, Recorder, Result, SECRETS_PER_WORKSPACE_MAX, SecretName, SecretRow,
     SecretStore, StoreError, Written,
 };
 
@@ -25,17 +25,17 @@ impl SecretStore for Postgres {
         &self,
         org: OrgId,
         workspace: WorkspaceId,
-        name: String,
-        seal: Sealer,
+        secret: NewSecret,
         acting: Acting,
         record: Recorder<SecretName>,
     ) -> Result<Written<SecretName>> {
         self.write("set a secret", async move {
+            let NewSecret { name, created_by, seal } = secret;
             let change = self.sessions.begin().await?;
             keys::admit(&change, org, acting).await?;
             workspaces::hold_alone(&change, org, workspace).await?;
             let workspace = workspace.to_string();
-            let value = next_version(&change, &workspace, name, acting).await?;
+            let value = next_version(&change, &workspace, (name, created_by), acting).await?;
             let sealed = seal(value.version);
             let sql = "insert into secrets \
                        (workspace, name, version, sealed, created_by, created_at, updated_at) \
@@ -122,7 +122,7 @@ impl SecretStore for Postgres {
 async fn next_version(
     change: &Change,
     workspace: &str,
-    name: String,
+    (name, created_by): (String, Actor),
     acting: Acting,
 ) -> Outcome<SecretName> {
     let sql = "select name, version, created_by, created_at, updated_at from secrets \
@@ -150,21 +150,8 @@ async fn next_version(
     Ok(SecretName {
         name,
         version: 1,
-        created_by: creator(change, acting).await?,
+        created_by,
         created_at: acting.now,
         updated_at: acting.now,
     })
-}
-
-/// Who sets a secret first: the acting key. The contract names nobody else, so where there is no
-/// key the row says that it does not know, and the audit trail does.
-async fn creator(change: &Change, acting: Acting) -> Outcome<Actor> {
-    let Some(id) = acting.key else {
-        return Ok(Actor::Anonymous);
-    };
-    let found = change
-        .row("select prefix from keys where id = $1", &[&id.to_string()])
-        .await?;
-    let found = found.ok_or(StoreError::ActorGone)?;
-    Ok(Actor::OrgKey(Columns::of("keys", &found).parse("prefix")?))
 }

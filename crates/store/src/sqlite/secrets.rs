@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use claviger_core::{
     id::{OrgId, WorkspaceId},
-    tier::Actor,
 };
 use rusqlite::{Connection, params};
 
@@ -14,7 +13,7 @@ use super::{
     writer::{Order, Tx},
 };
 use crate::{
-    Acting, Page, Recorder, Result, SECRETS_PER_WORKSPACE_MAX, Sealer, SecretName, SecretRow,
+    Acting, NewSecret, Page, Recorder, Result, SECRETS_PER_WORKSPACE_MAX, SecretName, SecretRow,
     SecretStore, StoreError, Written,
 };
 
@@ -24,14 +23,13 @@ impl SecretStore for Sqlite {
         &self,
         org: OrgId,
         workspace: WorkspaceId,
-        name: String,
-        seal: Sealer,
+        secret: NewSecret,
         acting: Acting,
         record: Recorder<SecretName>,
     ) -> Result<Written<SecretName>> {
         let work = move |tx: &mut Tx<'_>| {
             workspaces::require_for(tx.sql, org, workspace, acting)?;
-            let secret = put(tx.sql, workspace, name, seal, acting)?;
+            let secret = put(tx.sql, workspace, secret, acting)?;
             tx.written(secret, record)
         };
         self.writer
@@ -110,10 +108,14 @@ impl SecretStore for Sqlite {
 fn put(
     sql: &Connection,
     workspace: WorkspaceId,
-    name: String,
-    seal: Sealer,
+    new: NewSecret,
     acting: Acting,
 ) -> Outcome<SecretName> {
+    let NewSecret {
+        name,
+        created_by,
+        seal,
+    } = new;
     let workspace = IdText::of(workspace);
     let query = format!(
         "select {} from secrets where workspace = ?1 and name = ?2",
@@ -130,7 +132,7 @@ fn put(
             SecretName {
                 name,
                 version: 1,
-                created_by: creator(sql, acting)?,
+                created_by,
                 created_at: acting.now,
                 updated_at: acting.now,
             }
@@ -165,17 +167,4 @@ fn require_room(sql: &Connection, workspace: IdText) -> Outcome<()> {
         .into());
     }
     Ok(())
-}
-
-/// Who sets a secret first: the acting key. The contract names nobody else, so where there is no
-/// key the row says that it does not know, and the audit trail does.
-fn creator(sql: &Connection, acting: Acting) -> Outcome<Actor> {
-    let Some(key) = acting.key else {
-        return Ok(Actor::Anonymous);
-    };
-    let query = "select prefix from keys where id = ?1";
-    let found = row::first(sql, query, params![IdText::of(key)], |row| {
-        row::parsed(row, 0)
-    })?;
-    Ok(Actor::OrgKey(found.ok_or(StoreError::ActorGone)?))
 }

@@ -220,6 +220,19 @@ pub(crate) async fn ended_key_changes_and_reveals_nothing(bed: &Bed) {
     }
 }
 
+pub(crate) async fn ended_parent_has_no_child_whoever_acts(bed: &Bed) {
+    let db = bed.open().await;
+    let org = default_org(&db).await;
+    let parent = mint(&db, key(org, "parent")).await;
+    let (actor, orphan) = (mint(&db, key(org, "actor")).await, child(&parent));
+    revoke_now(&db, org, parent.id, end(later(1))).await;
+    for acting in [NOBODY, acting(&actor)] {
+        let orphan = orphan.clone();
+        let error = refused(&db, org, |record| db.mint_key(orphan, acting, record)).await;
+        assert_error!(error, StoreError::ActorGone);
+    }
+}
+
 pub(crate) async fn change_that_cannot_be_recorded_does_not_happen(bed: &Bed) {
     let db = bed.open().await;
     let target = Target::make(&db, default_org(&db).await).await;

@@ -222,7 +222,13 @@ pub(crate) async fn racing_puts_take_one_version_each(bed: &Bed) {
         let seal = Box::new(|version| sealed("A", version));
         async move {
             let put = db
-                .put_secret(org, place, "A".to_owned(), seal, NOBODY, unseen(org))
+                .put_secret(
+                    org,
+                    place,
+                    crate::support::new_secret("A".to_owned(), seal),
+                    NOBODY,
+                    unseen(org),
+                )
                 .await;
             put.expect("it is set").value.version
         }
@@ -343,7 +349,13 @@ pub(crate) async fn rekey_during_puts_leaves_no_old_seal(bed: &Bed) {
             let name = format!("S{at}");
             let seal = Box::new(|version| sealed("new", version));
             let put = putter
-                .put_secret(org, place, name, seal, NOBODY, unseen(org))
+                .put_secret(
+                    org,
+                    place,
+                    crate::support::new_secret(name, seal),
+                    NOBODY,
+                    unseen(org),
+                )
                 .await;
             put.expect("it is set");
         }

@@ -248,9 +248,15 @@ async fn furnish_until_gone(
             db.insert_channel(org, channel(id), NOBODY, unseen(org))
                 .await
                 .err(),
-            db.put_secret(org, id, name, seal, NOBODY, unseen(org))
-                .await
-                .err(),
+            db.put_secret(
+                org,
+                id,
+                super::support::new_secret(name, seal),
+                NOBODY,
+                unseen(org),
+            )
+            .await
+            .err(),
         ];
         for (count, outcome) in counts.iter_mut().zip(outcomes) {
             match outcome {

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use claviger_core::{id::OrgId, tier::Actor};
 use claviger_store::{
-    Acting, SECRETS_PER_WORKSPACE_MAX, Sealer, SecretName, SecretRow, StoreError, Workspace,
+    Acting, NewSecret, SECRETS_PER_WORKSPACE_MAX, Sealer, SecretName, SecretRow, StoreError,
+    Workspace,
 };
 
 use crate::{
@@ -49,7 +50,17 @@ pub(crate) async fn each_put_makes_the_next_version_and_seals_for_it(bed: &Bed) 
             now: later(at),
         };
         let made = done(&db, org, |record| {
-            db.put_secret(org, place.id, "A".to_owned(), seal, acting, record)
+            db.put_secret(
+                org,
+                place.id,
+                NewSecret {
+                    name: "A".to_owned(),
+                    created_by: Actor::OrgKey(actor.prefix),
+                    seal,
+                },
+                acting,
+                record,
+            )
         })
         .await;
         let expected = SecretName {
@@ -135,7 +146,13 @@ pub(crate) async fn secrets_of_another_place_are_not_found(bed: &Bed) {
     for (org, place) in [(other, place.id), (org, id())] {
         let (seal, _) = sealer("A");
         let error = refused(&db, org, |record| {
-            db.put_secret(org, place, "A".to_owned(), seal, NOBODY, record)
+            db.put_secret(
+                org,
+                place,
+                super::support::new_secret("A".to_owned(), seal),
+                NOBODY,
+                record,
+            )
         })
         .await;
         assert_error!(error, StoreError::NotFound(_));
@@ -195,7 +212,13 @@ pub(crate) async fn empty_and_large_seals_come_back_as_they_were(bed: &Bed) {
     for (name, bytes) in [("empty", Vec::new()), ("large", large.clone())] {
         let seal = Box::new(move |_| bytes);
         done(&db, org, |record| {
-            db.put_secret(org, place.id, name.to_owned(), seal, NOBODY, record)
+            db.put_secret(
+                org,
+                place.id,
+                super::support::new_secret(name.to_owned(), seal),
+                NOBODY,
+                record,
+            )
         })
         .await;
     }
@@ -224,7 +247,13 @@ async fn put_unseen(db: &Db, org: OrgId, place: &Workspace, name: &str) {
     let (seal, _) = sealer(name);
     let record = unseen(org);
     let outcome = db
-        .put_secret(org, place.id, name.to_owned(), seal, NOBODY, record)
+        .put_secret(
+            org,
+            place.id,
+            super::support::new_secret(name.to_owned(), seal),
+            NOBODY,
+            record,
+        )
         .await;
     assert!(outcome.is_ok(), "{outcome:?}");
 }
@@ -241,7 +270,13 @@ pub(crate) async fn workspace_holds_so_many_secrets_and_no_more(bed: &Bed) {
     }
     let (seal, asked) = sealer("more");
     let error = refused(&db, org, |record| {
-        db.put_secret(org, place.id, "more".to_owned(), seal, NOBODY, record)
+        db.put_secret(
+            org,
+            place.id,
+            super::support::new_secret("more".to_owned(), seal),
+            NOBODY,
+            record,
+        )
     })
     .await;
     assert_error!(

@@ -232,6 +232,18 @@ pub(crate) fn sealed(name: &str, version: u64) -> Vec<u8> {
     [&[0, 255], name.as_bytes(), &version.to_be_bytes()].concat()
 }
 
+/// A secret that nobody in particular sets.
+pub(crate) fn new_secret(
+    name: impl Into<String>,
+    seal: claviger_store::Sealer,
+) -> claviger_store::NewSecret {
+    claviger_store::NewSecret {
+        name: name.into(),
+        created_by: Actor::AdminToken,
+        seal,
+    }
+}
+
 /// Sets a secret whose sealed form is [`sealed`].
 pub(crate) async fn put_secret(
     db: &Db,
@@ -242,7 +254,7 @@ pub(crate) async fn put_secret(
     let seal = Box::new(move |version| sealed(&sealed_name, version));
     let org = workspace.org;
     done(db, org, |record| {
-        db.put_secret(org, workspace.id, name, seal, NOBODY, record)
+        db.put_secret(org, workspace.id, new_secret(name, seal), NOBODY, record)
     })
     .await
 }

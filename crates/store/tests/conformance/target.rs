@@ -102,7 +102,13 @@ impl Target {
         for (kind, name) in [("set a secret anew", "A"), ("set a new secret", "B")] {
             let (name, seal) = (name.to_owned(), Box::new(|_| vec![1]));
             let put = db
-                .put_secret(org, place, name, seal, acting, unseen(org))
+                .put_secret(
+                    org,
+                    place,
+                    crate::support::new_secret(name, seal),
+                    acting,
+                    unseen(org),
+                )
                 .await;
             attempts.push((kind, put.err()));
         }

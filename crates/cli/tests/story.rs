@@ -1,0 +1,62 @@
+//! The story of a newcomer, told with the real binary and its command line, on both databases.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a story that cannot be told has failed, and the panic says where"
+)]
+
+#[path = "support/story/admin.rs"]
+mod admin;
+#[path = "support/bed.rs"]
+mod bed;
+#[path = "support/captured.rs"]
+mod captured;
+#[path = "support/cli.rs"]
+mod cli;
+#[path = "support/story/newcomer.rs"]
+mod newcomer;
+#[path = "support/story/process.rs"]
+mod process;
+#[path = "support/story/rekey.rs"]
+mod rekey;
+#[path = "support/run.rs"]
+mod run;
+#[path = "support/server.rs"]
+mod server;
+#[path = "support/story/tools.rs"]
+mod tools;
+
+use bed::Bed;
+use claviger_testkit::Postgres;
+
+/// Tells each story on SQLite and on PostgreSQL.
+macro_rules! on_both_databases {
+    ($($file:ident::$story:ident as $name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[test]
+            fn $name() {
+                super::$file::$story(&super::Bed::sqlite());
+            })*
+        }
+        mod postgres {
+            $(#[test]
+            fn $name() {
+                super::$file::$story(&super::Bed::postgres(super::Postgres::shared()));
+            })*
+        }
+    };
+}
+
+on_both_databases! {
+    newcomer::walk as newcomer_mints_a_key_and_uses_every_workspace_route,
+    newcomer::rotation as key_is_rotated_by_hand_and_the_old_one_is_refused_at_once,
+    newcomer::descendants as key_takes_its_descendants_with_it,
+    process::second_process as second_process_is_refused,
+    process::restart as sigterm_flushes_and_a_restart_keeps_everything,
+    admin::short_token as short_admin_token_is_refused_at_start,
+    admin::hangup as hangup_reads_the_admin_token_again,
+    rekey::offline as rekey_is_offline_and_keeps_values_readable,
+    rekey::interrupted as interrupted_rekey_recovers_at_the_next_start,
+    rekey::other_master_key as other_master_key_is_refused_at_start,
+}

@@ -1,0 +1,49 @@
+//! The service over HTTP: a real server on a real database, asked as a client asks.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says by a panic what is wrong"
+)]
+
+/// Makes two tests of each behaviour, so that none is shown on one database alone. A behaviour
+/// that is not listed is dead code, and does not pass the lints.
+macro_rules! on_each_database {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::$name(crate::service::Backend::Sqlite).await;
+                }
+            )*
+        }
+
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::$name(crate::service::Backend::Postgres).await;
+                }
+            )*
+        }
+    };
+}
+
+#[path = "api/access.rs"]
+mod access;
+#[path = "api/ask.rs"]
+mod ask;
+#[path = "api/bootstrap.rs"]
+mod bootstrap;
+#[path = "api/grants.rs"]
+mod grants;
+#[path = "api/input.rs"]
+mod input;
+#[path = "api/keys.rs"]
+mod keys;
+#[path = "api/service.rs"]
+mod service;
+#[path = "api/tiers.rs"]
+mod tiers;

@@ -1,0 +1,273 @@
+//! The golden access table: every route against every kind of caller, on a real server.
+//!
+//! `UPDATE_GOLDEN=1` writes the table anew; read every line that changed before you keep it.
+
+use std::{collections::BTreeSet, fmt::Write as _, path::Path};
+
+use claviger_server::router::{OPEN_ROUTES, RouteInfo, routes};
+use serde_json::{Value, json};
+
+use crate::{
+    ask::Answer,
+    service::{ADMIN, Backend, Minted, Service, text},
+};
+
+on_each_database!(every_route_answers_every_caller_as_the_table_says);
+
+/// The routes that needed no credential when this was written. The list may only shrink.
+const OPEN_ROUTES_EVER: &[&str] = &[
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/docs",
+    "/docs/{file}",
+];
+
+/// Every kind of caller, in the order of the table.
+const CALLERS: &[&str] = &[
+    "nobody",
+    "malformed bearer",
+    "unknown key",
+    "revoked key",
+    "expired key",
+    "key with every permission",
+    "key of a reader",
+    "key bound to another workspace",
+    "key of another org",
+    "token of this workspace",
+    "token of another workspace",
+    "ADMIN_TOKEN",
+];
+
+/// The credentials that are the same for every route.
+struct Cast {
+    other_org: String,
+    revoked: Minted,
+    expired: Minted,
+    admin: Minted,
+    reader: Minted,
+    bound: Minted,
+    foreign: Minted,
+    other_token: String,
+}
+
+impl Cast {
+    async fn new(service: &Service) -> Self {
+        let name = |name: &str| json!({"name": name});
+        let org = service.make(ADMIN, "/admin/orgs", name("other")).await;
+        let other_org = text(&org["id"]);
+        let foreign = service
+            .ask_as(ADMIN, "POST", "/org/tokens")
+            .header("x-org-id", &other_org);
+        let foreign = foreign.json(&name("foreign")).send().await.ok(201);
+        let other_workspace = service.workspace(ADMIN).await;
+        let revoked = service.mint(ADMIN, name("revoked")).await;
+        let end = service.ask_as(ADMIN, "DELETE", &revoked.path());
+        end.send().await.ok(200);
+        Self {
+            expired: expired_key(service).await,
+            admin: service.mint(ADMIN, name("admin")).await,
+            reader: service
+                .mint(ADMIN, json!({"name": "reader", "preset": "reader"}))
+                .await,
+            bound: service
+                .mint(
+                    ADMIN,
+                    json!({"name": "bound", "workspaces": [&other_workspace]}),
+                )
+                .await,
+            foreign: Minted::of(&foreign),
+            other_token: service.workspace_token(ADMIN, &other_workspace).await,
+            other_org,
+            revoked,
+        }
+    }
+
+    /// The header of a caller.
+    fn authorization(&self, caller: &str, own_token: Option<&str>) -> Option<String> {
+        let unknown = claviger_core::token::Secret::from_entropy(
+            &claviger_core::token::Brand::ORG_KEY,
+            &[7; 32],
+        );
+        let token = match caller {
+            "nobody" => return None,
+            "malformed bearer" => "mole_tooshort",
+            "unknown key" => unknown.expose(),
+            "revoked key" => &self.revoked.secret,
+            "expired key" => &self.expired.secret,
+            "key with every permission" => &self.admin.secret,
+            "key of a reader" => &self.reader.secret,
+            "key bound to another workspace" => &self.bound.secret,
+            "key of another org" => &self.foreign.secret,
+            // A route about no workspace gets the token of some workspace.
+            "token of this workspace" => own_token.unwrap_or(&self.other_token),
+            "token of another workspace" => &self.other_token,
+            "ADMIN_TOKEN" => ADMIN,
+            other => panic!("no such caller: {other}"),
+        };
+        Some(format!("Bearer {token}"))
+    }
+}
+
+/// A key whose time is over: it lives for a moment, and is asked until that has passed.
+async fn expired_key(service: &Service) -> Minted {
+    let at = claviger_server::clock::now().plus(std::time::Duration::from_millis(500));
+    let key = service
+        .mint(
+            ADMIN,
+            json!({"name": "expired", "expires_at": at.to_string()}),
+        )
+        .await;
+    let whoami = |service: &Service| service.ask_as(&key.secret, "GET", "/org/whoami");
+    let answer = service.until(whoami, |answer| answer.status != 200).await;
+    answer.problem(401, "token_expired");
+    key
+}
+
+/// The path of a route with things that were made for this one request, and the token of its
+/// workspace.
+async fn fresh_path(service: &Service, route: &RouteInfo, at: usize) -> (String, Option<String>) {
+    let mut path = route.path.to_owned();
+    let mut own_token = None;
+    if path.starts_with("/org/tokens/{id}") {
+        let target = service.mint(ADMIN, json!({"name": "target"})).await;
+        path = path.replace("{id}", &target.id);
+    } else if path.starts_with("/admin/orgs/{id}") {
+        let body = json!({"name": format!("doomed-{at}")});
+        let org = service.make(ADMIN, "/admin/orgs", body).await;
+        path = path.replace("{id}", &text(&org["id"]));
+    } else if path.starts_with("/workspaces/{id}") {
+        let id = service.workspace(ADMIN).await;
+        let base = format!("/workspaces/{id}");
+        own_token = Some(service.workspace_token(ADMIN, &id).await);
+        if path.contains("{cid}") {
+            let channels = format!("{base}/channels");
+            let made = service.make(ADMIN, &channels, channel_body()).await;
+            path = path.replace("{cid}", &text(&made["id"]));
+        }
+        if path.contains("{key}") {
+            let body = json!({"key": "NAME", "value": "v"});
+            service.make(ADMIN, &format!("{base}/secrets"), body).await;
+            path = path.replace("{key}", "NAME");
+        }
+        if path.contains("{tid}") {
+            let tokens = format!("{base}/tokens");
+            let made = service.make(ADMIN, &tokens, json!({})).await;
+            path = path.replace("{tid}", &text(&made["id"]));
+        }
+        path = path.replace("{id}", &id);
+    }
+    assert!(!path.contains('{'), "no fixture for {}", route.path);
+    (path, own_token)
+}
+
+fn channel_body() -> Value {
+    json!({"type": "webhook", "config": {"url": "https://hooks.example.com/in"}})
+}
+
+/// A body that the route takes.
+fn body(route: &RouteInfo, at: usize) -> Option<Value> {
+    match (route.method.as_str(), route.path) {
+        ("GET" | "DELETE", _) => None,
+        ("POST", "/org/tokens" | "/workspaces") => Some(json!({"name": "made"})),
+        ("PATCH", "/org/tokens/{id}" | "/workspaces/{id}" | "/workspaces/{id}/channels/{cid}") => {
+            Some(json!({"name": "changed"}))
+        }
+        ("POST", "/workspaces/{id}/channels") => Some(channel_body()),
+        ("POST" | "PUT", "/workspaces/{id}/secrets") => Some(json!({"key": "NAME", "value": "v"})),
+        ("POST", "/workspaces/{id}/tokens") => Some(json!({})),
+        ("POST", "/admin/orgs") => Some(json!({"name": format!("made-{at}")})),
+        (method, path) => panic!("no body for {method} {path}: add one here"),
+    }
+}
+
+fn cell(answer: &Answer) -> String {
+    format!("{} {}", answer.status, answer.code())
+        .trim_end()
+        .to_owned()
+}
+
+async fn table(service: &Service) -> String {
+    let cast = Cast::new(service).await;
+    let mut table = String::new();
+    for (row, route) in routes().iter().enumerate() {
+        writeln!(table, "{} {} ({})", route.method, route.path, route.action).expect("a string");
+        for (column, caller) in CALLERS.iter().enumerate() {
+            let at = row * CALLERS.len() + column;
+            let (path, own_token) = fresh_path(service, route, at).await;
+            let mut ask = service.ask(route.method.as_str(), &path);
+            if let Some(header) = cast.authorization(caller, own_token.as_deref()) {
+                ask = ask.header("authorization", &header);
+            }
+            if let Some(body) = body(route, at) {
+                ask = ask.json(&body);
+            }
+            let cell = cell(&ask.send().await);
+            writeln!(table, "    {caller:<32}{cell}").expect("a string");
+        }
+    }
+    assert!(!table.contains(&cast.other_org));
+    table
+}
+
+fn golden_file() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/access.txt")
+}
+
+async fn every_route_answers_every_caller_as_the_table_says(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let found = table(&service).await;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "whoever runs the tests says in this way that the table is to be written anew"
+    )]
+    let is_update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    if is_update && backend == Backend::Sqlite {
+        std::fs::write(golden_file(), &found).expect("the table can be written");
+    }
+    let golden = std::fs::read_to_string(golden_file()).unwrap_or_default();
+    let (golden, found): (Vec<_>, Vec<_>) = (golden.lines().collect(), found.lines().collect());
+    let mut route = "";
+    for (was, is) in golden.iter().zip(&found) {
+        if !is.starts_with(' ') {
+            route = is;
+        }
+        assert_eq!(was, is, "in {route}");
+    }
+    assert_eq!(
+        golden.len(),
+        found.len(),
+        "a route has no row, or a row no route"
+    );
+}
+
+#[test]
+fn no_route_lets_nobody_in() {
+    let golden = std::fs::read_to_string(golden_file()).expect("the table");
+    let strangers = ["nobody", "malformed bearer", "unknown key"];
+    for route in routes() {
+        let title = format!("{} {} ({})", route.method, route.path, route.action);
+        let mut lines = golden.lines().skip_while(|line| *line != title).skip(1);
+        for stranger in strangers.iter().chain(&["revoked key", "expired key"]) {
+            let line = lines.next().unwrap_or_default().trim();
+            assert!(line.starts_with(stranger), "{title} has no row: {line}");
+            assert!(line.contains("401 "), "{title}: {line}");
+        }
+    }
+}
+
+#[test]
+fn the_open_routes_only_shrink() {
+    let ever: BTreeSet<_> = OPEN_ROUTES_EVER.iter().collect();
+    for (path, _) in OPEN_ROUTES {
+        assert!(ever.contains(path), "{path} needs a credential");
+        let is_open_only = routes().iter().all(|route| route.path != *path);
+        assert!(is_open_only, "{path} is declared twice");
+    }
+    assert_eq!(
+        OPEN_ROUTES.len(),
+        ever.len(),
+        "take the closed ones out of the list"
+    );
+}

@@ -1,0 +1,320 @@
+//! `Service`: a server in this process, its directory and its database, which outlive it.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use claviger_server::{
+    Running, ServeError,
+    config::{Config, Flags},
+};
+use claviger_testkit::{Database, Postgres};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::ask::{Answer, Ask};
+
+/// What a test sets as `ADMIN_TOKEN`.
+pub(crate) const ADMIN: &str = "an-admin-token-for-tests-0123456789abcdef";
+
+/// The kind of database under a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+/// A server with its directory and its database.
+pub(crate) struct Service {
+    running: Option<Running>,
+    client: reqwest::Client,
+    directory: TempDir,
+    database: Option<Database>,
+    flags: Flags,
+}
+
+impl Service {
+    /// A server as a newcomer starts it: nothing minted, tier 0 open to this machine.
+    pub(crate) async fn fresh(backend: Backend) -> Self {
+        Self::with(backend, |_| ()).await
+    }
+
+    /// A server with `ADMIN_TOKEN` set to [`ADMIN`].
+    pub(crate) async fn guarded(backend: Backend) -> Self {
+        Self::guarded_with(backend, |_| ()).await
+    }
+
+    /// A server with `ADMIN_TOKEN` and other settings.
+    pub(crate) async fn guarded_with(backend: Backend, set: impl FnOnce(&mut Flags)) -> Self {
+        let mut service = Self::stopped(backend);
+        service.set_admin_token(ADMIN);
+        set(&mut service.flags);
+        service.start().await.expect("the server starts");
+        service
+    }
+
+    /// A server with settings of its own.
+    pub(crate) async fn with(backend: Backend, set: impl FnOnce(&mut Flags)) -> Self {
+        let mut service = Self::stopped(backend);
+        set(&mut service.flags);
+        service.start().await.expect("the server starts");
+        service
+    }
+
+    /// A server that does not run yet.
+    pub(crate) fn stopped(backend: Backend) -> Self {
+        capture_log();
+        let directory = tempfile::tempdir().expect("a directory");
+        let database = match backend {
+            Backend::Sqlite => None,
+            Backend::Postgres => Some(Postgres::shared().database()),
+        };
+        let mut service = Self {
+            running: None,
+            client: reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+                .build()
+                .expect("a client"),
+            flags: Flags {
+                listen: Some("127.0.0.1:0".to_owned()),
+                data_dir: Some(path_text(&directory.path().join("data"))),
+                database_url: database.as_ref().map(Database::url),
+                ..Flags::default()
+            },
+            directory,
+            database,
+        };
+        service.write_config("");
+        service
+    }
+
+    /// Sets `ADMIN_TOKEN` for the next start.
+    pub(crate) fn set_admin_token(&mut self, token: &str) {
+        let file = self.admin_token_file();
+        std::fs::write(&file, format!("{token}\n")).expect("a file");
+        self.write_config(&format!("admin-token-file = {:?}\n", path_text(&file)));
+    }
+
+    /// The file that holds `ADMIN_TOKEN`.
+    pub(crate) fn admin_token_file(&self) -> std::path::PathBuf {
+        self.directory.path().join("admin-token")
+    }
+
+    fn write_config(&mut self, text: &str) {
+        let file = self.directory.path().join("claviger.toml");
+        std::fs::write(&file, text).expect("a file");
+        self.flags.config = Some(path_text(&file));
+    }
+
+    /// The settings, for the next start.
+    pub(crate) fn flags(&mut self) -> &mut Flags {
+        &mut self.flags
+    }
+
+    /// The configuration as the next start would read it.
+    pub(crate) fn config(&self) -> Config {
+        Config::load(&self.flags).expect("the settings can be used")
+    }
+
+    /// Starts it.
+    pub(crate) async fn start(&mut self) -> Result<(), ServeError> {
+        self.running = Some(Running::start(Config::load(&self.flags)?).await?);
+        Ok(())
+    }
+
+    /// Stops it; everything that was answered or written behind is on the disk then.
+    pub(crate) async fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+    }
+
+    /// Stops it and starts it again on the same directory and database.
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        self.start().await.expect("the server starts again");
+    }
+
+    /// Takes everything out of the database and leaves the data directory as it is.
+    pub(crate) async fn wipe_database(&mut self) {
+        self.stop().await;
+        match &mut self.database {
+            Some(database) => {
+                *database = Postgres::shared().database();
+                self.flags.database_url = Some(database.url());
+            }
+            None => {
+                let is_database = |name: &str| name.starts_with("claviger.db");
+                for entry in std::fs::read_dir(self.data_dir()).expect("the data directory") {
+                    let path = entry.expect("an entry").path();
+                    let name = path.file_name().and_then(|name| name.to_str());
+                    if name.is_some_and(is_database) {
+                        std::fs::remove_file(&path).expect("the file goes");
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn data_dir(&self) -> std::path::PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// The address of the PostgreSQL database, if it is on one.
+    pub(crate) fn database_url(&self) -> Option<String> {
+        self.database.as_ref().map(Database::url)
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub(crate) fn address(&self) -> String {
+        self.running.as_ref().expect("it runs").address.to_string()
+    }
+
+    /// The parts of the running server.
+    pub(crate) fn app(&self) -> &Arc<claviger_server::app::App> {
+        &self.running.as_ref().expect("it runs").app
+    }
+
+    /// A request without a credential.
+    pub(crate) fn ask(&self, method: &str, path: &str) -> Ask {
+        let url = format!("http://{}{path}", self.address());
+        let method = method.parse().expect("a method");
+        Ask(self.client.request(method, url))
+    }
+
+    /// A request with a bearer.
+    pub(crate) fn ask_as(&self, token: &str, method: &str, path: &str) -> Ask {
+        self.ask(method, path).bearer(token)
+    }
+
+    /// `GET` with a bearer; the answer must be 200.
+    pub(crate) async fn get(&self, token: &str, path: &str) -> Value {
+        self.ask_as(token, "GET", path).send().await.ok(200)
+    }
+
+    /// `POST` with a bearer and a body; the answer must be 201.
+    pub(crate) async fn make(&self, token: &str, path: &str, body: Value) -> Value {
+        self.ask_as(token, "POST", path)
+            .json(&body)
+            .send()
+            .await
+            .ok(201)
+    }
+
+    /// Mints through `by`.
+    pub(crate) async fn mint(&self, by: &str, body: Value) -> Minted {
+        Minted::of(&self.make(by, "/org/tokens", body).await)
+    }
+
+    /// Mints the first key, through tier 0.
+    pub(crate) async fn bootstrap(&self) -> Minted {
+        let asked = self.ask("POST", "/org/tokens");
+        let answer = asked.json(&json!({"name": "first"})).send().await;
+        Minted::of(&answer.ok(201))
+    }
+
+    /// Makes a workspace and gives its id.
+    pub(crate) async fn workspace(&self, token: &str) -> String {
+        let made = self.make(token, "/workspaces", json!({"name": "w"})).await;
+        text(&made["id"])
+    }
+
+    /// Makes a token of a workspace and gives its secret.
+    pub(crate) async fn workspace_token(&self, token: &str, workspace: &str) -> String {
+        let path = format!("/workspaces/{workspace}/tokens");
+        let answer = self.ask_as(token, "POST", &path).send().await;
+        text(&answer.ok(201)["auth_token"])
+    }
+
+    /// Every record that the query selects, newest first.
+    pub(crate) async fn audit(&self, token: &str, query: &str) -> Vec<Value> {
+        let path = format!("/org/audit?limit=200{query}");
+        let answer = self.get(token, &path).await;
+        answer["events"].as_array().expect("events").clone()
+    }
+
+    /// Asks again and again until the answer is as awaited; gives up after some thousand times.
+    pub(crate) async fn until(
+        &self,
+        ask: impl Fn(&Self) -> Ask,
+        is_awaited: impl Fn(&Answer) -> bool,
+    ) -> Answer {
+        for _ in 0..20_000 {
+            let answer = ask(self).send().await;
+            if is_awaited(&answer) {
+                return answer;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("the awaited answer did not come");
+    }
+}
+
+/// A key as its minter sees it.
+#[derive(Clone)]
+pub(crate) struct Minted {
+    pub(crate) id: String,
+    pub(crate) prefix: String,
+    pub(crate) secret: String,
+}
+
+impl Minted {
+    pub(crate) fn of(answer: &Value) -> Self {
+        Self {
+            id: text(&answer["id"]),
+            prefix: text(&answer["prefix"]),
+            secret: text(&answer["auth_token"]),
+        }
+    }
+
+    pub(crate) fn path(&self) -> String {
+        format!("/org/tokens/{}", self.id)
+    }
+
+    pub(crate) fn actor(&self) -> String {
+        format!("org-token:{}", self.prefix)
+    }
+}
+
+/// The text of a JSON string.
+pub(crate) fn text(value: &Value) -> String {
+    value.as_str().expect("a string").to_owned()
+}
+
+fn path_text(path: &std::path::Path) -> String {
+    path.to_str().expect("a path in UTF-8").to_owned()
+}
+
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+struct LogWriter;
+
+impl std::io::Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOG.lock().expect("no panic here").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Collects what every server of this process logs, down to the finest level.
+fn capture_log() {
+    static ONCE: OnceLock<()> = OnceLock::new();
+    ONCE.get_or_init(|| {
+        tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+            .with_ansi(false)
+            .with_writer(|| LogWriter)
+            .init();
+    });
+}
+
+/// The lines that were logged so far and hold this text.
+pub(crate) fn logged(part: &str) -> Vec<String> {
+    let log = LOG.lock().expect("no panic here");
+    let text = String::from_utf8_lossy(&log);
+    let found = text.lines().filter(|line| line.contains(part));
+    found.map(str::to_owned).collect()
+}
