@@ -95,7 +95,7 @@ pub(crate) enum Command {
 }
 
 /// Where data lies.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, Args, PartialEq, Eq)]
 pub(crate) struct DataFlags {
     /// The configuration file [env: CLAVIGER_CONFIG]
     #[arg(long, value_name = "PATH")]

@@ -7,8 +7,10 @@
 
 #![expect(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
-    reason = "a loss that was found is told by a panic"
+    clippy::print_stdout,
+    reason = "a loss that was found is told by a panic, and the seed beside it"
 )]
 
 #[path = "support/bed.rs"]

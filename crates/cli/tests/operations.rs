@@ -3,8 +3,10 @@
 
 #![expect(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
-    reason = "an operator's promise that is not kept is told by a panic"
+    clippy::print_stdout,
+    reason = "a promise that is not kept is told by a panic, and what was skipped by a line"
 )]
 
 #[path = "support/bed.rs"]

@@ -31,19 +31,35 @@ macro_rules! on_each_database {
     };
 }
 
+#[path = "api/abuse.rs"]
+mod abuse;
 #[path = "api/access.rs"]
 mod access;
 #[path = "api/ask.rs"]
 mod ask;
+#[path = "api/audit.rs"]
+mod audit;
 #[path = "api/bootstrap.rs"]
 mod bootstrap;
+#[path = "api/channels.rs"]
+mod channels;
 #[path = "api/grants.rs"]
 mod grants;
 #[path = "api/input.rs"]
 mod input;
+#[path = "api/key_lists.rs"]
+mod key_lists;
 #[path = "api/keys.rs"]
 mod keys;
+#[path = "api/operation.rs"]
+mod operation;
+#[path = "api/outage.rs"]
+mod outage;
+#[path = "api/requests.rs"]
+mod requests;
 #[path = "api/service.rs"]
 mod service;
 #[path = "api/tiers.rs"]
 mod tiers;
+#[path = "api/workspaces.rs"]
+mod workspaces;

@@ -1,6 +1,6 @@
 //! `Service`: a server in this process, its directory and its database, which outlive it.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock};
 
 use claviger_server::{
     Running, ServeError,
@@ -61,12 +61,17 @@ impl Service {
 
     /// A server that does not run yet.
     pub(crate) fn stopped(backend: Backend) -> Self {
-        capture_log();
-        let directory = tempfile::tempdir().expect("a directory");
         let database = match backend {
             Backend::Sqlite => None,
             Backend::Postgres => Some(Postgres::shared().database()),
         };
+        Self::on(database)
+    }
+
+    /// A server that does not run yet, on this PostgreSQL database or on SQLite.
+    pub(crate) fn on(database: Option<Database>) -> Self {
+        capture_log();
+        let directory = tempfile::tempdir().expect("a directory");
         let mut service = Self {
             running: None,
             client: reqwest::Client::builder()
@@ -167,11 +172,6 @@ impl Service {
     /// `127.0.0.1:PORT`.
     pub(crate) fn address(&self) -> String {
         self.running.as_ref().expect("it runs").address.to_string()
-    }
-
-    /// The parts of the running server.
-    pub(crate) fn app(&self) -> &Arc<claviger_server::app::App> {
-        &self.running.as_ref().expect("it runs").app
     }
 
     /// A request without a credential.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use claviger_core::id::{ChannelId, OrgId, WorkspaceId};
 
-use super::{Postgres, commit, keys, row, workspaces};
+use super::{Postgres, commit, row, workspaces};
 use crate::{
     Acting, Channel, ChannelChange, ChannelStore, Page, Recorder, Result, StoreError, Written,
     labels_to_json,
@@ -35,8 +35,7 @@ impl ChannelStore for Postgres {
     ) -> Result<Written<Channel>> {
         self.write("insert a channel", async move {
             let change = self.sessions.begin().await?;
-            keys::admit(&change, org, acting).await?;
-            workspaces::hold(&change, org, channel.workspace).await?;
+            workspaces::require_for(&change, org, channel.workspace, acting).await?;
             let sql = concat!(
                 "insert into channels (",
                 columns!(),
@@ -89,7 +88,7 @@ impl ChannelStore for Postgres {
     ) -> Result<Vec<Channel>> {
         self.read("list channels", async {
             let session = self.sessions.session().await?;
-            workspaces::check(&session, org, workspace).await?;
+            workspaces::require(&session, org, workspace).await?;
             let before = page.after.map(|id| id.to_string());
             let sql = concat!(
                 "select ",
@@ -118,8 +117,7 @@ impl ChannelStore for Postgres {
         let wanted = change;
         self.write("change a channel", async move {
             let change = self.sessions.begin().await?;
-            keys::admit(&change, org, acting).await?;
-            workspaces::hold(&change, org, workspace).await?;
+            workspaces::require_for(&change, org, workspace, acting).await?;
             let sql = concat!(
                 "update channels set name = coalesce($4::text, name), plain = coalesce($5::text, plain), \
                  credential_names = coalesce($6::text, credential_names), \
@@ -165,8 +163,7 @@ impl ChannelStore for Postgres {
     ) -> Result<Written<()>> {
         self.write("delete a channel", async move {
             let change = self.sessions.begin().await?;
-            keys::admit(&change, org, acting).await?;
-            workspaces::hold(&change, org, workspace).await?;
+            workspaces::require_for(&change, org, workspace, acting).await?;
             let sql = concat!("delete from channels where", is_of_org!());
             let (workspace, id, org) = (workspace.to_string(), id.to_string(), org.to_string());
             if change.execute(sql, &[&workspace, &id, &org]).await? == 0 {

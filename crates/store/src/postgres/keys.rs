@@ -54,7 +54,7 @@ impl KeyStore for Postgres {
                 .await?
                 == 1;
             self.sessions.check_fence(&change).await?;
-            admit(&change, key.key.org, acting).await?;
+            require_actor(&change, key.key.org, acting).await?;
             if key.is_bootstrap && !is_first {
                 return Err(StoreError::BootstrapClosed.into());
             }
@@ -156,7 +156,7 @@ impl KeyStore for Postgres {
             // Alone, for a key may change itself: two would wait for each other's lock for reading.
             let _alone = self.many.lock().await;
             let change = self.sessions.begin().await?;
-            admit(&change, org, acting).await?;
+            require_actor(&change, org, acting).await?;
             let (org, id) = (org.to_string(), id.to_string());
             let sql = "select revoked_at from keys where org = $1 and id = $2 for update";
             let found = change
@@ -193,7 +193,7 @@ impl KeyStore for Postgres {
         self.write("revoke a key", async move {
             let _alone = self.many.lock().await;
             let change = self.sessions.begin().await?;
-            admit(&change, org, acting).await?;
+            require_actor(&change, org, acting).await?;
             let id = id.to_string();
             let sql = "select id, prefix, digest, revoked_at from keys \
                        where org = $1 and id = $2 for update";
@@ -263,8 +263,8 @@ impl KeyStore for Postgres {
 
 /// What every change needs: an actor that is accepted and an org that lives, until the end of the
 /// transaction. The org is locked first, as by who deletes it; the actor is judged first.
-pub(super) async fn admit(change: &Change, org: OrgId, acting: Acting) -> Outcome<()> {
-    let org = orgs::hold(change, org).await;
+pub(super) async fn require_actor(change: &Change, org: OrgId, acting: Acting) -> Outcome<()> {
+    let org = orgs::require(change, org).await;
     if let Some(id) = acting.key {
         hold_live(change, id, acting.now).await?;
     }

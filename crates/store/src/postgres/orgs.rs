@@ -93,7 +93,7 @@ impl OrgStore for Postgres {
 }
 
 /// Makes sure that the org lives, and lives until the end of the transaction.
-pub(super) async fn hold(change: &Change, id: OrgId) -> Outcome<()> {
+pub(super) async fn require(change: &Change, id: OrgId) -> Outcome<()> {
     let sql = "select 1 from orgs where id = $1 and deleted_at is null for share";
     match change.row(sql, &[&id.to_string()]).await? {
         Some(_) => Ok(()),

@@ -32,8 +32,8 @@ impl SecretStore for Postgres {
         self.write("set a secret", async move {
             let NewSecret { name, created_by, seal } = secret;
             let change = self.sessions.begin().await?;
-            keys::admit(&change, org, acting).await?;
-            workspaces::hold_alone(&change, org, workspace).await?;
+            keys::require_actor(&change, org, acting).await?;
+            hold_alone(&change, org, workspace).await?;
             let workspace = workspace.to_string();
             let value = next_version(&change, &workspace, (name, created_by), acting).await?;
             let sealed = seal(value.version);
@@ -58,7 +58,7 @@ impl SecretStore for Postgres {
     ) -> Result<Vec<SecretName>> {
         self.read("list secrets", async {
             let session = self.sessions.session().await?;
-            workspaces::check(&session, org, workspace).await?;
+            workspaces::require(&session, org, workspace).await?;
             // No secret has an empty name.
             let after = page.after.unwrap_or_default();
             let sql = "select name, version, created_by, created_at, updated_at from secrets \
@@ -80,8 +80,7 @@ impl SecretStore for Postgres {
     ) -> Result<Vec<SecretRow>> {
         self.write("reveal secrets", async move {
             let change = self.sessions.begin().await?;
-            keys::admit(&change, org, acting).await?;
-            workspaces::hold(&change, org, workspace).await?;
+            workspaces::require_for(&change, org, workspace, acting).await?;
             let sql =
                 "select name, version, sealed from secrets where workspace = $1 order by name";
             let rows = change.rows(sql, &[&workspace.to_string()]).await?;
@@ -102,8 +101,7 @@ impl SecretStore for Postgres {
     ) -> Result<Written<()>> {
         self.write("delete a secret", async move {
             let change = self.sessions.begin().await?;
-            keys::admit(&change, org, acting).await?;
-            workspaces::hold(&change, org, workspace).await?;
+            workspaces::require_for(&change, org, workspace, acting).await?;
             let sql = "delete from secrets where workspace = $1 and name = $2";
             if change
                 .execute(sql, &[&workspace.to_string(), &name])
@@ -116,6 +114,17 @@ impl SecretStore for Postgres {
         })
         .await
     }
+}
+
+/// Makes sure that the org has the workspace, and that nobody else sets a secret of it before the end
+/// of the transaction: versions are numbered and secrets counted.
+async fn hold_alone(change: &Change, org: OrgId, id: WorkspaceId) -> Outcome<()> {
+    let sql = "select 1 from workspaces where org = $1 and id = $2 for no key update";
+    let found = change
+        .row(sql, &[&org.to_string(), &id.to_string()])
+        .await?;
+    found.ok_or(StoreError::NotFound("workspace"))?;
+    Ok(())
 }
 
 /// The secret as it will be. Nobody else sets one of this workspace now.

@@ -33,8 +33,7 @@ impl WorkspaceTokenStore for Postgres {
     ) -> Result<Written<WorkspaceTokenRow>> {
         self.write("insert a workspace token", async move {
             let change = self.sessions.begin().await?;
-            keys::admit(&change, token.org, acting).await?;
-            workspaces::hold(&change, token.org, token.workspace).await?;
+            workspaces::require_for(&change, token.org, token.workspace, acting).await?;
             let sql = concat!(
                 "insert into workspace_tokens (",
                 columns!(),
@@ -80,7 +79,7 @@ impl WorkspaceTokenStore for Postgres {
     ) -> Result<Vec<WorkspaceTokenRow>> {
         self.read("list workspace tokens", async {
             let session = self.sessions.session().await?;
-            workspaces::check(&session, org, workspace).await?;
+            workspaces::require(&session, org, workspace).await?;
             let before = page.after.map(|id| id.to_string());
             let sql = concat!(
                 "select ",
@@ -107,7 +106,7 @@ impl WorkspaceTokenStore for Postgres {
     ) -> Result<Written<RevokedKey<WorkspaceTokenId>>> {
         self.write("revoke a workspace token", async move {
             let change = self.sessions.begin().await?;
-            keys::admit(&change, org, acting).await?;
+            keys::require_actor(&change, org, acting).await?;
             let sql = "update workspace_tokens set revoked_at = $4 \
                        where org = $1 and workspace = $2 and id = $3 and revoked_at is null \
                        returning id, prefix, digest";

@@ -30,7 +30,7 @@ impl WorkspaceStore for Postgres {
     ) -> Result<Written<Workspace>> {
         self.write("insert a workspace", async move {
             let change = self.sessions.begin().await?;
-            keys::admit(&change, workspace.org, acting).await?;
+            keys::require_actor(&change, workspace.org, acting).await?;
             let sql = concat!(
                 "insert into workspaces (",
                 columns!(),
@@ -101,7 +101,7 @@ impl WorkspaceStore for Postgres {
         let wanted = change;
         self.write("change a workspace", async move {
             let change = self.sessions.begin().await?;
-            keys::admit(&change, org, acting).await?;
+            keys::require_actor(&change, org, acting).await?;
             let sql = concat!(
                 "update workspaces set name = coalesce($3::text, name), \
                  labels = coalesce($4::text, labels), updated_at = $5 \
@@ -129,7 +129,7 @@ impl WorkspaceStore for Postgres {
         self.write("delete a workspace", async move {
             let _alone = self.many.lock().await;
             let change = self.sessions.begin().await?;
-            keys::admit(&change, org, acting).await?;
+            keys::require_actor(&change, org, acting).await?;
             let sql = "select 1 from workspaces where org = $1 and id = $2 for update";
             let (org, id) = (org.to_string(), id.to_string());
             change.row(sql, &[&org, &id]).await?.ok_or_else(missing)?;
@@ -156,33 +156,30 @@ impl WorkspaceStore for Postgres {
     }
 }
 
-/// Makes sure that the org has the workspace.
-pub(super) async fn check(session: &Session, org: OrgId, id: WorkspaceId) -> Outcome<()> {
+/// Refuses what is done in a workspace that is not there, or not in this org.
+pub(super) async fn require(session: &Session, org: OrgId, id: WorkspaceId) -> Outcome<()> {
     let sql = "select 1 from workspaces where org = $1 and id = $2";
-    session
+    let found = session
         .row(sql, &[&org.to_string(), &id.to_string()])
-        .await?
-        .ok_or_else(missing)?;
+        .await?;
+    found.ok_or_else(missing)?;
     Ok(())
 }
 
-/// Makes sure that the org has the workspace, and has it until the end of the transaction.
-pub(super) async fn hold(change: &Change, org: OrgId, id: WorkspaceId) -> Outcome<()> {
+/// What every change inside a workspace needs, until the end of the transaction: the actor, the org
+/// and the workspace.
+pub(super) async fn require_for(
+    change: &Change,
+    org: OrgId,
+    id: WorkspaceId,
+    acting: Acting,
+) -> Outcome<()> {
+    keys::require_actor(change, org, acting).await?;
     let sql = "select 1 from workspaces where org = $1 and id = $2 for share";
-    change
+    let found = change
         .row(sql, &[&org.to_string(), &id.to_string()])
-        .await?
-        .ok_or_else(missing)?;
-    Ok(())
-}
-
-/// The same, and until then nobody else comes this far: for what is counted or numbered.
-pub(super) async fn hold_alone(change: &Change, org: OrgId, id: WorkspaceId) -> Outcome<()> {
-    let sql = "select 1 from workspaces where org = $1 and id = $2 for no key update";
-    change
-        .row(sql, &[&org.to_string(), &id.to_string()])
-        .await?
-        .ok_or_else(missing)?;
+        .await?;
+    found.ok_or_else(missing)?;
     Ok(())
 }
 
