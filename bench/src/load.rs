@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use claviger_testkit::Postgres;
+use claviger_testkit::{Database, Postgres};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -84,6 +84,41 @@ pub(crate) fn compare(seconds: f64, rounds: u32) -> Result<(), Failure> {
     let hand = postgres.database();
     let hand_data = folder.path().join("hand");
     runtime.block_on(seed::fill(&hand_data, &hand.url(), KEYS))?;
+    let (entrants, databases) = entrants(&runtime, &folder, &hand)?;
+    let mut entrants = entrants;
+    for entrant in &entrants {
+        let status = ask(
+            &entrant.server.address,
+            "/org/whoami",
+            seed::secret(5).expose(),
+        )?;
+        if !status.contains(" 200 ") {
+            return Err(format!("{}: {status}", entrant.name).into());
+        }
+    }
+    for round in 0..rounds {
+        for entrant in &mut entrants {
+            let figures = runtime.block_on(measure(entrant, seconds))?;
+            // The first round warms caches and pools.
+            if round > 0 || rounds == 1 {
+                entrant.rounds.push(figures);
+            }
+        }
+    }
+    report(&entrants);
+    drop(databases);
+    Ok(())
+}
+
+type Entrants = (Vec<Entrant>, Vec<Database>);
+
+/// Starts every contestant on a database of its own.
+fn entrants(
+    runtime: &tokio::runtime::Runtime,
+    folder: &tempfile::TempDir,
+    hand: &Database,
+) -> Result<Entrants, Failure> {
+    let postgres = Postgres::shared();
     let program = std::env::current_exe()?;
     let mut entrants = vec![
         entrant(
@@ -135,27 +170,7 @@ pub(crate) fn compare(seconds: f64, rounds: u32) -> Result<(), Failure> {
         }
         databases.push(database);
     }
-    for entrant in &entrants {
-        let status = ask(
-            &entrant.server.address,
-            "/org/whoami",
-            seed::secret(5).expose(),
-        )?;
-        if !status.contains(" 200 ") {
-            return Err(format!("{}: {status}", entrant.name).into());
-        }
-    }
-    for round in 0..rounds {
-        for entrant in &mut entrants {
-            let figures = runtime.block_on(measure(entrant, seconds))?;
-            // The first round warms caches and pools.
-            if round > 0 || rounds == 1 {
-                entrant.rounds.push(figures);
-            }
-        }
-    }
-    report(&entrants);
-    Ok(())
+    Ok((entrants, databases))
 }
 
 const fn entrant(

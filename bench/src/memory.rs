@@ -35,10 +35,8 @@ impl Contestant {
             child.stderr.take().ok_or("no error output")?,
         );
         let (found, address) = std::sync::mpsc::channel();
-        for stream in [
-            Box::new(out) as Box<dyn std::io::Read + Send>,
-            Box::new(err),
-        ] {
+        let streams: [Box<dyn std::io::Read + Send>; 2] = [Box::new(out), Box::new(err)];
+        for stream in streams {
             let found = found.clone();
             // The threads read on, or the contestant would block on a full pipe.
             std::thread::spawn(move || {

@@ -62,6 +62,10 @@ fn resident() -> f64 {
 }
 
 /// Measures and prints.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one figure after the other, and then their table"
+)]
 pub(crate) fn run() {
     let minter = Minter {
         created_by: Actor::AdminToken,

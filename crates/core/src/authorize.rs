@@ -88,6 +88,15 @@ impl<A: Action> Permit<A> {
         !layers.is_empty() && layers.iter().all(|grant| grant.permissions.has(permission))
     }
 
+    /// Whether a route is within the endpoints: for actions that ask for it only in some cases.
+    #[must_use]
+    pub fn reaches_endpoint(&self, method: &str, path: &str) -> bool {
+        let layers = self.principal.authority.layers();
+        layers
+            .iter()
+            .all(|grant| grant.reaches_endpoint(method, path))
+    }
+
     /// Whether no layer binds the principal to some workspaces.
     #[must_use]
     pub fn is_unbound(&self) -> bool {

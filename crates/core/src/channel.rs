@@ -313,6 +313,10 @@ fn check_url(value: &str, hosts: &[&str]) -> Result<(), String> {
     let Ok(url) = url::Url::parse(value) else {
         return Err("is not an address".to_owned());
     };
+    // Kept as it was written, so it must read the same to every parser.
+    if url.as_str() != value && url.as_str() != format!("{value}/") {
+        return Err("is not written in its normal form".to_owned());
+    }
     let secure = url.scheme() == "https" || (hosts.is_empty() && url.scheme() == "http");
     if !secure {
         return Err("must be an `https` address".to_owned());

@@ -9,13 +9,13 @@ pub enum Denial {
     #[error("there is more than one `Authorization` header")]
     TwoCredentials,
     /// No credential at all.
-    #[error("no credential: send `Authorization: Bearer mole_…`")]
+    #[error("no credential: send an org API key as `Authorization: Bearer <key>`")]
     NoCredential,
     /// A scheme other than `Bearer`, or a header that cannot be read.
     #[error("the `Authorization` header is not `Bearer` and a token")]
     NotBearer,
     /// The brand of a key, but not a key.
-    #[error("the token is {0}")]
+    #[error("{0}")]
     Malformed(#[from] SecretError),
     /// Nothing that is accepted here.
     #[error("the token is not known")]

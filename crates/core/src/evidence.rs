@@ -125,10 +125,18 @@ impl Arrival<'_> {
 
 /// Whether a `Host` names this machine in a way that no resolver can redirect.
 fn is_loopback_host(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map_or("", |(inner, _)| inner),
-        None => host.split_once(':').map_or(host, |(name, _)| name),
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').unwrap_or_default(),
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
     };
+    let digits = port.strip_prefix(':').unwrap_or(port);
+    let has_good_port = port.is_empty()
+        || port.starts_with(':')
+            && !digits.is_empty()
+            && digits.bytes().all(|b| b.is_ascii_digit());
+    if !has_good_port {
+        return false;
+    }
     name.eq_ignore_ascii_case("localhost")
         || name
             .parse::<IpAddr>()
@@ -193,15 +201,19 @@ mod tests {
         }
     }
 
-    #[test]
-    fn bootstrap_is_for_programs_on_this_machine() {
-        let good = Arrival {
+    fn local() -> Arrival<'static> {
+        Arrival {
             peer: "127.0.0.1".parse().expect("an address"),
             host: Some("localhost:8080"),
             is_forwarded: false,
             has_origin: false,
             fetch_site: None,
-        };
+        }
+    }
+
+    #[test]
+    fn bootstrap_is_for_programs_on_this_machine() {
+        let good = local();
         let may = |arrival: Arrival<'_>| arrival.may_bootstrap(BootstrapPolicy::Loopback);
         assert!(may(good));
         for host in ["127.0.0.1", "127.9.9.9:1", "[::1]:8080", "LOCALHOST"] {
@@ -219,6 +231,10 @@ mod tests {
             "127.0.0.1.nip.io",
             "",
             "[::2]",
+            "[::1].evil.example",
+            "[::1]:80.evil.example",
+            "127.0.0.1:80.evil.example",
+            "localhost:",
             "0.0.0.0",
         ] {
             assert!(
@@ -229,6 +245,12 @@ mod tests {
                 "{host}"
             );
         }
+    }
+
+    #[test]
+    fn what_came_through_others_does_not_bootstrap() {
+        let good = local();
+        let may = |arrival: Arrival<'_>| arrival.may_bootstrap(BootstrapPolicy::Loopback);
         assert!(!may(Arrival { host: None, ..good }));
         assert!(!may(Arrival {
             peer: "192.0.2.1".parse().expect("an address"),

@@ -159,10 +159,10 @@ pub struct Secret {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// Wrong length or a character outside base62.
-    #[error("not shaped like a key")]
+    #[error("the token is not shaped like a key: was it cut?")]
     Shape,
     /// The last six characters are not the CRC-32 of the rest.
-    #[error("the checksum does not match: the key was mistyped or cut")]
+    #[error("the token does not match its checksum: it was mistyped or cut")]
     Checksum,
 }
 

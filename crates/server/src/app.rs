@@ -35,6 +35,14 @@ use crate::{
 /// Keys that died longer ago than this are no longer told apart from unknown ones.
 const DEAD_KEYS_KEPT: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
 
+/// For how long the outcome of a probe is good.
+const PROBE_KEPT: std::time::Duration = std::time::Duration::from_secs(1);
+/// How long the last audit lines may take.
+const LINES_CLOSE_MAX: std::time::Duration = std::time::Duration::from_secs(2);
+/// How many scans of long lists run at once: they must not keep short reads waiting.
+const SCANS_MAX: usize = 2;
+/// How many last uses are written at a time: other writers are let in between.
+const TOUCH_BATCH: usize = 500;
 /// How many revocations' times are kept in memory.
 pub(crate) const EFFECTIVE_KEPT_MAX: usize = 100_000;
 
@@ -59,6 +67,14 @@ pub struct App {
     pub(crate) mint_limiter: MintLimiter,
     pub(crate) sealer: seal::Sealer,
     pub(crate) metrics: Arc<Metrics>,
+    /// Held shared from before a mint's commit until the index has the key, and alone by a
+    /// revocation after its commit: whoever revokes what was just minted waits until the index can
+    /// be told.
+    pub(crate) births: tokio::sync::RwLock<()>,
+    /// Places for scans of long lists.
+    pub(crate) scans: tokio::sync::Semaphore,
+    /// What the last probe of the store came to, for a second.
+    pub(crate) probed: tokio::sync::Mutex<Option<(std::time::Instant, Result<(), String>)>>,
     /// From when on revoked keys were refused, for those who ask again.
     pub(crate) effective: Mutex<std::collections::HashMap<claviger_core::id::KeyId, Timestamp>>,
 }
@@ -90,6 +106,21 @@ impl App {
         make_data_dir(&config)?;
         let admin_token = AdminToken::new(&config)?;
         let store = open_store(&config).await?;
+        match Self::assemble(config, admin_token, Arc::clone(&store)).await {
+            Ok(app) => Ok(app),
+            Err(error) => {
+                // The database must be free for the next start.
+                store.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn assemble(
+        config: Config,
+        admin_token: AdminToken,
+        store: Arc<dyn Store>,
+    ) -> Result<Arc<Self>, ServeError> {
         let deployment = store.deployment().await?;
         let sealer = open_master_key(&config, &*store).await?;
         let interner = Arc::new(Interner::default());
@@ -118,6 +149,9 @@ impl App {
             mint_limiter: MintLimiter::new(config.mints_per_minute),
             sealer,
             metrics,
+            births: tokio::sync::RwLock::default(),
+            scans: tokio::sync::Semaphore::new(SCANS_MAX),
+            probed: tokio::sync::Mutex::default(),
             effective: Mutex::default(),
             store: StoreHandle(store),
             config,
@@ -136,27 +170,131 @@ impl App {
     }
 
     /// Writes what is left, and closes the store.
-    pub async fn close(&self) {
+    pub async fn close(self: &Arc<Self>) {
         self.flush_repeats();
         self.flush_uses().await;
         self.ledger.close().await;
-        self.lines.close();
         self.store.close().await;
+        // Last, and bounded: nobody may be reading standard output.
+        let app = Arc::clone(self);
+        let lines = tokio::task::spawn_blocking(move || app.lines.close());
+        if tokio::time::timeout(LINES_CLOSE_MAX, lines).await.is_err() {
+            tracing::warn!("the last audit lines were not written: nobody reads standard output");
+        }
+    }
+
+    /// Whether the store answers and takes writes. Asked by whoever reaches the port, so the store
+    /// itself is asked once a second at most.
+    ///
+    /// # Errors
+    /// What does not work, in words that name nothing inside.
+    pub async fn readiness(&self) -> Result<(), String> {
+        if self.ledger.is_down() {
+            return Err("the audit trail cannot be written".to_owned());
+        }
+        let mut probed = self.probed.lock().await;
+        if let Some((at, outcome)) = &*probed
+            && at.elapsed() < PROBE_KEPT
+        {
+            return outcome.clone();
+        }
+        let outcome = self.store.probe().await.map_err(|error| {
+            tracing::warn!(%error, "not ready");
+            "the store does not answer".to_owned()
+        });
+        *probed = Some((std::time::Instant::now(), outcome.clone()));
+        outcome
+    }
+
+    /// After a first mint whose outcome is unknown: tier 0 stays shut until the store has said
+    /// whether it happened.
+    pub(crate) fn settle_bootstrap(self: &Arc<Self>) {
+        if !self.bootstrap.suspend() {
+            return;
+        }
+        let app = Arc::clone(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(PROBE_KEPT).await;
+                // A write of ours comes after the pending one, if that is still under way.
+                if app.store.probe().await.is_err() {
+                    continue;
+                }
+                match app.store.deployment().await {
+                    Ok(deployment) if deployment.is_bootstrap_open => {
+                        return app.bootstrap.reopen();
+                    }
+                    Ok(_) => return app.bootstrap.close(),
+                    Err(_) => {}
+                }
+            }
+        });
+    }
+
+    /// After a change that narrows authority and whose outcome is unknown: once the store answers,
+    /// the index is made to refuse what the store says is gone.
+    pub(crate) fn reconcile(self: &Arc<Self>) {
+        let app = Arc::clone(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(PROBE_KEPT).await;
+                match app.refuse_what_is_gone().await {
+                    Ok(()) => return tracing::info!("the index agrees with the store again"),
+                    Err(error) => tracing::warn!(%error, "the index may differ from the store"),
+                }
+            }
+        });
+    }
+
+    async fn refuse_what_is_gone(self: &Arc<Self>) -> claviger_store::Result<()> {
+        let alone = self.births.write().await;
+        let sink: KeySink = {
+            let app = Arc::clone(self);
+            Arc::new(move |loaded: LoadedKey<'_>| {
+                if loaded.state != KeyState::Live {
+                    let digest = Digest::from_bytes(loaded.digest);
+                    app.keys.change(&digest, |old| Credential {
+                        state: loaded.state,
+                        ..old.clone()
+                    });
+                }
+            })
+        };
+        self.store
+            .load_keys(clock::now().minus(DEAD_KEYS_KEPT), sink)
+            .await?;
+        let living = self.store.load_workspace_tokens().await?;
+        let living: std::collections::HashSet<_> =
+            living.iter().map(|token| token.digest).collect();
+        let mut gone = Vec::new();
+        self.workspace_tokens.for_each(|token| {
+            if !living.contains(token.digest.as_bytes()) {
+                gone.push(token.digest);
+            }
+        });
+        for digest in gone {
+            self.workspace_tokens.change(&digest, |old| Credential {
+                state: KeyState::Revoked,
+                ..old.clone()
+            });
+        }
+        drop(alone);
+        Ok(())
     }
 
     /// Writes when credentials were last used.
     pub async fn flush_uses(&self) {
         let keys = self.keys.take_used();
         let tokens = self.workspace_tokens.take_used();
-        if !keys.is_empty()
-            && let Err(error) = self.store.touch_keys(keys).await
-        {
-            tracing::warn!(%error, "cannot note when keys were last used");
+        for part in keys.chunks(TOUCH_BATCH) {
+            if let Err(error) = self.store.touch_keys(part.to_vec()).await {
+                tracing::warn!(%error, "cannot note when keys were last used");
+            }
         }
-        if !tokens.is_empty()
-            && let Err(error) = self.store.touch_workspace_tokens(tokens).await
-        {
-            tracing::warn!(%error, "cannot note when workspace tokens were last used");
+        for part in tokens.chunks(TOUCH_BATCH) {
+            if let Err(error) = self.store.touch_workspace_tokens(part.to_vec()).await {
+                tracing::warn!(%error, "cannot note when workspace tokens were last used");
+            }
         }
     }
 
@@ -172,6 +310,7 @@ impl App {
             let mut draft = repeats.trace.draft(ending);
             draft.id = entropy::new_id();
             draft.kind = claviger_core::ledger::entry::Kind::Refusals;
+            draft.duration_us = repeats.duration_us;
             self.lines.push(|line| draft.push_line(line));
             self.ledger.record_behind(draft.write());
         }

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicU8, Ordering},
 };
 
 use claviger_core::evidence::{Arrival, BootstrapPolicy};
@@ -11,10 +11,15 @@ use claviger_core::evidence::{Arrival, BootstrapPolicy};
 /// does not reopen what it closed.
 const MARK: &str = "bootstrap-closed";
 
+const CLOSED: u8 = 0;
+const OPEN: u8 = 1;
+/// Whether a key was minted is not known yet.
+const SUSPENDED: u8 = 2;
+
 /// Whether tier 0 is open. Closed is final.
 #[derive(Debug)]
 pub struct Bootstrap {
-    is_open: AtomicBool,
+    state: AtomicU8,
     policy: BootstrapPolicy,
     mark: PathBuf,
 }
@@ -32,7 +37,11 @@ impl Bootstrap {
             );
         }
         let bootstrap = Self {
-            is_open: AtomicBool::new(is_open_in_store && !is_marked),
+            state: AtomicU8::new(if is_open_in_store && !is_marked {
+                OPEN
+            } else {
+                CLOSED
+            }),
             policy,
             mark,
         };
@@ -45,7 +54,7 @@ impl Bootstrap {
     /// Whether some request could still use it.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.policy != BootstrapPolicy::Off && self.is_open.load(Ordering::Acquire)
+        self.policy != BootstrapPolicy::Off && self.state.load(Ordering::Acquire) == OPEN
     }
 
     /// Whether this request may use it.
@@ -54,9 +63,27 @@ impl Bootstrap {
         self.is_open() && arrival.may_bootstrap(self.policy)
     }
 
+    /// Shuts it until [`Bootstrap::reopen`] or [`Bootstrap::close`]: whether a key was minted is
+    /// not known. False when it was not open.
+    pub(crate) fn suspend(&self) -> bool {
+        self.step(OPEN, SUSPENDED)
+    }
+
+    /// Opens it again: the store says that no key was minted. Closed stays closed.
+    pub(crate) fn reopen(&self) {
+        self.step(SUSPENDED, OPEN);
+    }
+
+    fn step(&self, from: u8, to: u8) -> bool {
+        let stepped = self
+            .state
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
+        stepped.is_ok()
+    }
+
     /// Closes it for good. The store has the last word; this is what the next request sees.
     pub fn close(&self) {
-        self.is_open.store(false, Ordering::Release);
+        self.state.store(CLOSED, Ordering::Release);
         if !self.mark.exists()
             && let Err(error) = std::fs::write(
                 &self.mark,

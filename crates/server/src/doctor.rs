@@ -42,7 +42,8 @@ fn finding(level: Level, what: &str, detail: impl Into<String>) -> Finding {
     }
 }
 
-/// Looks at everything that can be looked at without changing it.
+/// Looks at everything that a start would need. The database is opened as a start opens it, which
+/// brings its schema up to date; one that a running server holds is left alone.
 pub async fn doctor(config: &Config) -> Vec<Finding> {
     let mut findings = vec![admin_token(config), data_dir(config), master_key(config)];
     findings.push(database(config).await);

@@ -26,7 +26,7 @@ use identify::{Identified, identify};
 
 use crate::{
     app::App,
-    config::AuditMode,
+    config::{AuditMode, LogFormat},
     failure::Failure,
     metrics::RequestLabels,
     problem,
@@ -87,6 +87,8 @@ struct Admitted {
     identity: Result<Option<identify::KeySlot>, Failure>,
     params: Vec<String>,
     names_workspace: bool,
+    /// The whole path, for the decision; the record holds it cut.
+    path: String,
 }
 
 impl Admitted {
@@ -95,7 +97,7 @@ impl Admitted {
             .extensions
             .get::<Peer>()
             .map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |peer| peer.0);
-        let mut head = Head::new(peer.ip(), &parts.method, parts.uri.path(), &parts.headers);
+        let mut head = Head::new(peer.ip(), parts, &app.brands);
         head.route = route;
         let started = std::time::Instant::now();
         let Identified {
@@ -115,6 +117,7 @@ impl Admitted {
             identity: identity.map_err(Failure::from),
             params,
             names_workspace,
+            path: parts.uri.path().to_owned(),
         }
     }
 }
@@ -152,9 +155,9 @@ where
         Err(failure) => Err(failure),
     };
     let reveals = A::NEEDS == Needs::Permission(Permission::SecretsReveal);
-    let response = finish(&app, &trace, outcome, reveals).await;
+    // From here on the record is handed over before anything is waited for.
     guard.is_armed = false;
-    response
+    finish(&app, &trace, outcome, reveals).await
 }
 
 /// From an identity to a permit.
@@ -188,7 +191,7 @@ async fn decide<A: Action>(app: &App, admitted: &Admitted) -> Result<Permit<A>, 
         principal: &trace.principal,
         workspace,
         method: trace.method.as_str(),
-        path: &trace.path,
+        path: &admitted.path,
         client: trace.client,
     };
     Ok(authorize::<A>(&facts)?)
@@ -228,20 +231,13 @@ async fn finish(
                 change: None,
                 count: 1,
             };
-            if receipt.is_some() {
-                write_line(app, trace, ending);
-                response
-            } else {
-                match app
-                    .ledger
-                    .record(write_line(app, trace, ending), must_wait)
-                    .await
-                {
-                    Ok(()) => response,
-                    Err(crate::ledger::NotRecorded) => {
-                        problem::response(&Failure::NotRecorded, trace.id)
-                    }
+            match receipt {
+                Some(_) => {
+                    let record = trace.take_recorded();
+                    write_line(app, trace, ending, record.as_deref());
+                    response
                 }
+                None => record_answer(app, trace, (response, ending), must_wait).await,
             }
         }
         Err(failure) => finish_failure(app, trace, &failure).await,
@@ -264,13 +260,42 @@ async fn finish(
     response
 }
 
+/// Records a request that changed nothing; without its record it is not answered.
+async fn record_answer(
+    app: &App,
+    trace: &Arc<Trace>,
+    (response, ending): (Response, Ending<'_>),
+    must_wait: bool,
+) -> Response {
+    let entry = trace.draft(ending).write();
+    let bytes = match app.config.log_format {
+        LogFormat::Json => Some(entry.bytes.clone()),
+        LogFormat::Text => None,
+    };
+    match app.ledger.record(entry, must_wait).await {
+        Ok(()) => {
+            write_line(app, trace, ending, bytes.as_deref());
+            response
+        }
+        Err(crate::ledger::NotRecorded) => {
+            let failure = Failure::NotRecorded;
+            let answer = problem::answer(&failure);
+            let status = answer.status.as_u16();
+            let ending = Ending {
+                status,
+                code: Some(answer.code),
+                ..ending
+            };
+            write_line(app, trace, ending, None);
+            problem::response(&failure, trace.id)
+        }
+    }
+}
+
 async fn finish_failure(app: &App, trace: &Arc<Trace>, failure: &Failure) -> Response {
     let answer = problem::answer(failure);
     let status = answer.status.as_u16();
     app.metrics.note_refusal(answer.code);
-    if let Failure::Store(claviger_store::StoreError::Unavailable { .. }) = failure {
-        app.ledger.report_failure();
-    }
     if app.refusals.note(trace, status, answer.code) {
         let ending = Ending {
             status,
@@ -278,7 +303,8 @@ async fn finish_failure(app: &App, trace: &Arc<Trace>, failure: &Failure) -> Res
             change: None,
             count: 1,
         };
-        let entry = write_line(app, trace, ending);
+        let entry = trace.draft(ending).write();
+        write_line(app, trace, ending, Some(&entry.bytes));
         // A refusal stands whether or not it could be recorded; strangers are not worth a wait.
         if trace.is_attributed() && status != 503 {
             if app.ledger.record(entry, false).await.is_err() {
@@ -291,18 +317,23 @@ async fn finish_failure(app: &App, trace: &Arc<Trace>, failure: &Failure) -> Res
     problem::response(failure, trace.id)
 }
 
-/// Writes the line, and gives the record.
-fn write_line(app: &App, trace: &Trace, ending: Ending<'_>) -> claviger_core::ledger::entry::Entry {
-    let draft = trace.draft(ending);
-    let entry = draft.write();
+/// Writes the line: in JSON the record itself, where there is one.
+fn write_line(app: &App, trace: &Trace, ending: Ending<'_>, record: Option<&[u8]>) {
     app.lines.push(|line| match app.config.log_format {
-        crate::config::LogFormat::Text => draft.push_line(line),
-        crate::config::LogFormat::Json => {
-            line.push_str(std::str::from_utf8(&entry.bytes).unwrap_or_default());
+        LogFormat::Text => trace.draft(ending).push_line(line),
+        LogFormat::Json => {
+            let written;
+            let bytes = match record {
+                Some(bytes) => bytes,
+                None => {
+                    written = trace.draft(ending).write().bytes;
+                    &written
+                }
+            };
+            line.push_str(std::str::from_utf8(bytes).unwrap_or_default());
             line.push('\n');
         }
     });
-    entry
 }
 
 /// Says on every answer to a workspace token that its time ends (RFC 9745, RFC 8594).
@@ -332,17 +363,23 @@ struct Guard<'a> {
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        if self.is_armed && self.trace.is_attributed() {
-            let ending = Ending {
-                status: CLIENT_GONE,
-                code: Some("client_gone"),
-                change: None,
-                count: 1,
-            };
-            self.app
-                .ledger
-                .record_behind(write_line(self.app, self.trace, ending));
+        if !self.is_armed || !self.trace.is_attributed() {
+            return;
         }
+        let (status, code) = if std::thread::panicking() {
+            (500, "internal")
+        } else {
+            (CLIENT_GONE, "client_gone")
+        };
+        let ending = Ending {
+            status,
+            code: Some(code),
+            change: None,
+            count: 1,
+        };
+        let entry = self.trace.draft(ending).write();
+        write_line(self.app, self.trace, ending, Some(&entry.bytes));
+        self.app.ledger.record_behind(entry);
     }
 }
 

@@ -24,6 +24,8 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// What the parser takes before it gives up: above the limit, so that a head just beyond it gets a
 /// problem document and not a bare status.
 const PARSER_BYTES_MAX: usize = 64 * 1024;
+/// The most headers of a request.
+const HEADERS_MAX: usize = 512;
 /// How long a head may take to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most connections at once.
@@ -72,20 +74,16 @@ pub(crate) async fn serve(
     }
 }
 
+/// HTTP/1.1 alone: to find out whether a connection speaks HTTP/2 its first bytes are awaited
+/// without a time limit, which would let silent connections stay for ever.
 fn builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
+        .max_headers(HEADERS_MAX)
         .max_buf_size(PARSER_BYTES_MAX);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(256)
-        .max_header_list_size(u32::try_from(PARSER_BYTES_MAX).unwrap_or(u32::MAX))
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20));
     builder
 }
 

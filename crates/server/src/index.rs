@@ -92,38 +92,47 @@ impl<K: Kind> Index<K> {
 
     /// Puts a credential in, or replaces the one with the same digest and id.
     pub fn put(&self, credential: Credential<K>, last_used: Option<Timestamp>) {
-        let (hash, low, id) = (credential.digest.head(), credential.id.low(), credential.id);
-        let millis = AtomicI64::new(last_used.map_or(0, Timestamp::millis));
-        let slot = Arc::new(Slot {
-            credential,
-            last_used: millis,
-        });
-        if let Some(table) = shard(&self.by_id, low) {
-            let mut table = table.write();
-            let entry = table.entry(
-                low,
-                |other| other.credential.id == id,
-                |other| other.credential.id.low(),
-            );
-            set(entry, Arc::clone(&slot));
-        }
-        if let Some(table) = shard(&self.by_digest, hash) {
-            let mut table = table.write();
-            let digest = slot.credential.digest;
-            let entry = table.entry(
-                hash,
-                |other| other.credential.digest == digest,
-                |other| other.credential.digest.head(),
-            );
-            set(entry, slot);
+        let Some(table) = shard(&self.by_digest, credential.digest.head()) else {
+            return;
+        };
+        self.replace(&mut table.write(), credential, last_used);
+    }
+
+    /// Replaces a credential by what `change` makes of it, in one step: of two changes at once
+    /// neither is lost. Nothing happens if it is not known.
+    pub fn change(&self, digest: &Digest, change: impl FnOnce(&Credential<K>) -> Credential<K>) {
+        let Some(table) = shard(&self.by_digest, digest.head()) else {
+            return;
+        };
+        let mut table = table.write();
+        let known = table.find(digest.head(), |slot| slot.credential.digest == *digest);
+        if let Some(slot) = known.cloned() {
+            self.replace(&mut table, change(&slot.credential), slot.last_used());
         }
     }
 
-    /// Replaces a credential by what `change` makes of it. Nothing happens if it is not known.
-    pub fn change(&self, digest: &Digest, change: impl FnOnce(&Credential<K>) -> Credential<K>) {
-        if let Some(slot) = self.find(digest) {
-            self.put(change(&slot.credential), slot.last_used());
+    /// Puts a slot into both tables. The lock of the digest's shard is held by the caller, and
+    /// always taken first.
+    fn replace(
+        &self,
+        table: &mut HashTable<Arc<Slot<K>>>,
+        credential: Credential<K>,
+        last_used: Option<Timestamp>,
+    ) {
+        let (digest, id) = (credential.digest, credential.id);
+        let slot = Arc::new(Slot {
+            credential,
+            last_used: AtomicI64::new(last_used.map_or(0, Timestamp::millis)),
+        });
+        if let Some(by_id) = shard(&self.by_id, id.low()) {
+            let mut by_id = by_id.write();
+            let is_it = |other: &Arc<Slot<K>>| other.credential.id == id;
+            let entry = by_id.entry(id.low(), is_it, |other| other.credential.id.low());
+            set(entry, Arc::clone(&slot));
         }
+        let is_it = |other: &Arc<Slot<K>>| other.credential.digest == digest;
+        let entry = table.entry(digest.head(), is_it, |other| other.credential.digest.head());
+        set(entry, slot);
     }
 
     /// Notes that a credential was accepted.
@@ -248,6 +257,32 @@ mod tests {
             [(KeyId::from_u128(1), Timestamp::from_millis(5000))]
         );
         assert!(index.take_used().is_empty());
+    }
+
+    #[test]
+    fn of_two_changes_at_once_neither_is_lost() {
+        for _ in 0..200 {
+            let index = Index::<Key>::default();
+            index.put(credential(1), None);
+            let digest = Digest::of(&1_u128.to_le_bytes());
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    index.change(&digest, |old| Credential {
+                        state: KeyState::Revoked,
+                        ..old.clone()
+                    });
+                });
+                scope.spawn(|| {
+                    index.change(&digest, |old| Credential {
+                        name: "renamed".into(),
+                        ..old.clone()
+                    });
+                });
+            });
+            let slot = index.find(&digest).expect("found");
+            assert_eq!(slot.credential.state, KeyState::Revoked);
+            assert_eq!(&*slot.credential.name, "renamed");
+        }
     }
 
     fn copy(old: &Credential<Key>) -> Credential<Key> {

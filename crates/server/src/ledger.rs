@@ -8,7 +8,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -30,7 +30,7 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a failed store is asked again.
 const PROBE_EVERY: Duration = Duration::from_millis(250);
 /// How long records gather in `relaxed` mode: the bound on what a crash can lose.
-const RELAXED_GATHER: Duration = Duration::from_millis(5);
+const RELAXED_GATHER: Duration = Duration::from_millis(15);
 
 struct Item {
     entry: Entry,
@@ -46,7 +46,6 @@ pub struct Ledger {
     is_down: AtomicBool,
     is_closing: AtomicBool,
     finished: Notify,
-    lost: AtomicU64,
     metrics: Arc<Metrics>,
 }
 
@@ -74,7 +73,6 @@ impl Ledger {
             is_down: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
             finished: Notify::new(),
-            lost: AtomicU64::new(0),
             metrics,
         });
         tokio::spawn(Arc::clone(&ledger).run());
@@ -85,16 +83,6 @@ impl Ledger {
     #[must_use]
     pub fn is_down(&self) -> bool {
         self.is_down.load(Ordering::Acquire)
-    }
-
-    /// Says that the store failed elsewhere: the ledger asks it until it answers.
-    pub fn report_failure(&self) {
-        if !self.is_down.swap(true, Ordering::AcqRel) {
-            tracing::error!(
-                "the store does not answer: changes and secret reads are refused until it does"
-            );
-            self.arrived.notify_one();
-        }
     }
 
     /// Records a request as its mode demands; `must_wait` overrides `relaxed`.
@@ -131,8 +119,7 @@ impl Ledger {
             drop(queue);
             // Dropping the item tells whoever waits; nobody waits for the others.
             if item.done.is_none() {
-                self.lost.fetch_add(1, Ordering::Relaxed);
-                self.metrics.audit_lost.inc();
+                self.lose(1);
             }
             return;
         }
@@ -148,49 +135,57 @@ impl Ledger {
     async fn run(self: Arc<Self>) {
         let mut kept: Vec<Item> = Vec::new();
         loop {
-            if self.is_down() {
-                self.wait_until_up(&mut kept).await;
+            if self.is_down() && !self.wait_until_up(&mut kept).await {
+                break;
             }
             if kept.is_empty() {
                 kept = std::mem::take(&mut *self.queue.lock());
             }
             if kept.is_empty() {
-                if self.is_closing.load(Ordering::Acquire) {
+                if self.is_closing() {
                     break;
                 }
                 self.arrived.notified().await;
-                if self.mode == AuditMode::Relaxed && !self.is_closing.load(Ordering::Acquire) {
+                if self.mode == AuditMode::Relaxed && !self.is_closing() {
                     tokio::time::sleep(RELAXED_GATHER).await;
                 }
                 continue;
             }
-            let rest = kept.split_off(kept.len().min(BATCH_MAX));
-            let batch = std::mem::replace(&mut kept, rest);
-            let failed = self.commit(batch).await;
-            if !failed.is_empty() {
-                kept.splice(0..0, failed);
-            }
+            self.commit_next(&mut kept).await;
         }
         self.finished.notify_one();
     }
 
-    /// Commits a batch. On failure gives back the records that nobody waits for, to be tried again.
-    async fn commit(&self, batch: Vec<Item>) -> Vec<Item> {
+    fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
+    }
+
+    /// Commits the first batch of what is kept. On failure the records that nobody waits for stay,
+    /// to be tried again; true on success.
+    async fn commit_next(&self, kept: &mut Vec<Item>) -> bool {
+        let rest = kept.split_off(kept.len().min(BATCH_MAX));
+        let batch = std::mem::replace(kept, rest);
+        match self.commit(batch).await {
+            Ok(()) => true,
+            Err(failed) => {
+                kept.splice(0..0, failed);
+                false
+            }
+        }
+    }
+
+    /// Commits a batch. On failure gives back the records that nobody waits for.
+    async fn commit(&self, batch: Vec<Item>) -> Result<(), Vec<Item>> {
+        // A copy is kept only where a failure must not lose the record.
+        let spare: Vec<Entry> = batch
+            .iter()
+            .filter(|item| item.done.is_none())
+            .map(|item| item.entry.clone())
+            .collect();
         let (entries, waiting): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .map(|item| (item.entry, item.done))
             .unzip();
-        // A copy is kept only where a failure must not lose the record.
-        let spare: Vec<_> = if waiting.iter().all(Option::is_some) {
-            Vec::new()
-        } else {
-            entries
-                .iter()
-                .zip(&waiting)
-                .filter(|(_, done)| done.is_none())
-                .map(|(e, _)| e.clone())
-                .collect()
-        };
         let count = entries.len();
         let started = std::time::Instant::now();
         let outcome = tokio::time::timeout(COMMIT_TIMEOUT, self.store.append(entries)).await;
@@ -201,59 +196,62 @@ impl Ledger {
         };
         self.metrics.note_commit(started.elapsed(), count);
         let is_good = failure.is_none();
-        if let Some(reason) = failure {
-            self.is_down.store(true, Ordering::Release);
+        if let Some(reason) = failure
+            && !self.is_down.swap(true, Ordering::AcqRel)
+        {
             tracing::error!(
                 reason,
-                "audit records cannot be committed: requests that need one are refused"
+                "audit records cannot be committed: requests that need one are refused until they can"
             );
         }
         for done in waiting.into_iter().flatten() {
             // Whoever waited may have gone: its connection was closed.
             done.send(is_good).unwrap_or_default();
         }
+        let again = |entry| Item { entry, done: None };
         if is_good {
-            Vec::new()
+            Ok(())
         } else {
-            spare
-                .into_iter()
-                .map(|entry| Item { entry, done: None })
-                .collect()
+            Err(spare.into_iter().map(again).collect())
         }
     }
 
-    /// Asks the store until it answers; refuses meanwhile whoever waits.
-    async fn wait_until_up(&self, kept: &mut Vec<Item>) {
+    /// Asks the store, at intervals, until it answers and has taken what is kept; refuses meanwhile
+    /// whoever waits. False when the service is closing and the store still fails.
+    async fn wait_until_up(&self, kept: &mut Vec<Item>) -> bool {
         loop {
+            tokio::time::sleep(PROBE_EVERY).await;
             let arrived = std::mem::take(&mut *self.queue.lock());
             // Dropping a sender tells whoever waits that its record was not committed.
-            kept.extend(arrived.into_iter().filter(|item| item.done.is_none()));
+            kept.extend(arrived);
             kept.retain(|item| item.done.is_none());
             let excess = kept.len().saturating_sub(QUEUE_MAX);
-            if excess > 0 {
-                kept.drain(..excess);
-                self.metrics
-                    .audit_lost
-                    .inc_by(u64::try_from(excess).unwrap_or(u64::MAX));
+            self.lose(kept.drain(..excess).count());
+            // Read before the attempt, so that one is made after the service was told to close.
+            let is_last = self.is_closing();
+            let mut is_up = self.store.probe().await.is_ok();
+            while is_up && !kept.is_empty() {
+                is_up = self.commit_next(kept).await;
             }
-            match self.store.probe().await {
-                Ok(()) => {
-                    self.is_down.store(false, Ordering::Release);
-                    tracing::info!("the store answers again");
-                    return;
-                }
-                Err(_) if self.is_closing.load(Ordering::Acquire) => {
-                    tracing::error!(
-                        records = kept.len(),
-                        "the store does not answer: audit records are lost"
-                    );
-                    kept.clear();
-                    self.is_down.store(false, Ordering::Release);
-                    return;
-                }
-                Err(_) => tokio::time::sleep(PROBE_EVERY).await,
+            if is_up {
+                self.is_down.store(false, Ordering::Release);
+                tracing::info!("audit records are committed again");
+                return true;
+            }
+            if is_last {
+                tracing::error!(
+                    records = kept.len(),
+                    "the store still fails: audit records that nobody waited for are lost"
+                );
+                self.lose(kept.len());
+                return false;
             }
         }
+    }
+
+    fn lose(&self, count: usize) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.metrics.audit_lost.inc_by(count);
     }
 
     /// Commits what was handed over, and ends.

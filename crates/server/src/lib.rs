@@ -121,29 +121,25 @@ impl Running {
     /// # Errors
     /// [`ServeError`] when that cannot be done.
     pub async fn start(config: Config) -> Result<Self, ServeError> {
+        // Addresses first: a start that cannot listen must leave nothing behind.
+        let listener = listen(config.listen).await?;
+        let private = match config.metrics_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        let address = listener.local_addr().unwrap_or(config.listen);
         let app = App::start(config).await?;
-        let listener = listen(app.config.listen).await?;
-        let address = listener.local_addr().unwrap_or(app.config.listen);
         let (stop, stopped) = watch::channel(false);
         let routes = router::router(Arc::clone(&app));
+        let main = http::serve(Arc::clone(&app), routes, listener, until(stopped.clone()));
         let mut tasks = vec![
             tokio::spawn(background(Arc::clone(&app), stopped.clone())),
-            tokio::spawn(http::serve(
-                Arc::clone(&app),
-                routes,
-                listener,
-                until(stopped.clone()),
-            )),
+            tokio::spawn(main),
         ];
-        if let Some(private) = app.config.metrics_listen {
+        if let Some(listener) = private {
             let routes = operation::private_routes(Arc::clone(&app));
-            let listener = listen(private).await?;
-            tasks.push(tokio::spawn(http::serve(
-                Arc::clone(&app),
-                routes,
-                listener,
-                until(stopped),
-            )));
+            let private = http::serve(Arc::clone(&app), routes, listener, until(stopped));
+            tasks.push(tokio::spawn(private));
         }
         Ok(Self {
             app,
@@ -218,6 +214,9 @@ async fn signals(app: &App) {
             _ = terminate.recv() => return,
             _ = interrupt.recv() => return,
             _ = hangup.recv() => match app.admin_token.reload() {
+                Ok(()) if app.config.admin_token_file.is_none() => {
+                    tracing::info!("SIGHUP: there is no ADMIN_TOKEN_FILE to read again");
+                }
                 Ok(()) => tracing::info!("ADMIN_TOKEN_FILE was read again"),
                 Err(error) => tracing::error!(%error, "ADMIN_TOKEN stays as it was"),
             },

@@ -58,15 +58,7 @@ async fn healthz() -> Response {
 
 /// 200 only when requests can be authenticated and recorded.
 async fn readyz(State(app): State<Arc<App>>) -> Response {
-    let outcome = if app.ledger.is_down() {
-        Err("the audit trail cannot be written".to_owned())
-    } else {
-        app.store.probe().await.map_err(|error| {
-            tracing::warn!(%error, "not ready");
-            "the store does not answer".to_owned()
-        })
-    };
-    match outcome {
+    match app.readiness().await {
         Ok(()) => answer(StatusCode::OK, "application/json", r#"{"status":"ready"}"#),
         Err(reason) => {
             let body = serde_json::json!({"status": "not ready", "reason": reason}).to_string();

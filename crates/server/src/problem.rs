@@ -103,7 +103,7 @@ fn words(failure: &Failure) -> String {
             "the store cannot be asked at the moment; try again".to_owned()
         }
         Failure::Store(StoreError::BootstrapClosed) => {
-            "the first key has been minted: tier 0 is closed for good; send `Authorization: Bearer mole_…`".to_owned()
+            "the first key has been minted: tier 0 is closed for good; send an org API key as `Authorization: Bearer <key>`".to_owned()
         }
         Failure::Store(StoreError::Replayed { key, is_same_request: true }) => {
             Failure::MintedBefore(*key).to_string()

@@ -2,29 +2,44 @@
 //!
 //! Without this, whoever may not come in could fill the audit trail.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
+use http::Method;
 use parking_lot::Mutex;
 
 use crate::trace::Trace;
 
 /// The most kinds of refusal that are told apart within a second.
 const WINDOWS_MAX: usize = 10_000;
+/// The most kinds of refusal that are told apart for one actor within a second. Who probes more
+/// paths than that is still counted, under the first of the others.
+const KINDS_PER_ACTOR_MAX: u32 = 20;
 
-/// Refusals that count as the same.
+/// Refusals that count as the same. Strangers are told apart by the reason alone: they choose
+/// everything else.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Sameness {
     /// The actor, or `None` for everybody without a known key.
     actor: Option<String>,
-    method: http::Method,
-    route: &'static str,
+    /// Method and path; `None` once the actor has had too many.
+    request: Option<(Method, String)>,
     code: &'static str,
+}
+
+#[derive(Default)]
+struct Second {
+    windows: HashMap<Sameness, Window>,
+    kinds: HashMap<String, u32>,
 }
 
 struct Window {
     trace: Arc<Trace>,
     status: u16,
     code: &'static str,
+    duration_us: u64,
     repeats: u64,
 }
 
@@ -37,6 +52,8 @@ pub struct Repeats {
     pub status: u16,
     /// The stable code.
     pub code: &'static str,
+    /// How long the first took, in microseconds.
+    pub duration_us: u64,
     /// How many there were after the first.
     pub count: u64,
 }
@@ -44,7 +61,7 @@ pub struct Repeats {
 /// Tells first refusals from repeated ones.
 #[derive(Default)]
 pub struct Refusals {
-    windows: Mutex<HashMap<Sameness, Window>>,
+    second: Mutex<Second>,
 }
 
 impl std::fmt::Debug for Refusals {
@@ -57,33 +74,20 @@ impl Refusals {
     /// Notes a refusal. True when it is the first of its kind in this second, and so wants a
     /// record of its own.
     pub fn note(&self, trace: &Arc<Trace>, status: u16, code: &'static str) -> bool {
-        let actor = trace
-            .is_attributed()
-            .then(|| trace.principal.actor.to_string());
-        let sameness = Sameness {
-            // Strangers are told apart by the reason alone: they choose everything else.
-            method: if actor.is_some() {
-                trace.method.clone()
-            } else {
-                http::Method::GET
-            },
-            route: if actor.is_some() { trace.route } else { "" },
-            actor,
-            code,
-        };
-        let mut windows = self.windows.lock();
-        let is_full = windows.len() >= WINDOWS_MAX;
-        match windows.entry(sameness) {
-            std::collections::hash_map::Entry::Occupied(mut known) => {
+        let mut second = self.second.lock();
+        let second = &mut *second;
+        let sameness = second.sameness(trace, code);
+        match second.windows.entry(sameness) {
+            Entry::Occupied(mut known) => {
                 known.get_mut().repeats += 1;
                 false
             }
-            std::collections::hash_map::Entry::Vacant(_) if is_full => false,
-            std::collections::hash_map::Entry::Vacant(new) => {
+            Entry::Vacant(new) => {
                 new.insert(Window {
                     trace: Arc::clone(trace),
                     status,
                     code,
+                    duration_us: trace.duration_us(),
                     repeats: 0,
                 });
                 true
@@ -94,16 +98,53 @@ impl Refusals {
     /// Ends the second: gives what was counted.
     #[must_use]
     pub fn take(&self) -> Vec<Repeats> {
-        let windows = std::mem::take(&mut *self.windows.lock());
-        windows
+        let second = std::mem::take(&mut *self.second.lock());
+        second
+            .windows
             .into_values()
             .filter(|window| window.repeats > 0)
             .map(|window| Repeats {
                 trace: window.trace,
                 status: window.status,
                 code: window.code,
+                duration_us: window.duration_us,
                 count: window.repeats,
             })
             .collect()
+    }
+}
+
+impl Second {
+    fn sameness(&mut self, trace: &Trace, code: &'static str) -> Sameness {
+        let stranger = Sameness {
+            actor: None,
+            request: None,
+            code,
+        };
+        if !trace.is_attributed() {
+            return stranger;
+        }
+        let actor = trace.principal.actor.to_string();
+        let whole = Sameness {
+            actor: Some(actor.clone()),
+            request: Some((trace.method.clone(), trace.path.clone())),
+            code,
+        };
+        if self.windows.contains_key(&whole) {
+            return whole;
+        }
+        // Beyond all bounds even known actors are counted together.
+        if self.windows.len() >= WINDOWS_MAX {
+            return stranger;
+        }
+        let kinds = self.kinds.entry(actor).or_default();
+        if *kinds >= KINDS_PER_ACTOR_MAX {
+            return Sameness {
+                request: None,
+                ..whole
+            };
+        }
+        *kinds += 1;
+        whole
     }
 }

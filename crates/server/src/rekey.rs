@@ -25,14 +25,17 @@ pub(crate) fn next_path(path: &Path) -> PathBuf {
 
 /// Puts the new master key in the place of the old one, in one step.
 pub(crate) fn promote(path: &Path) -> Result<(), ServeError> {
-    std::fs::rename(next_path(path), path).map_err(|source| {
-        seal::SealError::File {
-            doing: "replace",
-            path: path.display().to_string(),
-            source,
-        }
-        .into()
-    })
+    let renamed = std::fs::rename(next_path(path), path);
+    renamed
+        .and_then(|()| seal::sync_directory(path))
+        .map_err(|source| {
+            seal::SealError::File {
+                doing: "replace",
+                path: path.display().to_string(),
+                source,
+            }
+            .into()
+        })
 }
 
 /// Seals everything anew. Gives the number of sealed values.
@@ -91,7 +94,8 @@ fn copy_private(from: &Path, to: &Path) -> std::io::Result<()> {
         .mode(0o600)
         .open(to)?;
     file.write_all(&text)?;
-    file.sync_all()
+    file.sync_all()?;
+    seal::sync_directory(to)
 }
 
 fn reseal(old: &Sealer, new: &Sealer, row: &SealedRow) -> Result<Vec<u8>, String> {

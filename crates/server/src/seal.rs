@@ -188,9 +188,8 @@ impl Sealer {
     /// # Errors
     /// [`SealError::DoesNotOpen`].
     pub fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
-        let rest = match sealed.split_first() {
-            Some((&FORMAT, rest)) => rest,
-            _ => return Err(SealError::DoesNotOpen),
+        let Some((&FORMAT, rest)) = sealed.split_first() else {
+            return Err(SealError::DoesNotOpen);
         };
         let (nonce, body) = rest
             .split_first_chunk::<NONCE_LEN>()
@@ -273,7 +272,16 @@ pub fn make_master_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, SealError> {
     let linked = std::fs::hard_link(&temporary, path);
     std::fs::remove_file(&temporary).map_err(fail)?;
     linked.map_err(fail)?;
+    sync_directory(path).map_err(fail)?;
     Ok(Zeroizing::new(key))
+}
+
+/// Makes sure that a new name in a directory outlives a power cut.
+pub(crate) fn sync_directory(path: &Path) -> std::io::Result<()> {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    std::fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// The path with something after its last part.

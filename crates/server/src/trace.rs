@@ -3,12 +3,13 @@
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use claviger_core::{
+    evidence::Brands,
     id::{EventId, WorkspaceId},
     ledger::entry::{Draft, Entry, Kind, PATH_BYTES_MAX, USER_AGENT_BYTES_MAX},
     tier::{Principal, Tier},
     time::Timestamp,
 };
-use http::{HeaderMap, Method, header};
+use http::{Method, header, request::Parts};
 
 use crate::{clock, entropy};
 
@@ -33,15 +34,38 @@ pub struct Head {
     pub user_agent: Option<String>,
 }
 
+/// The fewest characters after the prefix by which a text is taken for a secret.
+const SECRET_TAIL_MIN: usize = 24;
+
+/// A text of the caller with what looks like a secret cut to its public prefix: people paste keys
+/// where ids belong, and neither a log nor the audit trail may hold them.
+fn without_secrets(text: &str, brands: &Brands) -> String {
+    let mut kept = text.to_owned();
+    for brand in [brands.org_key, brands.workspace_token] {
+        let start = format!("{}_", brand.as_str());
+        let mut from = 0;
+        while let Some(found) = kept.get(from..).and_then(|rest| rest.find(&start)) {
+            let body = from + found + start.len();
+            let tail = kept.get(body..).unwrap_or_default();
+            let length = tail.bytes().take_while(u8::is_ascii_alphanumeric).count();
+            if length >= SECRET_TAIL_MIN {
+                kept.replace_range(body + 8..body + length, "********");
+            }
+            from = body;
+        }
+    }
+    kept
+}
+
 impl Head {
     /// Notes the head of a request.
     #[must_use]
-    pub fn new(client: IpAddr, method: &Method, path: &str, headers: &HeaderMap) -> Self {
+    pub fn new(client: IpAddr, parts: &Parts, brands: &Brands) -> Self {
+        let (path, headers) = (parts.uri.path(), &parts.headers);
         let at = clock::now();
         let cut = |text: &str, max: usize| {
-            text.get(..text.floor_char_boundary(max))
-                .unwrap_or_default()
-                .to_owned()
+            let cut = text.get(..text.floor_char_boundary(max));
+            without_secrets(cut.unwrap_or_default(), brands)
         };
         let agent = headers
             .get(header::USER_AGENT)
@@ -51,7 +75,7 @@ impl Head {
             at,
             started: Instant::now(),
             client,
-            method: method.clone(),
+            method: parts.method.clone(),
             path: cut(path, PATH_BYTES_MAX),
             route: "",
             user_agent: agent.map(|agent| cut(agent, USER_AGENT_BYTES_MAX)),
@@ -80,6 +104,8 @@ pub struct Trace {
     pub workspace: Option<WorkspaceId>,
     /// Who asks.
     pub principal: Arc<Principal>,
+    /// The record that was made for a change, for the line.
+    recorded: parking_lot::Mutex<Option<Vec<u8>>>,
 }
 
 /// How a request ended, as its record says it.
@@ -110,6 +136,7 @@ impl Trace {
             user_agent: head.user_agent,
             workspace,
             principal,
+            recorded: parking_lot::Mutex::default(),
         }
     }
 
@@ -166,13 +193,21 @@ impl Trace {
     #[must_use]
     pub fn entry_of_change(&self, status: u16, change: &serde_json::Value) -> Entry {
         let change = ascii_json(change);
-        self.draft(Ending {
+        let ending = Ending {
             status,
             code: None,
             change: Some(&change),
             count: 1,
-        })
-        .write()
+        };
+        let entry = self.draft(ending).write();
+        *self.recorded.lock() = Some(entry.bytes.clone());
+        entry
+    }
+
+    /// The bytes of the record that was committed with a change.
+    #[must_use]
+    pub fn take_recorded(&self) -> Option<Vec<u8>> {
+        self.recorded.lock().take()
     }
 }
 
@@ -194,4 +229,31 @@ fn ascii_json(value: &serde_json::Value) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use claviger_core::{
+        evidence::Brands,
+        token::{Brand, Secret},
+    };
+
+    use super::without_secrets;
+
+    #[test]
+    fn a_pasted_secret_is_cut_to_its_prefix() {
+        let brands = Brands {
+            org_key: Brand::ORG_KEY,
+            workspace_token: Brand::WORKSPACE_TOKEN,
+        };
+        for brand in [Brand::ORG_KEY, Brand::WORKSPACE_TOKEN] {
+            let secret = Secret::from_entropy(&brand, &[9; 32]);
+            let path = format!("/org/tokens/{0}/x/{0}", secret.expose());
+            let kept = without_secrets(&path, &brands);
+            let expected = format!("/org/tokens/{0}********/x/{0}********", secret.prefix());
+            assert_eq!(kept, expected);
+        }
+        let plain = "/workspaces/ws_01J/secrets/mole_hill";
+        assert_eq!(without_secrets(plain, &brands), plain);
+    }
 }

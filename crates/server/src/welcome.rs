@@ -33,10 +33,14 @@ pub(crate) fn print(app: &App, address: SocketAddr) {
             "  curl -sX POST {base}/org/tokens{auth} -H 'Content-Type: application/json' -d '{{\"name\": \"my-first-key\"}}'"
         )
     };
+    let admin = match &app.config.admin_token_file {
+        Some(file) => format!("$(cat {})", file.display()),
+        None => "$ADMIN_TOKEN".to_owned(),
+    };
     let state = if app.admin_token.is_set() {
         format!(
             "ADMIN_TOKEN (tier 2b) is set. Mint a key with it:\n\n{}\n",
-            mint(" -H \"Authorization: Bearer $ADMIN_TOKEN\"")
+            mint(&format!(" -H \"Authorization: Bearer {admin}\""))
         )
     } else if app.bootstrap.is_open() {
         format!(

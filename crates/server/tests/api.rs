@@ -4,7 +4,12 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a test says by a panic what is wrong"
+)]
+#![expect(
+    clippy::too_many_lines,
+    reason = "a behaviour with its table of cases is read as one"
 )]
 
 /// Makes two tests of each behaviour, so that none is shown on one database alone. A behaviour

@@ -9,6 +9,7 @@ const SKIPPED_DIRECTORIES: [&str; 4] = ["target", ".git", "claviger-data", "node
 const DOCUMENTS_AT_THE_ROOT: [&str; 3] = ["README.md", "ARCHITECTURE.md", "SECURITY.md"];
 
 /// A file of the repository: its path from the root, with `/`, and its text; a binary file has none.
+#[derive(Clone)]
 pub(crate) struct File {
     pub(crate) path: String,
     pub(crate) text: String,

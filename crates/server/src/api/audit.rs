@@ -42,6 +42,7 @@ pub async fn query(call: Call<ReadAudit>) -> Result<Reply, Failure> {
     let filter = filter(&call.app, &call.permit, &query).await?;
     let page = query.page::<u64>()?;
     let limit = page.limit;
+    let place = call.app.scans.acquire().await;
     let rows = match query.parse::<u64>("after", "the number of a record")? {
         None => call.app.store.query_audit(call.org(), filter, page).await?,
         Some(after) => {
@@ -55,6 +56,7 @@ pub async fn query(call: Call<ReadAudit>) -> Result<Reply, Failure> {
                 .await?
         }
     };
+    drop(place);
     let mut body = Vec::with_capacity(rows.iter().map(|row| row.bytes.len() + 32).sum());
     body.extend_from_slice(b"{\"events\":[");
     for (at, row) in rows.iter().enumerate() {

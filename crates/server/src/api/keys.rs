@@ -184,7 +184,9 @@ pub async fn list(call: Call<ReadKeys>) -> Result<Reply, Failure> {
         workspace: query.parse("workspace", "the id of a workspace")?,
     };
     let limit = page.limit;
+    let place = call.app.scans.acquire().await;
     let mut found = call.app.store.list_keys(call.org(), filter, page).await?;
+    drop(place);
     found
         .iter_mut()
         .for_each(|key| keys::refresh_last_used(&call.app, key));

@@ -31,15 +31,18 @@ pub async fn put(mut call: Call<WriteSecrets>) -> Result<Reply, Failure> {
             format!("is longer than {SECRET_VALUE_BYTES_MAX} bytes"),
         ));
     }
-    let status = if call.trace.method == http::Method::POST {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
+    let is_post = call.trace.method == http::Method::POST;
+    let status = move |secret: &SecretName| match (is_post, secret.version) {
+        (true, 1) => StatusCode::CREATED,
+        _ => StatusCode::OK,
     };
-    let record = call.recorder(status, |secret: &SecretName| {
-        json!({"set_secret": {"key": secret.name, "version": secret.version}})
+    let trace = std::sync::Arc::clone(&call.trace);
+    let record = Box::new(move |secret: &SecretName| {
+        let change = json!({"set_secret": {"key": secret.name, "version": secret.version}});
+        trace.entry_of_change(status(secret).as_u16(), &change)
     });
     let written = secrets::put(&call.app, &call.permit, name, value, record).await?;
+    let status = status(&written.value);
     Ok(Reply::json(status, &view(&written.value)).written(written.receipt))
 }
 

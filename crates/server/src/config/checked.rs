@@ -89,7 +89,7 @@ impl Config {
             .map(|_| address(&raw, "metrics-listen"))
             .transpose()?;
         let (workspace_tokens, workspace_tokens_sunset) = workspace_tokens(&raw)?;
-        Ok(Self {
+        let config = Self {
             bootstrap: bootstrap(&raw, listen)?,
             listen,
             metrics_listen,
@@ -127,8 +127,8 @@ impl Config {
             admin_token_file: raw.given("admin-token-file").map(PathBuf::from),
             data_dir,
             raw,
-        }
-        .check_brand()?)
+        };
+        config.check_brand()
     }
 
     fn check_brand(self) -> Result<Self, ConfigError> {

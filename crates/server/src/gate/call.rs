@@ -6,8 +6,10 @@ use axum::{body::Body, response::Response};
 use claviger_core::{
     action::Action,
     authorize::Permit,
+    denial::Denial,
     id::{OrgId, WorkspaceId},
     ledger::entry::Entry,
+    tier::Tier,
 };
 use claviger_store::{Acting, Page, Receipt, Recorder};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, request::Parts};
@@ -201,7 +203,14 @@ impl<A: Action> Call<A> {
                 Err(Failure::BodyTooLarge(BODY_BYTES_MAX))
             }
             Ok(Err(_)) => Err(Failure::BrokenBody),
-            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+            Ok(Ok(collected)) => {
+                // Tier 0 may have been closed while the body was on its way.
+                let is_tier_0 = self.trace.principal.tier == Tier::Bootstrap;
+                if is_tier_0 && !self.app.bootstrap.is_open() {
+                    return Err(Denial::NoCredential.into());
+                }
+                Ok(collected.to_bytes())
+            }
         }
     }
 }
@@ -229,6 +238,11 @@ fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
             "the body is not UTF-8".to_owned(),
         ));
     };
+    // A derived reader would take a list for an object, field by field.
+    if text.trim_start().starts_with('[') {
+        let reason = "the body must be a JSON object".to_owned();
+        return Err(malformed("bad_field", None, reason));
+    }
     let mut reader = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -244,7 +258,9 @@ fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
         });
         let field = match (path.as_str(), named) {
             ("." | "", named) => named.map(str::to_owned),
-            (path, Some(named)) if !path.ends_with(named) => Some(format!("{path}.{named}")),
+            (path, Some(named)) if path.rsplit('.').next() != Some(named) => {
+                Some(format!("{path}.{named}"))
+            }
             (path, _) => Some(path.to_owned()),
         };
         let words = words

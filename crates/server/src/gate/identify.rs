@@ -94,7 +94,12 @@ fn without_credential(app: &App, parts: &Parts, peer: SocketAddr) -> Identified 
         (Some(authority), _) => text(&header::HOST).filter(|host| *host == authority.as_str()),
         (None, _) => text(&header::HOST),
     };
-    let site = parts.headers.get(headers::SEC_FETCH_SITE);
+    // Given more than once, the one that speaks against the caller counts.
+    let harmless = ["none", "same-origin"];
+    let sites = parts.headers.get_all(headers::SEC_FETCH_SITE).iter();
+    let mut sites = sites.map(|value| value.to_str().unwrap_or("unreadable"));
+    let first = sites.next();
+    let fetch_site = sites.find(|site| !harmless.contains(site)).or(first);
     let arrival = Arrival {
         peer: peer.ip(),
         host,
@@ -102,9 +107,11 @@ fn without_credential(app: &App, parts: &Parts, peer: SocketAddr) -> Identified 
             .iter()
             .any(|name| parts.headers.contains_key(*name)),
         has_origin: parts.headers.contains_key(header::ORIGIN),
-        fetch_site: site.map(|value| value.to_str().unwrap_or("unreadable")),
+        fetch_site,
     };
-    if app.admin_token.is_set() || !app.bootstrap.admits(&arrival) {
+    // Proxies that say nothing of themselves speak HTTP/1.0 to what they stand in front of.
+    let is_old = parts.version < http::Version::HTTP_11;
+    if is_old || app.admin_token.is_set() || !app.bootstrap.admits(&arrival) {
         return Identified::refused(app, Denial::NoCredential);
     }
     tracing::warn!(

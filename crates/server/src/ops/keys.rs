@@ -1,17 +1,19 @@
 //! Org API keys: mint, list, change, revoke.
 
+use std::sync::Arc;
+
 use claviger_core::{
     action::{Action, ChangeKey, MintKey, RevokeKey},
     authorize::Permit,
     denial::Denial,
     digest::Digest,
     grant::Grant,
-    id::KeyId,
+    id::{KeyId, OrgId},
     key::{Credential, KeyState, Metadata, OrgKey, Revocation},
     permission::Permission,
-    tier::Tier,
+    tier::{Minter, Tier},
     time::Timestamp,
-    token::Secret,
+    token::{Prefix, Secret},
 };
 use claviger_store::{
     Idempotency, NewKey, Receipt, Recorder, Revocations, Revoked, StoreError, Written,
@@ -23,6 +25,8 @@ use crate::{app::App, clock, entropy, failure::Failure, trace::Trace};
 /// How often a mint is tried with another secret when its prefix is taken: at a million keys that
 /// happens once in a hundred million mints.
 const PREFIX_TRIES: usize = 5;
+/// The most keys above a key: each of them is looked at for each request.
+const CHAIN_MAX: usize = 16;
 
 /// A key to be minted, checked.
 #[derive(Debug, Clone)]
@@ -62,34 +66,27 @@ impl std::fmt::Debug for Minted {
 /// # Errors
 /// 403 for a grant beyond the minter's, 409 for a repetition, 429 beyond the mint limit.
 pub async fn mint(
-    app: &App,
+    app: &Arc<App>,
     permit: &Permit<MintKey>,
     mint: Mint,
-    trace: &std::sync::Arc<Trace>,
+    trace: &Arc<Trace>,
 ) -> Result<Minted, Failure> {
     let principal = permit.principal();
     if let Some(field) = permit.field_beyond(&mint.grant) {
         return Err(Failure::BeyondMinter(field));
+    }
+    let minter = principal.as_minter();
+    if minter.chain.len() > CHAIN_MAX {
+        return Err(Failure::Refused(
+            "a key may stand at most 16 mints below the org",
+        ));
     }
     let now = clock::now();
     app.mint_limiter
         .check(principal.tier, principal.org, &principal.actor, now)?;
     for _ in 0..PREFIX_TRIES {
         let secret = Secret::from_entropy(&app.config.brand, &entropy::for_secret()?);
-        let key = OrgKey {
-            id: KeyId::from_parts(now, entropy::bits()),
-            org: principal.org,
-            name: mint.name.clone(),
-            prefix: secret.prefix(),
-            minter: principal.as_minter(),
-            created_at: now,
-            expires_at: mint.expires_at,
-            grant: mint.grant.clone(),
-            metadata: mint.metadata.clone(),
-            suspended_at: None,
-            revocation: None,
-            last_used_at: None,
-        };
+        let key = new_key(principal.org, &minter, &mint, (secret.prefix(), now));
         let new = NewKey {
             key,
             digest: *secret.digest().as_bytes(),
@@ -100,12 +97,15 @@ pub async fn mint(
             key: principal.key,
             now,
         };
-        match app.store.mint_key(new, acting, record_mint(trace)).await {
+        let birth = app.births.read().await;
+        let outcome = app.store.mint_key(new, acting, record_mint(trace)).await;
+        match outcome {
             Ok(Written {
                 value: key,
                 receipt,
             }) => {
                 take_in(app, &key, secret.digest())?;
+                drop(birth);
                 return Ok(Minted {
                     key,
                     secret,
@@ -117,14 +117,37 @@ pub async fn mint(
                 app.bootstrap.close();
                 return Err(StoreError::BootstrapClosed.into());
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                let is_unknown = matches!(error, StoreError::Unavailable { .. });
+                if is_unknown && principal.tier == Tier::Bootstrap {
+                    app.settle_bootstrap();
+                }
+                return Err(error.into());
+            }
         }
     }
     Err(Failure::Internal("no free prefix was found".to_owned()))
 }
 
-fn record_mint(trace: &std::sync::Arc<Trace>) -> Recorder<OrgKey> {
-    let trace = std::sync::Arc::clone(trace);
+fn new_key(org: OrgId, minter: &Minter, mint: &Mint, (prefix, now): (Prefix, Timestamp)) -> OrgKey {
+    OrgKey {
+        id: KeyId::from_parts(now, entropy::bits()),
+        org,
+        name: mint.name.clone(),
+        prefix,
+        minter: minter.clone(),
+        created_at: now,
+        expires_at: mint.expires_at,
+        grant: mint.grant.clone(),
+        metadata: mint.metadata.clone(),
+        suspended_at: None,
+        revocation: None,
+        last_used_at: None,
+    }
+}
+
+fn record_mint(trace: &Arc<Trace>) -> Recorder<OrgKey> {
+    let trace = Arc::clone(trace);
     Box::new(move |key: &OrgKey| {
         let grant: serde_json::Value =
             serde_json::from_str(&key.grant.to_json()).unwrap_or_default();
@@ -221,7 +244,7 @@ pub struct Ended {
 /// # Errors
 /// 403 for a key that is not the caller's own, no descendant, and wider; 404.
 pub async fn revoke(
-    app: &App,
+    app: &Arc<App>,
     permit: &Permit<RevokeKey>,
     id: KeyId,
     reason: Option<String>,
@@ -229,6 +252,10 @@ pub async fn revoke(
 ) -> Result<Ended, Failure> {
     let principal = permit.principal();
     if principal.key != Some(id) {
+        // The action itself asks for nothing, so that a key can always give itself up.
+        if !permit.reaches_endpoint("DELETE", &format!("/org/tokens/{id}")) {
+            return Err(Denial::OutsideEndpoints.into());
+        }
         if !permit.has(Permission::TokensRevoke) {
             return Err(Denial::MissingPermission(Permission::TokensRevoke).into());
         }
@@ -244,16 +271,17 @@ pub async fn revoke(
         key: principal.key,
         now,
     };
-    match app
+    let outcome = app
         .store
         .revoke_key(permit.org(), id, end, acting, record)
-        .await?
-    {
+        .await
+        .map_err(|error| super::narrowing_failed(app, error))?;
+    match outcome {
         Revocations::Now(Written {
             value: revoked,
             receipt,
         }) => {
-            let effective_at = drop_keys(app, &revoked);
+            let effective_at = drop_keys(app, &revoked, None).await;
             Ok(Ended {
                 revoked,
                 effective_at,
@@ -262,8 +290,7 @@ pub async fn revoke(
         }
         Revocations::Before(revoked) => {
             // The index has them as revoked already, or is made to: a repetition passes the barrier too.
-            drop_keys(app, &revoked);
-            let effective_at = app.effective.lock().get(&id).copied().unwrap_or(revoked.at);
+            let effective_at = drop_keys(app, &revoked, Some(revoked.at)).await;
             Ok(Ended {
                 revoked,
                 effective_at,
@@ -273,7 +300,9 @@ pub async fn revoke(
     }
 }
 
-fn drop_keys(app: &App, revoked: &Revoked) -> Timestamp {
+/// From here on no request with any of them is accepted. Gives the instant of the first time.
+async fn drop_keys(app: &App, revoked: &Revoked, first: Option<Timestamp>) -> Timestamp {
+    let alone = app.births.write().await;
     for key in std::iter::once(&revoked.key).chain(&revoked.descendants) {
         app.keys
             .change(&Digest::from_bytes(key.digest), |old| Credential {
@@ -281,12 +310,14 @@ fn drop_keys(app: &App, revoked: &Revoked) -> Timestamp {
                 ..old.clone()
             });
     }
-    let now = clock::now();
+    drop(alone);
     let mut effective = app.effective.lock();
     if effective.len() > crate::app::EFFECTIVE_KEPT_MAX {
         effective.clear();
     }
-    *effective.entry(revoked.key.id).or_insert(now)
+    *effective
+        .entry(revoked.key.id)
+        .or_insert_with(|| first.unwrap_or_else(clock::now))
 }
 
 /// Acting on a key: the caller's own, a descendant, or one that the caller's authority covers.

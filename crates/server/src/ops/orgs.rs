@@ -1,5 +1,7 @@
 //! Orgs: for `ADMIN_TOKEN` alone.
 
+use std::sync::Arc;
+
 use claviger_core::{
     action::ManageOrgs,
     authorize::Permit,
@@ -37,7 +39,7 @@ pub async fn create(
 /// # Errors
 /// 404; 409 for `default`.
 pub async fn delete(
-    app: &App,
+    app: &Arc<App>,
     permit: &Permit<ManageOrgs>,
     id: OrgId,
     record: Recorder<OrgDeletion>,
@@ -52,7 +54,12 @@ pub async fn delete(
         by: permit.principal().actor.clone(),
         reason: Some("the org was deleted".to_owned()),
     };
-    let written = app.store.delete_org(id, end, record).await?;
+    let written = app
+        .store
+        .delete_org(id, end, record)
+        .await
+        .map_err(|error| super::narrowing_failed(app, error))?;
+    let alone = app.births.write().await;
     for digest in &written.value.keys {
         app.keys
             .change(&Digest::from_bytes(*digest), |old| Credential {
@@ -60,7 +67,8 @@ pub async fn delete(
                 ..old.clone()
             });
     }
-    super::workspaces::drop_tokens(app, &written.value.workspace_tokens);
+    drop(alone);
+    super::workspaces::drop_tokens(app, &written.value.workspace_tokens).await;
     app.orgs.remove(id);
     Ok(written)
 }

@@ -1,8 +1,11 @@
 //! The deprecated tokens of one workspace.
 
+use std::sync::Arc;
+
 use claviger_core::{
     action::ManageWorkspaceTokens,
     authorize::Permit,
+    grant::Grant,
     id::WorkspaceTokenId,
     key::WorkspaceTokenRow,
     token::{Brand, Secret},
@@ -26,10 +29,14 @@ pub async fn mint(
     app: &App,
     permit: &Permit<ManageWorkspaceTokens>,
     name: String,
-    trace: &std::sync::Arc<Trace>,
+    trace: &Arc<Trace>,
 ) -> Result<(WorkspaceTokenRow, Secret, Receipt), Failure> {
     let principal = permit.principal();
     let workspace = permit.workspace().ok_or(Failure::NotFound("workspace"))?;
+    // What the token may do must be within what its maker may do.
+    if let Some(field) = permit.field_beyond(&Grant::workspace_token(workspace)) {
+        return Err(Failure::BeyondMinter(field));
+    }
     let now = clock::now();
     app.mint_limiter
         .check(principal.tier, principal.org, &principal.actor, now)?;
@@ -48,7 +55,7 @@ pub async fn mint(
             revoked_at: None,
         };
         let record = {
-            let trace = std::sync::Arc::clone(trace);
+            let trace = Arc::clone(trace);
             Box::new(move |token: &WorkspaceTokenRow| {
                 let made = serde_json::json!({"id": token.id.to_string(), "prefix": token.prefix.as_str()});
                 trace.entry_of_change(201, &serde_json::json!({"minted_workspace_token": made}))
@@ -58,17 +65,19 @@ pub async fn mint(
             key: principal.key,
             now,
         };
-        match app
+        let birth = app.births.read().await;
+        let outcome = app
             .store
             .insert_workspace_token(token, digest, acting, record)
-            .await
-        {
+            .await;
+        match outcome {
             Ok(Written {
                 value: token,
                 receipt,
             }) => {
                 app.workspace_tokens
                     .put(workspace_token_credential(&token, digest), None);
+                drop(birth);
                 return Ok((token, secret, receipt));
             }
             Err(StoreError::PrefixTaken) => {}
@@ -83,7 +92,7 @@ pub async fn mint(
 /// # Errors
 /// 404.
 pub async fn revoke(
-    app: &App,
+    app: &Arc<App>,
     permit: &Permit<ManageWorkspaceTokens>,
     id: WorkspaceTokenId,
     record: Recorder<RevokedKey<WorkspaceTokenId>>,
@@ -96,7 +105,8 @@ pub async fn revoke(
     let written = app
         .store
         .revoke_workspace_token(permit.org(), workspace, id, acting, record)
-        .await?;
-    super::workspaces::drop_tokens(app, &[written.value.digest]);
+        .await
+        .map_err(|error| super::narrowing_failed(app, error))?;
+    super::workspaces::drop_tokens(app, &[written.value.digest]).await;
     Ok(written)
 }

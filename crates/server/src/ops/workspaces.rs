@@ -1,5 +1,7 @@
 //! Workspaces: create, list, change, delete.
 
+use std::sync::Arc;
+
 use claviger_core::{
     action::{ChangeWorkspace, CreateWorkspace, DeleteWorkspace, ListWorkspaces},
     authorize::Permit,
@@ -58,6 +60,9 @@ pub async fn create(
         .await?)
 }
 
+/// How many workspaces are looked at in one go.
+const SCAN_PAGE: u32 = 500;
+
 /// The part of the list that the caller reaches, filled up to the limit.
 ///
 /// # Errors
@@ -77,11 +82,11 @@ pub async fn list(
                 permit.org(),
                 Page {
                     after,
-                    limit: page.limit,
+                    limit: SCAN_PAGE,
                 },
             )
             .await?;
-        let is_last = part.len() < limit;
+        let is_last = u32::try_from(part.len()).is_ok_and(|count| count < SCAN_PAGE);
         for workspace in part {
             after = Some(workspace.id);
             let facts = WorkspaceFacts {
@@ -130,7 +135,7 @@ pub async fn change(
 /// # Errors
 /// 404.
 pub async fn delete(
-    app: &App,
+    app: &Arc<App>,
     permit: &Permit<DeleteWorkspace>,
     record: Recorder<WorkspaceDeletion>,
 ) -> Result<Written<WorkspaceDeletion>, Failure> {
@@ -142,13 +147,15 @@ pub async fn delete(
     let written = app
         .store
         .delete_workspace(permit.org(), id, acting, record)
-        .await?;
-    drop_tokens(app, &written.value.tokens);
+        .await
+        .map_err(|error| super::narrowing_failed(app, error))?;
+    drop_tokens(app, &written.value.tokens).await;
     Ok(written)
 }
 
 /// Refuses workspace tokens from now on.
-pub(super) fn drop_tokens(app: &App, digests: &[[u8; 32]]) {
+pub(super) async fn drop_tokens(app: &App, digests: &[[u8; 32]]) {
+    let alone = app.births.write().await;
     for digest in digests {
         app.workspace_tokens
             .change(&Digest::from_bytes(*digest), |old| Credential {
@@ -156,4 +163,5 @@ pub(super) fn drop_tokens(app: &App, digests: &[[u8; 32]]) {
                 ..old.clone()
             });
     }
+    drop(alone);
 }

@@ -95,7 +95,7 @@ async fn secret_has_its_shape_and_is_shown_once(backend: Backend) {
     if backend == Backend::Sqlite {
         for entry in std::fs::read_dir(service.data_dir()).expect("the data directory") {
             let bytes = std::fs::read(entry.expect("an entry").path()).expect("a file");
-            let secret = key.secret[13..].as_bytes();
+            let secret = &key.secret.as_bytes()[13..];
             assert!(!bytes.windows(secret.len()).any(|part| part == secret));
         }
     }

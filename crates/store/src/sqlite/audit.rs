@@ -121,7 +121,7 @@ pub(super) struct Ledgers {
 impl Ledgers {
     /// Writes records at the next numbers of their orgs. The hot path: one prepared statement,
     /// everything bound by reference.
-    pub(super) fn append(&mut self, sql: &Connection, entries: &[Entry]) -> Outcome<()> {
+    pub(super) fn insert(&mut self, sql: &Connection, entries: &[Entry]) -> Outcome<()> {
         let mut insert = sql.prepare_cached(
             "insert into audit_events
                  (org, seq, at, actor, key_id, workspace, method, status, body)

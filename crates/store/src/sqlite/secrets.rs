@@ -1,9 +1,7 @@
 //! Workspace secrets.
 
 use async_trait::async_trait;
-use claviger_core::{
-    id::{OrgId, WorkspaceId},
-};
+use claviger_core::id::{OrgId, WorkspaceId};
 use rusqlite::{Connection, params};
 
 use super::{

@@ -179,7 +179,7 @@ impl Tx<'_> {
 
     /// Writes records at the next numbers of their orgs.
     pub(super) fn append(&mut self, entries: &[Entry]) -> Outcome<()> {
-        self.ledgers.append(self.sql, entries)
+        self.ledgers.insert(self.sql, entries)
     }
 }
 
