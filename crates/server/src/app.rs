@@ -8,7 +8,6 @@ use claviger_core::{
     grant::Grant,
     id::{Key, OrgId, WorkspaceToken},
     key::{Credential, KeyState},
-    tier::{Actor, Minter},
     time::Timestamp,
     token::Brand,
 };
@@ -26,6 +25,7 @@ use crate::{
     ledger::Ledger,
     limiter::MintLimiter,
     line::LineWriter,
+    load::{Interner, load_index},
     metrics::Metrics,
     orgs::Orgs,
     refusals::Refusals,
@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Keys that died longer ago than this are no longer told apart from unknown ones.
-const DEAD_KEYS_KEPT: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
+pub(crate) const DEAD_KEYS_KEPT: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
 
 /// For how long the outcome of a probe is good.
 const PROBE_KEPT: std::time::Duration = std::time::Duration::from_secs(1);
@@ -365,159 +365,4 @@ pub(crate) async fn open_master_key(
         }
     }
     Err(ServeError::OtherMasterKey(path.display().to_string()))
-}
-
-/// Loads every credential.
-async fn load_index(
-    store: &dyn Store,
-    interner: &Arc<Interner>,
-) -> Result<(Index<Key>, Index<WorkspaceToken>), ServeError> {
-    let keys = Arc::new(Index::<Key>::default());
-    let failed = Arc::new(Mutex::new(None));
-    let sink: KeySink = {
-        let (keys, interner, failed) =
-            (Arc::clone(&keys), Arc::clone(interner), Arc::clone(&failed));
-        Arc::new(
-            move |loaded: LoadedKey<'_>| match interner.credential(&loaded) {
-                Ok(credential) => keys.put(credential, loaded.last_used_at),
-                Err(reason) => *failed.lock() = Some(format!("key {}: {reason}", loaded.id)),
-            },
-        )
-    };
-    store
-        .load_keys(clock::now().minus(DEAD_KEYS_KEPT), sink)
-        .await?;
-    if let Some(reason) = failed.lock().take() {
-        return Err(ServeError::Corrupt(reason));
-    }
-    let keys = Arc::into_inner(keys).ok_or_else(|| {
-        ServeError::Corrupt("the store kept the sink after it had loaded every key".to_owned())
-    })?;
-    let tokens = Index::<WorkspaceToken>::default();
-    for loaded in store.load_workspace_tokens().await? {
-        let used = loaded.token.last_used_at;
-        tokens.put(
-            workspace_token_credential(&loaded.token, loaded.digest),
-            used,
-        );
-    }
-    Ok((keys, tokens))
-}
-
-/// A workspace token as the gate sees it.
-pub(crate) fn workspace_token_credential(
-    token: &claviger_core::key::WorkspaceTokenRow,
-    digest: [u8; 32],
-) -> Credential<WorkspaceToken> {
-    let created_by = token.created_by.clone();
-    Credential {
-        digest: Digest::from_bytes(digest),
-        prefix: token.prefix,
-        state: if token.revoked_at.is_some() {
-            KeyState::Revoked
-        } else {
-            KeyState::Live
-        },
-        id: token.id,
-        org: token.org,
-        grant: Arc::new(Grant::workspace_token(token.workspace)),
-        minter: Arc::new(Minter {
-            root: created_by.clone(),
-            created_by,
-            chain: Vec::new(),
-        }),
-        name: token.name.as_str().into(),
-        expires_at: Timestamp::MAX,
-    }
-}
-
-/// Lets equal grants, and minters, share one place in memory.
-#[derive(Debug, Default)]
-pub(crate) struct Interner {
-    grants: Mutex<std::collections::HashMap<Box<str>, Arc<Grant>>>,
-    minters: Mutex<std::collections::HashMap<Box<str>, Arc<Minter>>>,
-}
-
-impl Interner {
-    /// A key that was just minted, as the gate sees it.
-    pub(crate) fn minted(
-        &self,
-        key: &claviger_core::key::OrgKey,
-        digest: Digest,
-    ) -> Result<Credential<Key>, String> {
-        let (created_by, root) = (
-            key.minter.created_by.to_string(),
-            key.minter.root.to_string(),
-        );
-        let chain: Vec<_> = key.minter.chain.iter().map(ToString::to_string).collect();
-        self.credential(&LoadedKey {
-            id: key.id,
-            org: key.org,
-            digest: *digest.as_bytes(),
-            prefix: key.prefix,
-            name: &key.name,
-            created_by: &created_by,
-            root: &root,
-            chain: &chain.join(" "),
-            grant: &key.grant.to_json(),
-            expires_at: key.expires_at,
-            state: key.state(),
-            last_used_at: None,
-        })
-    }
-
-    fn credential(&self, loaded: &LoadedKey<'_>) -> Result<Credential<Key>, String> {
-        Ok(Credential {
-            digest: Digest::from_bytes(loaded.digest),
-            prefix: loaded.prefix,
-            state: loaded.state,
-            id: loaded.id,
-            org: loaded.org,
-            grant: self.grant(loaded.grant)?,
-            minter: self.minter(loaded)?,
-            name: loaded.name.into(),
-            expires_at: loaded.expires_at.unwrap_or(Timestamp::MAX),
-        })
-    }
-
-    fn grant(&self, text: &str) -> Result<Arc<Grant>, String> {
-        let mut grants = self.grants.lock();
-        if let Some(grant) = grants.get(text) {
-            return Ok(Arc::clone(grant));
-        }
-        let grant = Arc::new(Grant::from_json(text).map_err(|error| error.to_string())?);
-        grants.insert(text.into(), Arc::clone(&grant));
-        Ok(grant)
-    }
-
-    fn minter(&self, loaded: &LoadedKey<'_>) -> Result<Arc<Minter>, String> {
-        // Most keys have no key above them, so the label of the minter is enough to find it.
-        let written;
-        let name = if loaded.chain.is_empty() && loaded.root == loaded.created_by {
-            loaded.created_by
-        } else {
-            written = format!("{}\n{}\n{}", loaded.created_by, loaded.root, loaded.chain);
-            &written
-        };
-        let mut minters = self.minters.lock();
-        if let Some(minter) = minters.get(name) {
-            return Ok(Arc::clone(minter));
-        }
-        let actor = |text: &str| {
-            text.parse::<Actor>()
-                .map_err(|error| format!("`{text}` is {error}"))
-        };
-        let chain = loaded
-            .chain
-            .split(' ')
-            .filter(|id| !id.is_empty())
-            .map(|id| id.parse().map_err(|error| format!("`{id}` is {error}")));
-        let minter = Arc::new(Minter {
-            created_by: actor(loaded.created_by)?,
-            root: actor(loaded.root)?,
-            chain: chain.collect::<Result<_, String>>()?,
-        });
-        minters.insert(name.into(), Arc::clone(&minter));
-        Ok(minter)
-    }
 }

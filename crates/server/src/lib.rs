@@ -17,6 +17,7 @@ pub mod index;
 pub mod ledger;
 pub mod limiter;
 pub mod line;
+mod load;
 pub mod metrics;
 mod openapi;
 mod operation;

@@ -6,6 +6,7 @@ mod deployment;
 mod fault;
 mod fence;
 mod keys;
+mod ledgers;
 mod load;
 mod orgs;
 mod row;
@@ -208,7 +209,7 @@ async fn lock_migrations(client: &Client, sql: &str) -> Outcome<()> {
 /// lock makes the org's other changes wait.
 async fn commit<T>(change: Change, value: T, record: Recorder<T>) -> Outcome<Written<T>> {
     let entry = record(&value);
-    audit::insert(&change, &entry).await?;
+    ledgers::insert(&change, &entry).await?;
     change.commit().await?;
     Ok(Written {
         value,

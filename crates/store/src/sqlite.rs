@@ -4,6 +4,7 @@ mod audit;
 mod channels;
 mod deployment;
 mod keys;
+mod ledgers;
 mod orgs;
 mod row;
 mod secrets;

@@ -252,12 +252,12 @@ pub async fn revoke(
 ) -> Result<Ended, Failure> {
     let principal = permit.principal();
     if principal.key != Some(id) {
+        if !permit.has(Permission::TokensRevoke) {
+            return Err(Denial::MissingPermission(Permission::TokensRevoke).into());
+        }
         // The action itself asks for nothing, so that a key can always give itself up.
         if !permit.reaches_endpoint("DELETE", &format!("/org/tokens/{id}")) {
             return Err(Denial::OutsideEndpoints.into());
-        }
-        if !permit.has(Permission::TokensRevoke) {
-            return Err(Denial::MissingPermission(Permission::TokensRevoke).into());
         }
         may_act_on(permit, &get(app, permit, id).await?)?;
     }

@@ -13,10 +13,7 @@ use claviger_core::{
 use claviger_store::{Acting, Receipt, Recorder, RevokedKey, StoreError, Written};
 
 use crate::{
-    app::{App, workspace_token_credential},
-    clock, entropy,
-    failure::Failure,
-    trace::Trace,
+    app::App, clock, entropy, failure::Failure, load::workspace_token_credential, trace::Trace,
 };
 
 const PREFIX_TRIES: usize = 5;

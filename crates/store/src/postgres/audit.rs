@@ -12,8 +12,8 @@ use claviger_core::{
 use super::{
     Postgres,
     fault::{Fault, Outcome},
-    row::{self, Columns, corrupt},
-    session::{Change, Params},
+    row::{self, Columns},
+    session::Params,
 };
 use crate::{AuditFilter, AuditRow, AuditStore, Page, Result};
 
@@ -34,12 +34,6 @@ const APPEND: &str = "
         $10::text[], $11::bigint[], $12::bytea[])
         as t (slot, nth, at, actor, key_id, workspace, method, status, body)
     join head on head.slot = t.slot";
-
-/// Appends one record, in a transaction that has looked at the fence.
-const INSERT: &str = "
-    with head as (update ledgers set size = size + 1 where org = $1 returning size)
-    insert into audit_events (org, seq, at, actor, key_id, workspace, method, status, body)
-    select $1, head.size, $2, $3, $4, $5, $6, $7, $8 from head";
 
 /// Which records a query wants, after its org, its cursor and its limit.
 macro_rules! is_wanted {
@@ -254,29 +248,6 @@ fn cut<'a>(rest: &mut &'a str, bytes: usize) -> Option<&'a str> {
     let (head, tail) = rest.split_at_checked(bytes)?;
     *rest = tail;
     Some(head)
-}
-
-/// Writes the record of a change into its transaction. Do it last: it makes the org's trail wait.
-pub(super) async fn insert(change: &Change, entry: &Entry) -> Outcome<()> {
-    let count = change
-        .execute(
-            INSERT,
-            &[
-                &entry.org.to_string(),
-                &entry.at.millis(),
-                &entry.actor,
-                &entry.key.map(|id| id.to_string()),
-                &entry.workspace.map(|id| id.to_string()),
-                &entry.method,
-                &i64::from(entry.status),
-                &entry.bytes,
-            ],
-        )
-        .await?;
-    match count {
-        1 => Ok(()),
-        _ => Err(corrupt("the table `ledgers`", "the org of a record is missing").into()),
-    }
 }
 
 fn bounded(seq: u64) -> i64 {

@@ -17,7 +17,7 @@ use rusqlite::Connection;
 use tokio::{sync::oneshot, task::spawn_blocking, time::timeout};
 use tracing::{error, warn};
 
-use super::{Fault, Outcome, WAIT_MAX, audit::Ledgers, unavailable};
+use super::{Fault, Outcome, WAIT_MAX, ledgers::Ledgers, unavailable};
 use crate::{Receipt, Recorder, Result, StoreError, Written};
 
 /// How many jobs may wait. Past this the disk does not keep up, and callers are told at once.
