@@ -5,10 +5,10 @@ use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time:
 use axum::{Router, body::Body, response::Response};
 use claviger_core::path::normalise;
 use http::Request;
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
 };
 use tokio::{net::TcpListener, sync::Semaphore};
 use tower::ServiceExt as _;
@@ -57,9 +57,9 @@ pub(crate) async fn serve(
         tokio::spawn(async move {
             let service =
                 service_fn(move |request| answer(Arc::clone(&app), router.clone(), peer, request));
-            let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            let connection = server.serve_connection(TokioIo::new(stream), service);
             // A connection that breaks concerns its caller alone.
-            if let Err(error) = watcher.watch(connection.into_owned()).await {
+            if let Err(error) = watcher.watch(connection).await {
                 tracing::debug!(%peer, %error, "a connection ended early");
             }
             drop(slot);
@@ -76,10 +76,9 @@ pub(crate) async fn serve(
 
 /// HTTP/1.1 alone: to find out whether a connection speaks HTTP/2 its first bytes are awaited
 /// without a time limit, which would let silent connections stay for ever.
-fn builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+fn builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(HEADERS_MAX)

@@ -18,6 +18,10 @@ on_each_database!(
     record_cannot_be_forged,
     mint_is_whole_when_the_caller_hangs_up,
     revocation_is_whole_when_the_caller_hangs_up,
+    silent_connections_are_closed,
+    parked_tier_0_request_dies_with_the_tier,
+    rename_does_not_undo_a_revocation,
+    pasted_secret_is_not_recorded,
 );
 
 /// How many requests these records stand for.
@@ -265,4 +269,86 @@ async fn revocation_is_whole_when_the_caller_hangs_up(backend: Backend) {
     let records = service.audit(ADMIN, "&method=DELETE").await;
     let changes = records.iter().filter(|record| record["change"].is_object());
     assert_eq!(changes.count(), 20);
+}
+
+async fn silent_connections_are_closed(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let mut streams = Vec::new();
+    for start in ["", "PRI * HT", "GET / HTTP/1.1\r\nHo"] {
+        let mut stream = TcpStream::connect(service.address())
+            .await
+            .expect("it listens");
+        stream.write_all(start.as_bytes()).await.expect("it reads");
+        streams.push(stream);
+    }
+    for mut stream in streams {
+        let mut rest = Vec::new();
+        let end = stream.read_to_end(&mut rest);
+        // The server's own limit is 10 s.
+        let end = tokio::time::timeout(std::time::Duration::from_secs(20), end).await;
+        assert!(end.is_ok(), "the connection stays open");
+    }
+}
+
+async fn parked_tier_0_request_dies_with_the_tier(backend: Backend) {
+    let service = Service::with(backend, |_| ()).await;
+    let made = service.ask("POST", "/workspaces");
+    let made = made.json(&json!({"name": "w"})).send().await.ok(201);
+    let workspace = made["id"].as_str().expect("an id");
+    let body = r#"{"key": "PLANTED", "value": "x"}"#;
+    let mut parked = TcpStream::connect(service.address())
+        .await
+        .expect("it listens");
+    let head = format!(
+        "PUT /workspaces/{workspace}/secrets HTTP/1.1\r\nHost: localhost\r\n\
+         Content-Type: application/json\r\nExpect: 100-continue\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    parked.write_all(head.as_bytes()).await.expect("it reads");
+    let mut part = [0; 128];
+    let count = parked.read(&mut part).await.expect("an answer");
+    assert!(part[..count].starts_with(b"HTTP/1.1 100 "));
+    let first = service.ask("POST", "/org/tokens");
+    let first = first.json(&json!({"name": "first"})).send().await.ok(201);
+    parked.write_all(body.as_bytes()).await.expect("it reads");
+    let mut answer = String::new();
+    parked.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    let secret = first["auth_token"].as_str().expect("a secret");
+    let path = format!("/workspaces/{workspace}/secrets");
+    assert_eq!(service.get(secret, &path).await["secrets"], json!([]));
+}
+
+async fn rename_does_not_undo_a_revocation(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    for _ in 0..30 {
+        let key = service.mint(ADMIN, json!({"name": "k"})).await;
+        let renames = (0..4).map(|_| {
+            let ask = service.ask_as(ADMIN, "PATCH", &key.path());
+            ask.json(&json!({"name": "renamed"})).send()
+        });
+        let end = service.ask_as(ADMIN, "DELETE", &key.path()).send();
+        let (renamed, ended) = tokio::join!(futures_util::future::join_all(renames), end);
+        ended.ok(200);
+        assert!(
+            renamed
+                .iter()
+                .all(|answer| [200, 409].contains(&answer.status))
+        );
+        let ask = service.ask_as(&key.secret, "GET", "/org/whoami");
+        ask.send().await.problem(401, "token_revoked");
+    }
+}
+
+async fn pasted_secret_is_not_recorded(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let key = service.mint(ADMIN, json!({"name": "k"})).await;
+    let path = format!("/org/tokens/{}", key.secret);
+    let ask = service.ask_as(ADMIN, "DELETE", &path);
+    ask.send().await.problem(404, "not_found");
+    let records = service.audit(ADMIN, "&status=404").await;
+    assert_eq!(records.len(), 1);
+    let prefix = &key.secret[..13];
+    assert_eq!(records[0]["path"], format!("/org/tokens/{prefix}********"));
 }

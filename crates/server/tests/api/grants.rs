@@ -14,6 +14,8 @@ on_each_database!(
     key_acts_on_its_descendants,
     endpoints_and_addresses_limit_a_key,
     unusable_grants_are_refused_by_field,
+    workspace_token_is_within_its_makers_grant,
+    endpoints_bound_the_revocation_of_others,
 );
 
 async fn refused_field(service: &Service, by: &Minted, body: &Value) -> String {
@@ -299,4 +301,26 @@ async fn unusable_grants_are_refused_by_field(backend: Backend) {
     assert_eq!(ask.send().await.field(422, "out_of_range"), "preset");
     let listed = service.get(ADMIN, "/org/tokens?status=all").await;
     assert_eq!(listed["tokens"], json!([]));
+}
+
+async fn workspace_token_is_within_its_makers_grant(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let workspace = service.workspace(ADMIN).await;
+    let grant = json!({"name": "k", "permissions": ["org:admin"], "workspaces": [workspace]});
+    let key = service.mint(ADMIN, grant).await;
+    let path = format!("/workspaces/{workspace}/tokens");
+    let answer = service.ask_as(&key.secret, "POST", &path).send().await;
+    assert_eq!(answer.field(403, "beyond_minter"), "permissions");
+}
+
+async fn endpoints_bound_the_revocation_of_others(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let victim = json!({"name": "v", "permissions": [], "endpoints": ["GET /workspaces"]});
+    let victim = service.mint(ADMIN, victim).await;
+    let grant = json!({"name": "k", "permissions": ["org.tokens:revoke"], "endpoints": ["GET /workspaces"]});
+    let key = service.mint(ADMIN, grant).await;
+    let ask = service.ask_as(&key.secret, "DELETE", &victim.path());
+    ask.send().await.problem(403, "outside_endpoints");
+    let ask = service.ask_as(&key.secret, "DELETE", &key.path());
+    ask.send().await.ok(200);
 }
