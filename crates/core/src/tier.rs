@@ -57,14 +57,39 @@ pub enum Actor {
     Anonymous,
 }
 
+impl Actor {
+    /// Adds the label to a text, without the machinery of formatting.
+    pub fn push_to(&self, out: &mut String) {
+        let (start, rest) = match self {
+            Self::Bootstrap => ("bootstrap", ""),
+            Self::Session(person) => ("session:", &**person),
+            Self::OrgKey(prefix) => ("org-token:", prefix.as_str()),
+            Self::AdminToken => ("admin-token", ""),
+            Self::WorkspaceToken(prefix) => ("workspace-token:", prefix.as_str()),
+            Self::Anonymous => ("anonymous", ""),
+        };
+        out.push_str(start);
+        out.push_str(rest);
+    }
+}
+
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bootstrap => f.write_str("bootstrap"),
-            Self::Session(person) => write!(f, "session:{person}"),
-            Self::OrgKey(prefix) => write!(f, "org-token:{prefix}"),
+            Self::Session(person) => {
+                f.write_str("session:")?;
+                f.write_str(person)
+            }
+            Self::OrgKey(prefix) => {
+                f.write_str("org-token:")?;
+                f.write_str(prefix.as_str())
+            }
             Self::AdminToken => f.write_str("admin-token"),
-            Self::WorkspaceToken(prefix) => write!(f, "workspace-token:{prefix}"),
+            Self::WorkspaceToken(prefix) => {
+                f.write_str("workspace-token:")?;
+                f.write_str(prefix.as_str())
+            }
             Self::Anonymous => f.write_str("anonymous"),
         }
     }

@@ -85,11 +85,13 @@ fn two(value: u64) -> [u8; 2] {
     [digit(value / 10), digit(value)]
 }
 
-impl fmt::Display for Timestamp {
+impl Timestamp {
+    /// The 24 bytes that [`fmt::Display`] writes.
+    ///
     /// Days to a civil date by Howard Hinnant's algorithm
     /// (<https://howardhinnant.github.io/date_algorithms.html>); one allocation-free pass, for an
     /// audit record is written for every request.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn text(self) -> [u8; 24] {
         let total = u64::try_from(self.0).unwrap_or(0);
         let (days, millis) = (total / 86_400_000, total % 86_400_000);
         let shifted = days + 719_468;
@@ -126,7 +128,18 @@ impl fmt::Display for Timestamp {
         if let (Some(slot), [_, last]) = (text.get_mut(22), two(millis % 10)) {
             *slot = last;
         }
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+        text
+    }
+
+    /// Adds what [`fmt::Display`] writes to a text, without the machinery of formatting.
+    pub fn push_to(self, out: &mut String) {
+        out.push_str(std::str::from_utf8(&self.text()).unwrap_or_default());
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 

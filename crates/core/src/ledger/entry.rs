@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::{
-    id::{EventId, KeyId, OrgId, WorkspaceId},
+    id::{EventId, Id, KeyId, OrgId, WorkspaceId},
     tier::{Actor, Tier},
     time::Timestamp,
 };
@@ -129,7 +129,8 @@ impl Draft<'_> {
     /// Writes the record.
     #[must_use]
     pub fn write(&self) -> Entry {
-        let actor = self.actor.to_string();
+        let mut actor = String::with_capacity(32);
+        self.actor.push_to(&mut actor);
         Entry {
             bytes: self.bytes(&actor),
             id: self.id,
@@ -143,37 +144,39 @@ impl Draft<'_> {
         }
     }
 
+    /// Plain pushes and no formatting: this runs for every request.
     fn bytes(&self, actor: &str) -> Vec<u8> {
-        let mut out = String::with_capacity(640);
-        push(
-            &mut out,
-            format_args!(
-                r#"{{"v":1,"id":"{}","time":"{}","org":"{}","kind":"{}","tier":"{}","actor":"#,
-                self.id,
-                self.at,
-                self.org,
-                self.kind.as_str(),
-                self.tier.as_str()
-            ),
-        );
+        let mut out = String::with_capacity(768);
+        out.push_str(r#"{"v":1,"id":""#);
+        self.id.push_to(&mut out);
+        out.push_str(r#"","time":""#);
+        self.at.push_to(&mut out);
+        out.push_str(r#"","org":""#);
+        self.org.push_to(&mut out);
+        out.push_str(r#"","kind":""#);
+        out.push_str(self.kind.as_str());
+        out.push_str(r#"","tier":""#);
+        out.push_str(self.tier.as_str());
+        out.push_str(r#"","actor":"#);
         push_json_string(&mut out, actor);
         if let Some(key) = self.key {
-            push(&mut out, format_args!(r#","key":"{key}""#));
+            push_id(&mut out, r#","key":""#, key);
         }
         for (at, key) in self.chain.iter().enumerate() {
-            let lead = if at == 0 { r#","chain":["# } else { "," };
-            push(&mut out, format_args!(r#"{lead}"{key}""#));
+            let lead = if at == 0 { r#","chain":[""# } else { r#",""# };
+            push_id(&mut out, lead, *key);
         }
         if !self.chain.is_empty() {
             out.push(']');
         }
         out.push_str(r#","root":"#);
-        push_json_string(&mut out, &self.root.to_string());
+        let mut root = String::new();
+        self.root.push_to(&mut root);
+        push_json_string(&mut out, &root);
         self.push_request(&mut out);
-        push(
-            &mut out,
-            format_args!(r#","nonce":"{:032x}"}}"#, self.nonce),
-        );
+        out.push_str(r#","nonce":""#);
+        push_hex(&mut out, self.nonce);
+        out.push_str("\"}");
         out.into_bytes()
     }
 
@@ -187,15 +190,12 @@ impl Draft<'_> {
             push_json_string(out, value);
         }
         if let Some(workspace) = self.workspace {
-            push(out, format_args!(r#","workspace":"{workspace}""#));
+            push_id(out, r#","workspace":""#, workspace);
         }
-        push(
-            out,
-            format_args!(
-                r#","status":{},"duration_us":{}"#,
-                self.status, self.duration_us
-            ),
-        );
+        out.push_str(r#","status":"#);
+        push_number(out, u64::from(self.status));
+        out.push_str(r#","duration_us":"#);
+        push_number(out, self.duration_us);
         if let Some(code) = self.code {
             out.push_str(r#","code":"#);
             push_json_string(out, code);
@@ -208,7 +208,8 @@ impl Draft<'_> {
             push_json_string(out, cut(agent, USER_AGENT_BYTES_MAX));
         }
         if self.count != 1 {
-            push(out, format_args!(r#","count":{}"#, self.count));
+            out.push_str(r#","count":"#);
+            push_number(out, self.count);
         }
         if let Some(change) = self.change {
             out.push_str(r#","change":"#);
@@ -223,24 +224,66 @@ impl Draft<'_> {
                 out.push_str("session:");
                 push_escaped(out, person);
             }
-            known => push(out, format_args!("{known}")),
+            known => known.push_to(out),
         }
         out.push(' ');
         push_escaped(out, cut(self.method, 32));
         out.push(' ');
         push_escaped(out, cut(self.path, PATH_BYTES_MAX));
-        push(out, format_args!(" {} ", self.status));
+        out.push(' ');
+        push_number(out, u64::from(self.status));
+        out.push(' ');
         match self.duration_us {
-            short @ 0..1000 => push(out, format_args!("{short}us")),
-            long => push(out, format_args!("{}ms", long / 1000)),
+            short @ 0..1000 => {
+                push_number(out, short);
+                out.push_str("us");
+            }
+            long => {
+                push_number(out, long / 1000);
+                out.push_str("ms");
+            }
         }
         if self.count != 1 {
-            push(out, format_args!(" x{}", self.count));
+            out.push_str(" x");
+            push_number(out, self.count);
         }
         if let Some(code) = self.code {
-            push(out, format_args!(" {code}"));
+            out.push(' ');
+            out.push_str(code);
         }
         out.push('\n');
+    }
+}
+
+/// A member whose value is an id; `lead` ends with the opening quotation mark.
+fn push_id<K: crate::id::Kind>(out: &mut String, lead: &str, id: Id<K>) {
+    out.push_str(lead);
+    id.push_to(out);
+    out.push('"');
+}
+
+/// A number in decimal.
+fn push_number(out: &mut String, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut used = 0;
+    for slot in digits.iter_mut().rev() {
+        *slot = b'0'.saturating_add(u8::try_from(number % 10).unwrap_or(0));
+        used += 1;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    let text = digits.get(digits.len() - used..).unwrap_or_default();
+    out.push_str(std::str::from_utf8(text).unwrap_or_default());
+}
+
+/// 128 bits in 32 hexadecimal digits.
+fn push_hex(out: &mut String, bits: u128) {
+    for byte in bits.to_be_bytes() {
+        for nibble in [byte >> 4, byte & 0xf] {
+            out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+        }
     }
 }
 
@@ -281,6 +324,10 @@ fn push_json_string(out: &mut String, text: &str) {
 
 /// A field of a line: no space, no control character, nothing outside printable ASCII.
 fn push_escaped(out: &mut String, text: &str) {
+    let is_plain = |b: u8| (b'!'..=b'~').contains(&b) && b != b'\\';
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        return out.push_str(text);
+    }
     for c in text.chars() {
         match c {
             '\\' => out.push_str("\\\\"),
