@@ -1,6 +1,6 @@
 //! The gate: every request passes here, from its head to its record.
 //!
-//! Head -> [`identify`] (who is it?) -> `core::authorize` (may it?) -> the operation -> the record ->
+//! Head -> `identify` (who is it?) -> `core::authorize` (may it?) -> the operation -> the record ->
 //! the answer. A change has its record committed with it and brings the receipt; everything else is
 //! recorded here, before the answer leaves.
 

@@ -36,7 +36,7 @@ pub struct Written<T> {
     pub receipt: Receipt,
 }
 
-/// What [`KeyStore::revoke_key`] came to.
+/// What [`crate::KeyStore::revoke_key`] came to.
 #[derive(Debug)]
 pub enum Revocations {
     /// The key was revoked now, with its living descendants.
