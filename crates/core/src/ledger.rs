@@ -1,3 +1,6 @@
-//! The audit trail: what one record says, byte for byte.
+//! The audit trail: what one record says, byte for byte; records on their way to one commit; which
+//! records a query wants.
 
+pub mod batch;
 pub mod entry;
+pub mod filter;

@@ -15,6 +15,7 @@ use claviger_core::{
     authorize::{Facts, Permit, authorize},
     grant::{Labels, WorkspaceFacts, Workspaces},
     id::WorkspaceId,
+    ledger::entry::{Draft, Entry},
     permission::Permission,
     tier::{Principal, Tier},
 };
@@ -234,7 +235,7 @@ async fn finish(
             match receipt {
                 Some(_) => {
                     let record = trace.take_recorded();
-                    write_line(app, trace, ending, record.as_deref());
+                    write_line(app, &trace.draft(ending), record.as_deref());
                     response
                 }
                 None => record_answer(app, trace, (response, ending), must_wait).await,
@@ -267,26 +268,23 @@ async fn record_answer(
     (response, ending): (Response, Ending<'_>),
     must_wait: bool,
 ) -> Response {
-    let entry = trace.draft(ending).write();
-    let bytes = match app.config.log_format {
-        LogFormat::Json => Some(entry.bytes.clone()),
-        LogFormat::Text => None,
-    };
+    let draft = trace.draft(ending);
+    let entry = draft.write();
+    let bytes = json_of(app, &entry);
     match app.ledger.record(entry, must_wait).await {
         Ok(()) => {
-            write_line(app, trace, ending, bytes.as_deref());
+            write_line(app, &draft, bytes.as_deref());
             response
         }
         Err(crate::ledger::NotRecorded) => {
             let failure = Failure::NotRecorded;
             let answer = problem::answer(&failure);
-            let status = answer.status.as_u16();
             let ending = Ending {
-                status,
+                status: answer.status.as_u16(),
                 code: Some(answer.code),
                 ..ending
             };
-            write_line(app, trace, ending, None);
+            write_line(app, &trace.draft(ending), None);
             problem::response(&failure, trace.id)
         }
     }
@@ -297,14 +295,14 @@ async fn finish_failure(app: &App, trace: &Arc<Trace>, failure: &Failure) -> Res
     let status = answer.status.as_u16();
     app.metrics.note_refusal(answer.code);
     if app.refusals.note(trace, status, answer.code) {
-        let ending = Ending {
+        let draft = trace.draft(Ending {
             status,
             code: Some(answer.code),
             change: None,
             count: 1,
-        };
-        let entry = trace.draft(ending).write();
-        write_line(app, trace, ending, Some(&entry.bytes));
+        });
+        let entry = draft.write();
+        write_line(app, &draft, Some(entry.bytes()));
         // A refusal stands whether or not it could be recorded; strangers are not worth a wait.
         if trace.is_attributed() && status != 503 {
             if app.ledger.record(entry, false).await.is_err() {
@@ -317,17 +315,25 @@ async fn finish_failure(app: &App, trace: &Arc<Trace>, failure: &Failure) -> Res
     problem::response(failure, trace.id)
 }
 
+/// The bytes of a record that is about to be handed over, where the line needs them.
+fn json_of(app: &App, entry: &Entry) -> Option<Vec<u8>> {
+    match app.config.log_format {
+        LogFormat::Json => Some(entry.bytes().to_vec()),
+        LogFormat::Text => None,
+    }
+}
+
 /// Writes the line: in JSON the record itself, where there is one.
-fn write_line(app: &App, trace: &Trace, ending: Ending<'_>, record: Option<&[u8]>) {
+fn write_line(app: &App, draft: &Draft<'_>, record: Option<&[u8]>) {
     app.lines.push(|line| match app.config.log_format {
-        LogFormat::Text => trace.draft(ending).push_line(line),
+        LogFormat::Text => draft.push_line(line),
         LogFormat::Json => {
             let written;
             let bytes = match record {
                 Some(bytes) => bytes,
                 None => {
-                    written = trace.draft(ending).write().bytes;
-                    &written
+                    written = draft.write();
+                    written.bytes()
                 }
             };
             line.push_str(std::str::from_utf8(bytes).unwrap_or_default());
@@ -371,14 +377,14 @@ impl Drop for Guard<'_> {
         } else {
             (CLIENT_GONE, "client_gone")
         };
-        let ending = Ending {
+        let draft = self.trace.draft(Ending {
             status,
             code: Some(code),
             change: None,
             count: 1,
-        };
-        let entry = self.trace.draft(ending).write();
-        write_line(self.app, self.trace, ending, Some(&entry.bytes));
+        });
+        let entry = draft.write();
+        write_line(self.app, &draft, Some(entry.bytes()));
         self.app.ledger.record_behind(entry);
     }
 }

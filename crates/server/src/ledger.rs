@@ -1,11 +1,12 @@
 //! The audit trail's way to the store: many requests share one commit.
 //!
 //! A request hands its record over and, unless the mode is `relaxed`, waits until the commit that
-//! carries it has returned. While one commit is under way the next batch gathers, so batches grow
-//! with the load. When the store fails, whoever waits is told at once, and until the store has
+//! carries it has returned. While one commit is under way the next lot gathers, so lots grow with
+//! the load. When the store fails, whoever waits is told at once, and until the store has
 //! answered again everything that must be recorded is refused without trying.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,18 +14,18 @@ use std::{
     time::Duration,
 };
 
-use claviger_core::ledger::entry::Entry;
+use claviger_core::ledger::{batch::Batch, entry::Entry};
 use claviger_store::Store;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use crate::{config::AuditMode, metrics::Metrics};
 
-/// The most records in one commit.
-const BATCH_MAX: usize = 512;
-/// The most records that wait in memory; beyond it records are refused, or in `relaxed` mode lost
-/// and counted.
-const QUEUE_MAX: usize = 65_536;
+/// The most bytes of records in one commit.
+const LOT_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// The most lots that wait in memory; beyond it records are refused, or where nobody waits for
+/// them lost and counted.
+const LOTS_MAX: usize = 32;
 /// How long a commit may take before whoever waits is told that it failed.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a failed store is asked again.
@@ -32,16 +33,26 @@ const PROBE_EVERY: Duration = Duration::from_millis(250);
 /// How long records gather in `relaxed` mode: the bound on what a crash can lose.
 const RELAXED_GATHER: Duration = Duration::from_millis(15);
 
-struct Item {
-    entry: Entry,
-    done: Option<oneshot::Sender<bool>>,
+/// Records that go into one commit, and who waits for it.
+#[derive(Default)]
+struct Lot {
+    batch: Arc<Batch>,
+    waiting: Vec<oneshot::Sender<bool>>,
+}
+
+/// What waits to be committed. Records that somebody waits for fail with their commit; the others
+/// are kept and tried again: so they never share a lot.
+#[derive(Default)]
+struct Queue {
+    awaited: VecDeque<Lot>,
+    behind: VecDeque<Lot>,
 }
 
 /// Where requests hand their records over.
 pub struct Ledger {
     store: Arc<dyn Store>,
     mode: AuditMode,
-    queue: Mutex<Vec<Item>>,
+    queue: Mutex<Queue>,
     arrived: Notify,
     is_down: AtomicBool,
     is_closing: AtomicBool,
@@ -61,6 +72,33 @@ impl std::fmt::Debug for Ledger {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotRecorded;
 
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.awaited.is_empty() && self.behind.is_empty()
+    }
+
+    /// Adds a record to the last lot of its kind that has room; false when there is no room at all.
+    fn push(&mut self, entry: &Entry, waiting: Option<oneshot::Sender<bool>>) -> bool {
+        let lots = match waiting {
+            Some(_) => &mut self.awaited,
+            None => &mut self.behind,
+        };
+        let has_room = |lot: &&mut Lot| lot.batch.bytes() < LOT_BYTES_MAX;
+        if lots.back_mut().filter(has_room).is_none() {
+            if lots.len() >= LOTS_MAX {
+                return false;
+            }
+            lots.push_back(Lot::default());
+        }
+        if let Some(lot) = lots.back_mut() {
+            // Nobody else holds a lot that still waits, so nothing is copied here.
+            Arc::make_mut(&mut lot.batch).push(entry);
+            lot.waiting.extend(waiting);
+        }
+        true
+    }
+}
+
 impl Ledger {
     /// Starts the task that commits.
     #[must_use]
@@ -68,7 +106,7 @@ impl Ledger {
         let ledger = Arc::new(Self {
             store,
             mode,
-            queue: Mutex::new(Vec::new()),
+            queue: Mutex::default(),
             arrived: Notify::new(),
             is_down: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
@@ -91,17 +129,16 @@ impl Ledger {
     /// [`NotRecorded`] when the request must not be answered.
     pub async fn record(&self, entry: Entry, must_wait: bool) -> Result<(), NotRecorded> {
         if self.mode == AuditMode::Relaxed && !must_wait {
-            self.push(Item { entry, done: None });
+            self.record_behind(entry);
             return Ok(());
         }
         if self.is_down() {
             return Err(NotRecorded);
         }
         let (done, committed) = oneshot::channel();
-        self.push(Item {
-            entry,
-            done: Some(done),
-        });
+        self.push(&entry, Some(done));
+        drop(entry);
+        // Without room the sender is dropped: that is an answer too.
         match committed.await {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(NotRecorded),
@@ -110,38 +147,33 @@ impl Ledger {
 
     /// Hands a record over without waiting for it, whatever the mode.
     pub fn record_behind(&self, entry: Entry) {
-        self.push(Item { entry, done: None });
+        if !self.push(&entry, None) {
+            self.lose(1);
+        }
     }
 
-    fn push(&self, item: Item) {
+    fn push(&self, entry: &Entry, waiting: Option<oneshot::Sender<bool>>) -> bool {
         let mut queue = self.queue.lock();
-        if queue.len() >= QUEUE_MAX {
-            drop(queue);
-            // Dropping the item tells whoever waits; nobody waits for the others.
-            if item.done.is_none() {
-                self.lose(1);
-            }
-            return;
-        }
-        queue.push(item);
-        let is_first = queue.len() == 1;
+        let is_first = queue.is_empty();
+        let is_kept = queue.push(entry, waiting);
         drop(queue);
-        // The committing task takes the whole queue: it needs to be told of the first alone.
+        // The committing task takes what there is: it needs to be told of the first alone.
         if is_first {
             self.arrived.notify_one();
         }
+        is_kept
     }
 
     async fn run(self: Arc<Self>) {
-        let mut kept: Vec<Item> = Vec::new();
         loop {
-            if self.is_down() && !self.wait_until_up(&mut kept).await {
+            if self.is_down() && !self.wait_until_up().await {
                 break;
             }
-            if kept.is_empty() {
-                kept = std::mem::take(&mut *self.queue.lock());
-            }
-            if kept.is_empty() {
+            let (awaited, behind) = {
+                let mut queue = self.queue.lock();
+                (queue.awaited.pop_front(), queue.behind.pop_front())
+            };
+            if awaited.is_none() && behind.is_none() {
                 if self.is_closing() {
                     break;
                 }
@@ -151,7 +183,8 @@ impl Ledger {
                 }
                 continue;
             }
-            self.commit_next(&mut kept).await;
+            // Side by side, so that the store can take both in one commit.
+            tokio::join!(self.commit_awaited(awaited), self.commit_behind(behind));
         }
         self.finished.notify_one();
     }
@@ -160,35 +193,30 @@ impl Ledger {
         self.is_closing.load(Ordering::Acquire)
     }
 
-    /// Commits the first batch of what is kept. On failure the records that nobody waits for stay,
-    /// to be tried again; true on success.
-    async fn commit_next(&self, kept: &mut Vec<Item>) -> bool {
-        let rest = kept.split_off(kept.len().min(BATCH_MAX));
-        let batch = std::mem::replace(kept, rest);
-        match self.commit(batch).await {
-            Ok(()) => true,
-            Err(failed) => {
-                kept.splice(0..0, failed);
-                false
-            }
+    /// Commits a lot, and tells those who wait.
+    async fn commit_awaited(&self, lot: Option<Lot>) {
+        let Some(lot) = lot else { return };
+        let is_good = self.commit(lot.batch).await;
+        for done in lot.waiting {
+            // Whoever waited may have gone: its connection was closed.
+            done.send(is_good).unwrap_or_default();
         }
     }
 
-    /// Commits a batch. On failure gives back the records that nobody waits for.
-    async fn commit(&self, batch: Vec<Item>) -> Result<(), Vec<Item>> {
-        // A copy is kept only where a failure must not lose the record.
-        let spare: Vec<Entry> = batch
-            .iter()
-            .filter(|item| item.done.is_none())
-            .map(|item| item.entry.clone())
-            .collect();
-        let (entries, waiting): (Vec<_>, Vec<_>) = batch
-            .into_iter()
-            .map(|item| (item.entry, item.done))
-            .unzip();
-        let count = entries.len();
+    /// Commits a lot that nobody waits for; after a failure it is the first again. True on success.
+    async fn commit_behind(&self, lot: Option<Lot>) -> bool {
+        let Some(lot) = lot else { return true };
+        let is_good = self.commit(Arc::clone(&lot.batch)).await;
+        if !is_good {
+            self.queue.lock().behind.push_front(lot);
+        }
+        is_good
+    }
+
+    async fn commit(&self, batch: Arc<Batch>) -> bool {
+        let count = batch.len();
         let started = std::time::Instant::now();
-        let outcome = tokio::time::timeout(COMMIT_TIMEOUT, self.store.append(entries)).await;
+        let outcome = tokio::time::timeout(COMMIT_TIMEOUT, self.store.append(batch)).await;
         let failure = match outcome {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
@@ -204,34 +232,25 @@ impl Ledger {
                 "audit records cannot be committed: requests that need one are refused until they can"
             );
         }
-        for done in waiting.into_iter().flatten() {
-            // Whoever waited may have gone: its connection was closed.
-            done.send(is_good).unwrap_or_default();
-        }
-        let again = |entry| Item { entry, done: None };
-        if is_good {
-            Ok(())
-        } else {
-            Err(spare.into_iter().map(again).collect())
-        }
+        is_good
     }
 
-    /// Asks the store, at intervals, until it answers and has taken what is kept; refuses meanwhile
-    /// whoever waits. False when the service is closing and the store still fails.
-    async fn wait_until_up(&self, kept: &mut Vec<Item>) -> bool {
+    /// Asks the store, at intervals, until it answers and has taken what nobody waits for; refuses
+    /// meanwhile whoever waits. False when the service is closing and the store still fails.
+    async fn wait_until_up(&self) -> bool {
         loop {
             tokio::time::sleep(PROBE_EVERY).await;
-            let arrived = std::mem::take(&mut *self.queue.lock());
             // Dropping a sender tells whoever waits that its record was not committed.
-            kept.extend(arrived);
-            kept.retain(|item| item.done.is_none());
-            let excess = kept.len().saturating_sub(QUEUE_MAX);
-            self.lose(kept.drain(..excess).count());
+            drop(std::mem::take(&mut self.queue.lock().awaited));
             // Read before the attempt, so that one is made after the service was told to close.
             let is_last = self.is_closing();
             let mut is_up = self.store.probe().await.is_ok();
-            while is_up && !kept.is_empty() {
-                is_up = self.commit_next(kept).await;
+            while is_up {
+                let next = self.queue.lock().behind.pop_front();
+                if next.is_none() {
+                    break;
+                }
+                is_up = self.commit_behind(next).await;
             }
             if is_up {
                 self.is_down.store(false, Ordering::Release);
@@ -239,11 +258,13 @@ impl Ledger {
                 return true;
             }
             if is_last {
+                let left = std::mem::take(&mut self.queue.lock().behind);
+                let records = left.iter().map(|lot| lot.batch.len()).sum();
                 tracing::error!(
-                    records = kept.len(),
+                    records,
                     "the store still fails: audit records that nobody waited for are lost"
                 );
-                self.lose(kept.len());
+                self.lose(records);
                 return false;
             }
         }

@@ -3,10 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use claviger_core::{
-    ledger::entry::{Draft, Kind},
-    tier::{Actor, Tier},
-};
+use claviger_core::{ledger::entry::Draft, tier::Actor};
 use claviger_store::{Resealer, SealedRow, Written};
 
 use crate::{
@@ -137,28 +134,11 @@ fn reseal(old: &Sealer, new: &Sealer, row: &SealedRow) -> Result<Vec<u8>, String
 
 fn record(org: claviger_core::id::OrgId, count: u64) -> claviger_core::ledger::entry::Entry {
     let change = serde_json::json!({"rekeyed": {"sealed_values": count}}).to_string();
+    let (id, at) = (entropy::new_id(), clock::now());
     Draft {
-        id: entropy::new_id(),
-        nonce: entropy::bits(),
-        at: clock::now(),
-        org,
-        kind: Kind::Operation,
-        tier: Tier::Anonymous,
-        actor: &Actor::AdminToken,
-        key: None,
-        chain: &[],
-        root: &Actor::AdminToken,
-        method: "",
         path: "claviger secrets rekey",
-        route: "",
-        workspace: None,
-        status: 200,
-        code: None,
-        duration_us: 0,
-        client: None,
-        user_agent: None,
-        count: 1,
         change: Some(&change),
+        ..Draft::of_operation(id, entropy::bits(), at, org, &Actor::AdminToken)
     }
     .write()
 }

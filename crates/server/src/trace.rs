@@ -8,6 +8,7 @@ use claviger_core::{
     ledger::entry::{Draft, Entry, Kind, PATH_BYTES_MAX, USER_AGENT_BYTES_MAX},
     tier::{Principal, Tier},
     time::Timestamp,
+    token::Brand,
 };
 use http::{Method, header, request::Parts};
 
@@ -41,17 +42,21 @@ const SECRET_TAIL_MIN: usize = 24;
 /// where ids belong, and neither a log nor the audit trail may hold them.
 fn without_secrets(text: &str, brands: &Brands) -> String {
     let mut kept = text.to_owned();
-    for brand in [brands.org_key, brands.workspace_token] {
-        let start = format!("{}_", brand.as_str());
-        let mut from = 0;
-        while let Some(found) = kept.get(from..).and_then(|rest| rest.find(&start)) {
-            let body = from + found + start.len();
-            let tail = kept.get(body..).unwrap_or_default();
-            let length = tail.bytes().take_while(u8::is_ascii_alphanumeric).count();
-            if length >= SECRET_TAIL_MIN {
-                kept.replace_range(body + 8..body + length, "********");
-            }
-            from = body;
+    // Most texts have nothing of the kind, and every request brings two.
+    for (at, _) in text.match_indices('_') {
+        let head = text.get(..at).unwrap_or_default();
+        let is_brand = |brand: &Brand| head.ends_with(brand.as_str());
+        if ![brands.org_key, brands.workspace_token]
+            .iter()
+            .any(is_brand)
+        {
+            continue;
+        }
+        let body = at + 1;
+        let tail = text.get(body..).unwrap_or_default();
+        let length = tail.bytes().take_while(u8::is_ascii_alphanumeric).count();
+        if length >= SECRET_TAIL_MIN {
+            kept.replace_range(body + 8..body + length, &"*".repeat(length - 8));
         }
     }
     kept
@@ -200,7 +205,7 @@ impl Trace {
             count: 1,
         };
         let entry = self.draft(ending).write();
-        *self.recorded.lock() = Some(entry.bytes.clone());
+        *self.recorded.lock() = Some(entry.bytes().to_vec());
         entry
     }
 
@@ -250,7 +255,11 @@ mod tests {
             let secret = Secret::from_entropy(&brand, &[9; 32]);
             let path = format!("/org/tokens/{0}/x/{0}", secret.expose());
             let kept = without_secrets(&path, &brands);
-            let expected = format!("/org/tokens/{0}********/x/{0}********", secret.prefix());
+            let expected = format!(
+                "/org/tokens/{0}{1}/x/{0}{1}",
+                secret.prefix(),
+                "*".repeat(41)
+            );
             assert_eq!(kept, expected);
         }
         let plain = "/workspaces/ws_01J/secrets/mole_hill";

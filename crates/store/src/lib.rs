@@ -9,26 +9,31 @@ mod error;
 mod open;
 mod postgres;
 mod rows;
+mod scan;
 mod sqlite;
 mod written;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+pub use claviger_core::ledger::filter::AuditFilter;
 use claviger_core::{
     grant::Labels,
     id::{ChannelId, KeyId, OrgId, WorkspaceId, WorkspaceTokenId},
     key::{Metadata, OrgKey, Revocation, WorkspaceTokenRow},
-    ledger::entry::Entry,
+    ledger::batch::Batch,
     time::Timestamp,
 };
 
 pub use error::StoreError;
 pub use open::{OpenOptions, open};
 pub use rows::{
-    Acting, AuditFilter, AuditRow, Channel, ChannelChange, Deployment, Idempotency, KeyFilter,
+    Acting, AuditPart, AuditRow, Channel, ChannelChange, Deployment, Idempotency, KeyFilter,
     LoadedKey, LoadedWorkspaceToken, NewKey, NewSecret, Org, OrgDeletion, Page, Revoked,
     RevokedKey, SECRETS_PER_WORKSPACE_MAX, Sealed, SealedRow, SecretName, SecretRow, Workspace,
     WorkspaceChange, WorkspaceDeletion,
 };
+pub use scan::SCAN_BYTES_MAX;
 pub use written::{KeySink, Receipt, Recorder, Resealer, Result, Revocations, Sealer, Written};
 
 /// The whole contract.
@@ -452,9 +457,10 @@ pub trait AuditStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: then none of them was written.
-    async fn append(&self, entries: Vec<Entry>) -> Result<()>;
+    async fn append(&self, batch: Arc<Batch>) -> Result<()>;
 
-    /// Records of the org, newest first (by number, descending). The cursor is the number of the last one.
+    /// Records of the org that fit, newest first (by number, descending). The cursor is the number
+    /// before which to go on.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -463,9 +469,10 @@ pub trait AuditStore: Send + Sync + 'static {
         org: OrgId,
         filter: AuditFilter,
         page: Page<u64>,
-    ) -> Result<Vec<AuditRow>>;
+    ) -> Result<AuditPart>;
 
-    /// Records of the org, oldest first, after a number (0 for the first), for export and tail.
+    /// Records of the org that fit, oldest first, after a number (0 for the first), for export and
+    /// tail.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -474,7 +481,7 @@ pub trait AuditStore: Send + Sync + 'static {
         org: OrgId,
         filter: AuditFilter,
         page: Page<u64>,
-    ) -> Result<Vec<AuditRow>>;
+    ) -> Result<AuditPart>;
 
     /// How many records the org's trail has.
     ///

@@ -354,25 +354,6 @@ pub enum SealedRow {
     },
 }
 
-/// Which records are asked for; every given condition must hold.
-#[derive(Debug, Clone, Default)]
-pub struct AuditFilter {
-    /// The actor label, whole.
-    pub actor: Option<String>,
-    /// The key that was presented.
-    pub key: Option<KeyId>,
-    /// The workspace.
-    pub workspace: Option<WorkspaceId>,
-    /// The method, in upper case.
-    pub method: Option<String>,
-    /// The lowest and the highest status.
-    pub status: Option<(u16, u16)>,
-    /// Not before.
-    pub since: Option<Timestamp>,
-    /// Before.
-    pub until: Option<Timestamp>,
-}
-
 /// One record as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRow {
@@ -380,4 +361,15 @@ pub struct AuditRow {
     pub seq: u64,
     /// The exact bytes.
     pub bytes: Vec<u8>,
+}
+
+/// A part of a trail.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditPart {
+    /// The records that were found.
+    pub rows: Vec<AuditRow>,
+    /// Where the next part goes on, or `None` at the end of the trail. A part can be short, even
+    /// empty, and still have a next one: a call looks at [`SCAN_BYTES_MAX`](crate::SCAN_BYTES_MAX)
+    /// bytes of the trail and no more.
+    pub next: Option<u64>,
 }

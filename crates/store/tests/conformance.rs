@@ -145,6 +145,7 @@ conformance! {
     secrets::reveal_needs_a_living_actor,
     secrets::workspace_holds_so_many_secrets_and_no_more,
     audit::records_are_kept_in_order_byte_for_byte,
+    audit::part_looks_at_a_bounded_stretch_and_says_where_to_go_on,
     audit::trails_of_orgs_are_apart,
     audit::appending_nothing_writes_nothing,
     audit::batch_is_all_or_nothing,

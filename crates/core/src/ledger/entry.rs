@@ -102,50 +102,82 @@ pub struct Draft<'a> {
     pub change: Option<&'a str>,
 }
 
-/// A record that was written: the bytes, and the columns that queries read.
+/// A record that was written: the exact bytes that are kept. Only a [`Draft`] makes one, so it is
+/// always one JSON object without a line break.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its id.
-    pub id: EventId,
-    /// The org whose trail it belongs to.
-    pub org: OrgId,
-    /// When the request began.
-    pub at: Timestamp,
-    /// The actor label.
-    pub actor: String,
-    /// The key that was presented.
-    pub key: Option<KeyId>,
-    /// The workspace.
-    pub workspace: Option<WorkspaceId>,
-    /// The method.
-    pub method: String,
-    /// The status.
-    pub status: u16,
-    /// The record: one JSON object without line breaks.
-    pub bytes: Vec<u8>,
+    org: OrgId,
+    at: Timestamp,
+    bytes: Vec<u8>,
 }
 
-impl Draft<'_> {
+impl Entry {
+    /// The org whose trail it belongs to.
+    #[must_use]
+    pub const fn org(&self) -> OrgId {
+        self.org
+    }
+
+    /// When the request began.
+    #[must_use]
+    pub const fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// The record.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl<'a> Draft<'a> {
+    /// The draft of something that an actor did to an org outside any request.
+    #[must_use]
+    pub const fn of_operation(
+        id: EventId,
+        nonce: u128,
+        at: Timestamp,
+        org: OrgId,
+        actor: &'a Actor,
+    ) -> Self {
+        Self {
+            id,
+            nonce,
+            at,
+            org,
+            kind: Kind::Operation,
+            tier: Tier::Anonymous,
+            actor,
+            key: None,
+            chain: &[],
+            root: actor,
+            method: "",
+            path: "",
+            route: "",
+            workspace: None,
+            status: 200,
+            code: None,
+            duration_us: 0,
+            client: None,
+            user_agent: None,
+            count: 1,
+            change: None,
+        }
+    }
+
     /// Writes the record.
     #[must_use]
     pub fn write(&self) -> Entry {
-        let mut actor = String::with_capacity(32);
-        self.actor.push_to(&mut actor);
         Entry {
-            bytes: self.bytes(&actor),
-            id: self.id,
             org: self.org,
             at: self.at,
-            actor,
-            key: self.key,
-            workspace: self.workspace,
-            method: cut(self.method, 32).to_owned(),
-            status: self.status,
+            bytes: self.bytes(),
         }
     }
 
     /// Plain pushes and no formatting: this runs for every request.
-    fn bytes(&self, actor: &str) -> Vec<u8> {
+    fn bytes(&self) -> Vec<u8> {
         let mut out = String::with_capacity(768);
         out.push_str(r#"{"v":1,"id":""#);
         self.id.push_to(&mut out);
@@ -158,7 +190,7 @@ impl Draft<'_> {
         out.push_str(r#"","tier":""#);
         out.push_str(self.tier.as_str());
         out.push_str(r#"","actor":"#);
-        push_json_string(&mut out, actor);
+        push_actor(&mut out, self.actor);
         if let Some(key) = self.key {
             push_id(&mut out, r#","key":""#, key);
         }
@@ -170,9 +202,7 @@ impl Draft<'_> {
             out.push(']');
         }
         out.push_str(r#","root":"#);
-        let mut root = String::new();
-        self.root.push_to(&mut root);
-        push_json_string(&mut out, &root);
+        push_actor(&mut out, self.root);
         self.push_request(&mut out);
         out.push_str(r#","nonce":""#);
         push_hex(&mut out, self.nonce);
@@ -201,7 +231,9 @@ impl Draft<'_> {
             push_json_string(out, code);
         }
         if let Some(client) = self.client {
-            push(out, format_args!(r#","client":"{client}""#));
+            out.push_str(r#","client":""#);
+            push_address(out, client);
+            out.push('"');
         }
         if let Some(agent) = self.user_agent {
             out.push_str(r#","user_agent":"#);
@@ -255,6 +287,37 @@ impl Draft<'_> {
     }
 }
 
+/// An actor label as a JSON string. Only a person's id can hold what needs escaping.
+fn push_actor(out: &mut String, actor: &Actor) {
+    match actor {
+        Actor::Session(_) => {
+            let mut label = String::new();
+            actor.push_to(&mut label);
+            push_json_string(out, &label);
+        }
+        plain => {
+            out.push('"');
+            plain.push_to(out);
+            out.push('"');
+        }
+    }
+}
+
+/// An address as [`std::net::IpAddr`] prints it.
+fn push_address(out: &mut String, address: std::net::IpAddr) {
+    match address {
+        std::net::IpAddr::V4(v4) => {
+            for (at, octet) in v4.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push('.');
+                }
+                push_number(out, u64::from(octet));
+            }
+        }
+        std::net::IpAddr::V6(v6) => push(out, format_args!("{v6}")),
+    }
+}
+
 /// A member whose value is an id; `lead` ends with the opening quotation mark.
 fn push_id<K: crate::id::Kind>(out: &mut String, lead: &str, id: Id<K>) {
     out.push_str(lead);
@@ -280,11 +343,13 @@ fn push_number(out: &mut String, mut number: u64) {
 
 /// 128 bits in 32 hexadecimal digits.
 fn push_hex(out: &mut String, bits: u128) {
-    for byte in bits.to_be_bytes() {
-        for nibble in [byte >> 4, byte & 0xf] {
-            out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+    let mut digits = [b'0'; 32];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bits.to_be_bytes()) {
+        for (digit, nibble) in pair.iter_mut().zip([byte >> 4, byte & 0xf]) {
+            *digit = nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
         }
     }
+    out.push_str(std::str::from_utf8(&digits).unwrap_or_default());
 }
 
 /// Writing to a string cannot fail.

@@ -8,7 +8,6 @@ use claviger_core::{
 use claviger_store::{AuditFilter, AuditRow, Page};
 use http::{StatusCode, header};
 
-use super::keys::next_cursor;
 use crate::{
     app::App,
     failure::Failure,
@@ -43,7 +42,7 @@ pub async fn query(call: Call<ReadAudit>) -> Result<Reply, Failure> {
     let page = query.page::<u64>()?;
     let limit = page.limit;
     let place = call.app.scans.acquire().await;
-    let rows = match query.parse::<u64>("after", "the number of a record")? {
+    let part = match query.parse::<u64>("after", "the number of a record")? {
         None => call.app.store.query_audit(call.org(), filter, page).await?,
         Some(after) => {
             let page = Page {
@@ -57,16 +56,17 @@ pub async fn query(call: Call<ReadAudit>) -> Result<Reply, Failure> {
         }
     };
     drop(place);
-    let mut body = Vec::with_capacity(rows.iter().map(|row| row.bytes.len() + 32).sum());
+    let size = part.rows.iter().map(|row| row.bytes.len() + 32).sum();
+    let mut body = Vec::with_capacity(size);
     body.extend_from_slice(b"{\"events\":[");
-    for (at, row) in rows.iter().enumerate() {
+    for (at, row) in part.rows.iter().enumerate() {
         if at > 0 {
             body.push(b',');
         }
         push_event(&mut body, row);
     }
     body.extend_from_slice(b"],\"next_cursor\":");
-    match next_cursor(&rows, limit, |row| row.seq.to_string()) {
+    match part.next {
         Some(cursor) => body.extend_from_slice(format!("\"{cursor}\"").as_bytes()),
         None => body.extend_from_slice(b"null"),
     }
@@ -109,20 +109,14 @@ pub async fn export(call: Call<ReadAudit>) -> Result<Reply, Failure> {
                 after: Some(after),
                 limit: EXPORT_PAGE,
             };
-            let rows = app.store.export_audit(org, filter, page).await?;
-            let is_full = u32::try_from(rows.len()).is_ok_and(|count| count == EXPORT_PAGE);
-            let next = rows
-                .last()
-                .map(|row| row.seq)
-                .filter(|last| is_full && *last < end);
+            let found = app.store.export_audit(org, filter, page).await?;
+            let next = found.next.filter(|next| *next < end);
             let mut part = Vec::new();
-            for row in rows.iter().filter(|row| row.seq <= end) {
+            for row in found.rows.iter().filter(|row| row.seq <= end) {
                 part.extend_from_slice(&row.bytes);
                 part.push(b'\n');
             }
-            Ok::<_, claviger_store::StoreError>(
-                (!rows.is_empty()).then(|| (Bytes::from(part), next)),
-            )
+            Ok::<_, claviger_store::StoreError>(Some((Bytes::from(part), next)))
         }
     });
     Ok(Reply::body(

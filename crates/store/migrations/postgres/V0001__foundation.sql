@@ -118,16 +118,16 @@ create table ledgers (
     size bigint not null constraint size_is_not_negative check (size >= 0)
 );
 
--- Append only. `body` is the record, byte for byte; the other columns repeat parts of it for queries.
-create table audit_events (
-    org text collate "C" not null,
-    seq bigint not null constraint seq_is_positive check (seq > 0),
-    at bigint not null,
-    actor text collate "C" not null,
-    key_id text collate "C",
-    workspace text collate "C",
-    method text collate "C" not null,
-    status bigint not null,
-    body bytea not null,
-    primary key (org, seq)
+-- Append only: runs of consecutive records, one row for each org in each commit. `lines` holds the
+-- records byte for byte, each with a line break after it; the times are the bounds of what they say.
+create table audit_runs (
+    org text collate "C" not null references ledgers (org),
+    first_seq bigint not null constraint first_seq_is_positive check (first_seq > 0),
+    last_seq bigint not null constraint run_is_not_empty check (last_seq >= first_seq),
+    at_min bigint not null,
+    at_max bigint not null,
+    lines bytea not null,
+    primary key (org, first_seq)
 );
+-- Compressing would cost each commit more than the bytes are worth.
+alter table audit_runs alter column lines set storage external;

@@ -115,16 +115,14 @@ create table ledgers (
     size integer not null constraint size_is_not_negative check (size >= 0)
 ) strict, without rowid;
 
--- Append only. `body` is the record, byte for byte; the other columns repeat parts of it for queries.
-create table audit_events (
-    org text not null,
-    seq integer not null constraint seq_is_positive check (seq > 0),
-    at integer not null,
-    actor text not null,
-    key_id text,
-    workspace text,
-    method text not null,
-    status integer not null,
-    body blob not null,
-    primary key (org, seq)
-) strict, without rowid;
+-- Append only: runs of consecutive records, one row for each org in each commit. `lines` holds the
+-- records byte for byte, each with a line break after it; the times are the bounds of what they say.
+create table audit_runs (
+    org text not null references ledgers (org),
+    first_seq integer not null constraint first_seq_is_positive check (first_seq > 0),
+    last_seq integer not null constraint run_is_not_empty check (last_seq >= first_seq),
+    at_min integer not null,
+    at_max integer not null,
+    lines blob not null,
+    primary key (org, first_seq)
+) strict;

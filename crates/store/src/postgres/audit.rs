@@ -1,13 +1,17 @@
 //! The audit trail.
 
-use std::{collections::HashMap, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::ControlFlow,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use claviger_core::{
-    id::{KeyId, OrgId, WorkspaceId},
-    ledger::entry::Entry,
-    time::Timestamp,
+    id::OrgId,
+    ledger::batch::{Batch, Run},
 };
+use tokio_postgres::Row;
 
 use super::{
     Postgres,
@@ -15,46 +19,42 @@ use super::{
     row::{self, Columns},
     session::Params,
 };
-use crate::{AuditFilter, AuditRow, AuditStore, Page, Result};
+use crate::{
+    AuditFilter, AuditPart, AuditStore, Page, Result,
+    scan::{Bounds, Order, Scan},
+};
 
-/// Appends records of any number of orgs: one statement, one round trip, one commit. Either every
+/// Appends runs of any number of orgs: one statement, one round trip, one commit. Either every
 /// org is known and this process still serves, or nothing is written.
 const APPEND: &str = "
     with head as (
         update ledgers set size = ledgers.size + asked.size
-        from unnest($1::text[], $2::bigint[]) with ordinality as asked (org, size, slot)
+        from unnest($1::text[], $2::bigint[]) as asked (org, size)
         where ledgers.org = asked.org
             and (select generation from deployment where one = 1) = $3
             and (select count(*) from ledgers as known where known.org = any($1)) = cardinality($1)
-        returning ledgers.org, ledgers.size - asked.size as base, asked.slot
+        returning ledgers.org, ledgers.size - asked.size as base
     )
-    insert into audit_events (org, seq, at, actor, key_id, workspace, method, status, body)
-    select head.org, head.base + t.nth, t.at, t.actor, t.key_id, t.workspace, t.method, t.status, t.body
-    from unnest($4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::text[],
-        $10::text[], $11::bigint[], $12::bytea[])
-        as t (slot, nth, at, actor, key_id, workspace, method, status, body)
-    join head on head.slot = t.slot";
+    insert into audit_runs (org, first_seq, last_seq, at_min, at_max, lines)
+    select t.org, head.base + t.first, head.base + t.last, t.at_min, t.at_max, t.lines
+    from unnest($4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bytea[])
+        as t (org, first, last, at_min, at_max, lines)
+    join head on head.org = t.org";
 
-/// Which records a query wants, after its org, its cursor and its limit.
-macro_rules! is_wanted {
-    () => {
-        " and ($4::text is null or actor = $4) and ($5::text is null or key_id = $5) \
-         and ($6::text is null or workspace = $6) and ($7::text is null or method = $7) \
-         and ($8::bigint is null or status >= $8) and ($9::bigint is null or status <= $9) \
-         and ($10::bigint is null or at >= $10) and ($11::bigint is null or at < $11)"
-    };
-}
+/// How many runs are looked at in one round trip.
+const BOUNDS_MAX: i64 = 512;
+/// How many bytes of lines are fetched in one round trip, beyond the first run.
+const FETCH_BYTES: u64 = 1024 * 1024;
 
 #[async_trait]
 impl AuditStore for Postgres {
-    async fn append(&self, entries: Vec<Entry>) -> Result<()> {
-        if entries.is_empty() {
+    async fn append(&self, batch: Arc<Batch>) -> Result<()> {
+        if batch.is_empty() {
             return Ok(());
         }
         self.write("append audit records", async {
-            let batch = Batch::of(&entries);
-            let count = batch.append(self, &entries).await?;
-            if usize::try_from(count) == Ok(entries.len()) {
+            let count = Columnar::of(batch.runs()).append(self).await?;
+            if usize::try_from(count) == Ok(batch.runs().len()) {
                 return Ok(());
             }
             Err(self.why_nothing_was_appended().await)
@@ -67,14 +67,13 @@ impl AuditStore for Postgres {
         org: OrgId,
         filter: AuditFilter,
         page: Page<u64>,
-    ) -> Result<Vec<AuditRow>> {
-        let sql = concat!(
-            "select seq, body from audit_events where org = $1 and seq < $2",
-            is_wanted!(),
-            " order by seq desc limit $3"
-        );
-        let before = page.after.map_or(i64::MAX, bounded);
-        self.select(sql, org, &filter, (before, page.limit)).await
+    ) -> Result<AuditPart> {
+        let scan = Scan::new(filter, Order::NewestFirst, page);
+        let sql = "select first_seq, last_seq, at_min, at_max,
+                octet_length(lines)::bigint as size from audit_runs
+            where org = $1 and first_seq < $2 order by first_seq desc limit $3";
+        self.read("query the audit trail", self.walk(sql, org, scan))
+            .await
     }
 
     async fn export_audit(
@@ -82,14 +81,16 @@ impl AuditStore for Postgres {
         org: OrgId,
         filter: AuditFilter,
         page: Page<u64>,
-    ) -> Result<Vec<AuditRow>> {
-        let sql = concat!(
-            "select seq, body from audit_events where org = $1 and seq > $2",
-            is_wanted!(),
-            " order by seq limit $3"
-        );
-        let after = page.after.map_or(0, bounded);
-        self.select(sql, org, &filter, (after, page.limit)).await
+    ) -> Result<AuditPart> {
+        let scan = Scan::new(filter, Order::OldestFirst, page);
+        // The run that holds the record after the cursor may begin before it.
+        let sql = "select first_seq, last_seq, at_min, at_max,
+                octet_length(lines)::bigint as size from audit_runs
+            where org = $1 and last_seq > $2 and first_seq >= coalesce(
+                (select max(first_seq) from audit_runs where org = $1 and first_seq <= $2), 0)
+            order by first_seq limit $3";
+        self.read("export the audit trail", self.walk(sql, org, scan))
+            .await
     }
 
     async fn audit_size(&self, org: OrgId) -> Result<u64> {
@@ -106,36 +107,55 @@ impl AuditStore for Postgres {
 }
 
 impl Postgres {
-    async fn select(
-        &self,
-        sql: &'static str,
-        org: OrgId,
-        filter: &AuditFilter,
-        (cursor, limit): (i64, u32),
-    ) -> Result<Vec<AuditRow>> {
-        self.read("query the audit trail", async {
+    /// Looks at the bounds of many runs at once, and fetches the lines of those whose times can
+    /// fit, some at a time.
+    async fn walk(&self, sql: &'static str, org: OrgId, mut scan: Scan) -> Outcome<AuditPart> {
+        loop {
             let session = self.sessions.session().await?;
-            let rows = session
-                .rows(
-                    sql,
-                    &[
-                        &org.to_string(),
-                        &cursor,
-                        &i64::from(limit),
-                        &filter.actor,
-                        &filter.key.map(|id| id.to_string()),
-                        &filter.workspace.map(|id| id.to_string()),
-                        &filter.method,
-                        &filter.status.map(|(lowest, _)| i64::from(lowest)),
-                        &filter.status.map(|(_, highest)| i64::from(highest)),
-                        &filter.since.map(Timestamp::millis),
-                        &filter.until.map(Timestamp::millis),
-                    ],
-                )
-                .await?;
-            Ok(row::all(&rows, row::audit)?)
-        })
-        .await
+            let params: Params<'_> = &[&org.to_string(), &scan.cursor(), &BOUNDS_MAX];
+            let found = session.rows(sql, params).await?;
+            drop(session);
+            let is_last = i64::try_from(found.len()).is_ok_and(|count| count < BOUNDS_MAX);
+            let mut runs = row::all(&found, sized)?.into_iter().peekable();
+            while runs.peek().is_some() {
+                let (some, flow) = next_lot(&mut runs, &mut scan);
+                let is_full = self.read_lot(org, &some, &mut scan).await?.is_break();
+                if is_full || flow.is_break() {
+                    return Ok(scan.finish());
+                }
+            }
+            if is_last {
+                return Ok(scan.finish());
+            }
+        }
+    }
+
+    /// Fetches the lines of these runs, and looks through them.
+    async fn read_lot(
+        &self,
+        org: OrgId,
+        lot: &[Bounds],
+        scan: &mut Scan,
+    ) -> Outcome<ControlFlow<()>> {
+        if lot.is_empty() {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let numbers: Vec<i64> = lot.iter().map(|run| bounded(run.first_seq)).collect();
+        let sql = "select first_seq, lines from audit_runs where org = $1 and first_seq = any($2)";
+        let session = self.sessions.session().await?;
+        let rows = session.rows(sql, &[&org.to_string(), &numbers]).await?;
+        let mut lines = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let columns = Columns::of("audit_runs", row);
+            lines.insert(columns.count("first_seq")?, columns.get::<&[u8]>("lines")?);
+        }
+        for run in lot {
+            let lines = lines.get(&run.first_seq).copied().unwrap_or_default();
+            if scan.read(*run, lines).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// The fence, or an org that has no ledger.
@@ -151,142 +171,121 @@ impl Postgres {
     }
 }
 
-/// Records of one commit, as columns.
-#[derive(Default)]
-struct Batch<'a> {
-    orgs: Vec<String>,
-    sizes: Vec<i64>,
-    slots: Vec<i64>,
-    nths: Vec<i64>,
-    times: Vec<i64>,
-    actors: Vec<&'a str>,
-    /// The ids of all rows, one after the other, so that they are one allocation.
-    ids: String,
-    methods: Vec<&'a str>,
-    statuses: Vec<i64>,
-    bodies: Vec<&'a [u8]>,
+/// A run and how many bytes its lines have.
+fn sized(row: &Row) -> Result<(Bounds, u64)> {
+    let size = Columns::of("audit_runs", row).count("size")?;
+    Ok((row::bounds(row)?, size))
 }
 
-impl<'a> Batch<'a> {
-    fn of(entries: &'a [Entry]) -> Self {
-        let mut batch = Self::default();
-        let mut slots: HashMap<OrgId, usize> = HashMap::new();
-        for entry in entries {
-            let slot = *slots.entry(entry.org).or_insert_with(|| {
-                batch.orgs.push(entry.org.to_string());
-                batch.sizes.push(0);
-                batch.sizes.len()
-            });
-            let nth = match batch.sizes.get_mut(slot.saturating_sub(1)) {
-                Some(size) => {
-                    *size += 1;
-                    *size
+/// The next runs to be fetched together. Runs whose times cannot fit are passed by; a break says
+/// that enough was looked at, once these have been read.
+fn next_lot(
+    runs: &mut std::iter::Peekable<std::vec::IntoIter<(Bounds, u64)>>,
+    scan: &mut Scan,
+) -> (Vec<Bounds>, ControlFlow<()>) {
+    let (mut lot, mut bytes, mut records) = (Vec::new(), 0, 0);
+    let wanted = u64::try_from(scan.wanted()).unwrap_or(u64::MAX);
+    while let Some((run, size)) = runs.peek().copied() {
+        let is_enough = bytes >= FETCH_BYTES || scan.is_open() && records >= wanted;
+        if is_enough {
+            break;
+        }
+        if lot.is_empty() {
+            match scan.wants(run) {
+                ControlFlow::Break(()) => return (lot, ControlFlow::Break(())),
+                ControlFlow::Continue(false) => {
+                    runs.next();
+                    continue;
                 }
-                None => 0,
-            };
-            batch.slots.push(i64::try_from(slot).unwrap_or(0));
-            batch.nths.push(nth);
-            batch.times.push(entry.at.millis());
-            batch.actors.push(&entry.actor);
-            batch.methods.push(&entry.method);
-            batch.statuses.push(i64::from(entry.status));
-            batch.bodies.push(&entry.bytes);
+                ControlFlow::Continue(true) => {}
+            }
+        } else if !scan.can_fit(run) {
+            // Passed by in its turn, after what stands before it was read.
+            break;
         }
-        for entry in entries {
-            batch.push_ids(entry.key, entry.workspace);
+        lot.push(run);
+        bytes += size;
+        records += run.last_seq.saturating_sub(run.first_seq) + 1;
+        runs.next();
+    }
+    (lot, ControlFlow::Continue(()))
+}
+
+/// Runs of one commit, as columns.
+#[derive(Default)]
+struct Columnar<'a> {
+    /// Each org once, and how many records it gets. In order: trails are locked in order.
+    sizes: BTreeMap<OrgId, i64>,
+    orgs: Vec<String>,
+    firsts: Vec<i64>,
+    lasts: Vec<i64>,
+    at_mins: Vec<i64>,
+    at_maxes: Vec<i64>,
+    lines: Vec<&'a [u8]>,
+}
+
+impl<'a> Columnar<'a> {
+    fn of(runs: &'a [Run]) -> Self {
+        let mut columns = Self::default();
+        for run in runs {
+            let size = columns.sizes.entry(run.org).or_default();
+            columns.firsts.push(*size + 1);
+            *size += bounded(run.count);
+            columns.lasts.push(*size);
+            columns.orgs.push(run.org.to_string());
+            columns.at_mins.push(run.at_min.millis());
+            columns.at_maxes.push(run.at_max.millis());
+            columns.lines.push(&run.lines);
         }
-        batch
+        columns
     }
 
-    /// Writing to a string cannot fail.
-    fn push_ids(&mut self, key: Option<KeyId>, workspace: Option<WorkspaceId>) {
-        if let Some(key) = key {
-            write!(self.ids, "{key}").unwrap_or_default();
-        }
-        if let Some(workspace) = workspace {
-            write!(self.ids, "{workspace}").unwrap_or_default();
-        }
-    }
-
-    async fn append(&self, store: &Postgres, entries: &[Entry]) -> Outcome<u64> {
-        let mut keys = Vec::with_capacity(entries.len());
-        let mut workspaces = Vec::with_capacity(entries.len());
-        let mut rest = self.ids.as_str();
-        for entry in entries {
-            keys.push(entry.key.and_then(|_| cut(&mut rest, KEY_BYTES)));
-            workspaces.push(
-                entry
-                    .workspace
-                    .and_then(|_| cut(&mut rest, WORKSPACE_BYTES)),
-            );
-        }
+    async fn append(&self, store: &Postgres) -> Outcome<u64> {
+        let (orgs, sizes): (Vec<String>, Vec<i64>) = self
+            .sizes
+            .iter()
+            .map(|(org, size)| (org.to_string(), *size))
+            .unzip();
         let generation = store.sessions.fence().generation();
         let params: Params<'_> = &[
-            &self.orgs,
-            &self.sizes,
+            &orgs,
+            &sizes,
             &generation,
-            &self.slots,
-            &self.nths,
-            &self.times,
-            &self.actors,
-            &keys,
-            &workspaces,
-            &self.methods,
-            &self.statuses,
-            &self.bodies,
+            &self.orgs,
+            &self.firsts,
+            &self.lasts,
+            &self.at_mins,
+            &self.at_maxes,
+            &self.lines,
         ];
         store.sessions.append(APPEND, params).await
     }
 }
 
-/// How long the ids are when they are written.
-const KEY_BYTES: usize = "tok_".len() + ULID_BYTES;
-const WORKSPACE_BYTES: usize = "ws_".len() + ULID_BYTES;
-const ULID_BYTES: usize = 26;
-
-fn cut<'a>(rest: &mut &'a str, bytes: usize) -> Option<&'a str> {
-    let (head, tail) = rest.split_at_checked(bytes)?;
-    *rest = tail;
-    Some(head)
-}
-
-fn bounded(seq: u64) -> i64 {
-    i64::try_from(seq).unwrap_or(i64::MAX)
+fn bounded(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use claviger_core::{
-        id::{EventId, KeyId, OrgId, WorkspaceId},
-        ledger::entry::Entry,
-        time::Timestamp,
-    };
+    use claviger_core::{id::OrgId, ledger::batch::Run, time::Timestamp};
 
-    use super::{Batch, KEY_BYTES, WORKSPACE_BYTES};
-
-    #[test]
-    fn ids_are_as_long_as_they_are_cut() {
-        assert_eq!(KeyId::from_u128(u128::MAX).to_string().len(), KEY_BYTES);
-        assert_eq!(WorkspaceId::from_u128(0).to_string().len(), WORKSPACE_BYTES);
-    }
+    use super::Columnar;
 
     #[test]
     fn records_are_numbered_within_their_org() {
-        let entry = |org| Entry {
-            id: EventId::from_u128(1),
+        let run = |org, count| Run {
             org: OrgId::from_u128(org),
-            at: Timestamp::from_millis(1),
-            actor: "bootstrap".to_owned(),
-            key: None,
-            workspace: None,
-            method: "GET".to_owned(),
-            status: 200,
-            bytes: b"{}".to_vec(),
+            count,
+            at_min: Timestamp::from_millis(1),
+            at_max: Timestamp::from_millis(2),
+            lines: Vec::new(),
         };
-        let entries = [entry(7), entry(3), entry(7)];
-        let batch = Batch::of(&entries);
-        assert_eq!(batch.slots, [1, 2, 1]);
-        assert_eq!(batch.nths, [1, 1, 2]);
-        assert_eq!(batch.sizes, [2, 1]);
+        let runs = [run(7, 10), run(3, 1), run(7, 5)];
+        let columns = Columnar::of(&runs);
+        assert_eq!(columns.firsts, [1, 1, 11]);
+        assert_eq!(columns.lasts, [10, 1, 15]);
+        assert_eq!(columns.sizes.get(&OrgId::from_u128(7)), Some(&15));
+        assert_eq!(columns.sizes.get(&OrgId::from_u128(3)), Some(&1));
     }
 }

@@ -10,9 +10,10 @@ use claviger_core::{
 };
 use tokio_postgres::{Row, types::FromSql};
 
+use crate::scan::Bounds;
 use crate::{
-    AuditRow, Channel, LoadedWorkspaceToken, Org, Result, RevokedKey, SecretName, SecretRow,
-    StoreError, Workspace,
+    Channel, LoadedWorkspaceToken, Org, Result, RevokedKey, SecretName, SecretRow, StoreError,
+    Workspace,
 };
 
 /// What is read is not what was written.
@@ -241,12 +242,14 @@ pub(super) fn secret(row: &Row) -> Result<SecretRow> {
     })
 }
 
-/// A row of `audit_events`.
-pub(super) fn audit(row: &Row) -> Result<AuditRow> {
-    let columns = Columns::of("audit_events", row);
-    Ok(AuditRow {
-        seq: columns.count("seq")?,
-        bytes: columns.get("body")?,
+/// A row of `audit_runs`, without its lines.
+pub(super) fn bounds(row: &Row) -> Result<Bounds> {
+    let columns = Columns::of("audit_runs", row);
+    Ok(Bounds {
+        first_seq: columns.count("first_seq")?,
+        last_seq: columns.count("last_seq")?,
+        at_min: columns.time("at_min")?,
+        at_max: columns.time("at_max")?,
     })
 }
 

@@ -1,22 +1,27 @@
 //! The audit trail.
 
+use std::{ops::ControlFlow, sync::Arc};
+
 use async_trait::async_trait;
-use claviger_core::{id::OrgId, ledger::entry::Entry};
-use rusqlite::{Connection, params, types::Value};
+use claviger_core::{id::OrgId, ledger::batch::Batch};
+use rusqlite::{Connection, Row, params};
 
 use super::{
-    Sqlite, row,
-    row::{IdText, Query},
+    Outcome, Sqlite, row,
+    row::{IdText, bytes, count, time},
 };
-use crate::{AuditFilter, AuditRow, AuditStore, Page, Result};
+use crate::{
+    AuditFilter, AuditPart, AuditStore, Page, Result,
+    scan::{Bounds, Order, Scan},
+};
 
 #[async_trait]
 impl AuditStore for Sqlite {
-    async fn append(&self, entries: Vec<Entry>) -> Result<()> {
-        if entries.is_empty() {
+    async fn append(&self, batch: Arc<Batch>) -> Result<()> {
+        if batch.is_empty() {
             return Ok(());
         }
-        self.writer.append(entries).await
+        self.writer.append(batch).await
     }
 
     async fn query_audit(
@@ -24,13 +29,12 @@ impl AuditStore for Sqlite {
         org: OrgId,
         filter: AuditFilter,
         page: Page<u64>,
-    ) -> Result<Vec<AuditRow>> {
-        let mut query = select(org, filter);
-        query
-            .and("and seq < ?", [seq(page.after.unwrap_or(u64::MAX))])
-            .and("order by seq desc limit ?", [i64::from(page.limit).into()]);
+    ) -> Result<AuditPart> {
+        let scan = Scan::new(filter, Order::NewestFirst, page);
+        let query = "select first_seq, last_seq, at_min, at_max, lines from audit_runs
+            where org = ?1 and first_seq < ?2 order by first_seq desc";
         self.read("query the audit trail", move |sql| {
-            query.all(sql, row::audit)
+            walk(sql, query, org, scan)
         })
         .await
     }
@@ -40,13 +44,15 @@ impl AuditStore for Sqlite {
         org: OrgId,
         filter: AuditFilter,
         page: Page<u64>,
-    ) -> Result<Vec<AuditRow>> {
-        let mut query = select(org, filter);
-        query
-            .and("and seq > ?", [seq(page.after.unwrap_or(0))])
-            .and("order by seq limit ?", [i64::from(page.limit).into()]);
+    ) -> Result<AuditPart> {
+        let scan = Scan::new(filter, Order::OldestFirst, page);
+        // The run that holds the record after the cursor may begin before it.
+        let query = "select first_seq, last_seq, at_min, at_max, lines from audit_runs
+            where org = ?1 and first_seq >= coalesce(
+                (select max(first_seq) from audit_runs where org = ?1 and first_seq <= ?2), 0)
+            order by first_seq";
         self.read("export the audit trail", move |sql| {
-            query.all(sql, row::audit)
+            walk(sql, query, org, scan)
         })
         .await
     }
@@ -54,9 +60,7 @@ impl AuditStore for Sqlite {
     async fn audit_size(&self, org: OrgId) -> Result<u64> {
         let query = "select size from ledgers where org = ?1";
         let work = move |sql: &Connection| {
-            row::first(sql, query, params![IdText::of(org)], |row| {
-                row::count(row, 0)
-            })
+            row::first(sql, query, params![IdText::of(org)], |row| count(row, 0))
         };
         Ok(self
             .read("read the size of an audit trail", work)
@@ -65,43 +69,31 @@ impl AuditStore for Sqlite {
     }
 }
 
-/// A number as SQLite keeps it.
-fn seq(number: u64) -> Value {
-    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+/// The runs are in the order of the primary key, and read as far as they are wanted: what a run
+/// holds is fetched only when its times can fit.
+fn walk(sql: &Connection, query: &str, org: OrgId, mut scan: Scan) -> Outcome<AuditPart> {
+    let mut statement = sql.prepare_cached(query)?;
+    let mut rows = statement.query(params![IdText::of(org), scan.cursor()])?;
+    while let Some(row) = rows.next()? {
+        let run = bounds(row)?;
+        let flow = match scan.wants(run) {
+            ControlFlow::Continue(true) => scan.read(run, bytes(row, 4)?),
+            ControlFlow::Continue(false) => ControlFlow::Continue(()),
+            ControlFlow::Break(()) => ControlFlow::Break(()),
+        };
+        if flow.is_break() {
+            break;
+        }
+    }
+    Ok(scan.finish())
 }
 
-/// The records that are asked for. The primary key gives their order, so a page is a scan that
-/// stops when it is full.
-fn select(org: OrgId, filter: AuditFilter) -> Query {
-    let select = "select seq, body from audit_events where org = ?";
-    let mut query = Query::new(select.to_owned(), org.to_string());
-    let AuditFilter {
-        actor,
-        key,
-        workspace,
-        method,
-        status,
-        since,
-        until,
-    } = filter;
-    for (condition, value) in [
-        ("and actor = ?", actor),
-        ("and key_id = ?", key.map(|id| id.to_string())),
-        ("and workspace = ?", workspace.map(|id| id.to_string())),
-        ("and method = ?", method),
-    ] {
-        if let Some(value) = value {
-            query.and(condition, [value.into()]);
-        }
-    }
-    for (condition, value) in [("and at >= ?", since), ("and at < ?", until)] {
-        if let Some(at) = value {
-            query.and(condition, [at.millis().into()]);
-        }
-    }
-    if let Some((lowest, highest)) = status {
-        let bounds = [lowest, highest].map(|status| i64::from(status).into());
-        query.and("and status between ? and ?", bounds);
-    }
-    query
+/// The columns of `audit_runs` but the last.
+fn bounds(row: &Row<'_>) -> Outcome<Bounds> {
+    Ok(Bounds {
+        first_seq: count(row, 0)?,
+        last_seq: count(row, 1)?,
+        at_min: time(row, 2)?,
+        at_max: time(row, 3)?,
+    })
 }

@@ -1,108 +1,127 @@
-//! The numbers of the trails, kept on the thread that writes.
+//! The numbers of the trails, and the records of the running transaction, on the thread that writes.
 
 use std::collections::HashMap;
 
-use claviger_core::{id::OrgId, ledger::entry::Entry};
+use claviger_core::{
+    id::OrgId,
+    ledger::{
+        batch::{Batch, Run},
+        entry::Entry,
+    },
+};
 use rusqlite::{Connection, params};
 
 use super::{Outcome, row::IdText};
 use crate::StoreError;
 
-/// The sizes of the trails that were written to, so that a number costs no query.
+/// The sizes of the trails that were written to, so that a number costs no query; and the records
+/// of a transaction, which are written at its end: whatever shared it shares a row.
 #[derive(Default)]
 pub(super) struct Ledgers {
     sizes: HashMap<OrgId, i64>,
-    /// Orgs whose size in the database is behind.
-    behind: Vec<OrgId>,
-    /// What the running job found, to be put back if it fails.
-    undo: Vec<(OrgId, Option<i64>)>,
+    /// Of the jobs that are kept.
+    kept: Vec<Run>,
+    /// Of the running job, to be dropped if it fails.
+    running: Vec<Run>,
 }
 
 impl Ledgers {
-    /// Writes records at the next numbers of their orgs. The hot path: one prepared statement,
-    /// everything bound by reference.
-    pub(super) fn insert(&mut self, sql: &Connection, entries: &[Entry]) -> Outcome<()> {
-        let mut insert = sql.prepare_cached(
-            "insert into audit_events
-                 (org, seq, at, actor, key_id, workspace, method, status, body)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        )?;
-        for run in entries.chunk_by(|one, next| one.org == next.org) {
-            let Some(first) = run.first() else { continue };
-            let org = IdText::of(first.org);
-            let mut seq = self.take(sql, first.org, run.len())?;
-            for entry in run {
-                seq += 1;
-                insert.execute(params![
-                    org,
-                    seq,
-                    entry.at.millis(),
-                    entry.actor,
-                    entry.key.map(IdText::of),
-                    entry.workspace.map(IdText::of),
-                    entry.method,
-                    entry.status,
-                    entry.bytes,
-                ])?;
-            }
+    /// Takes the record of a change.
+    pub(super) fn add(&mut self, sql: &Connection, entry: &Entry) -> Outcome<()> {
+        self.expect_org(sql, entry.org())?;
+        let mut batch = Batch::default();
+        batch.push(entry);
+        self.running.extend_from_slice(batch.runs());
+        Ok(())
+    }
+
+    /// Takes records that were gathered.
+    pub(super) fn add_all(&mut self, sql: &Connection, batch: &Batch) -> Outcome<()> {
+        for run in batch.runs() {
+            self.expect_org(sql, run.org)?;
+        }
+        self.running.extend_from_slice(batch.runs());
+        Ok(())
+    }
+
+    /// Every org has a trail.
+    fn expect_org(&mut self, sql: &Connection, org: OrgId) -> Outcome<()> {
+        if !self.sizes.contains_key(&org) {
+            self.sizes.insert(org, read_size(sql, org)?);
         }
         Ok(())
     }
 
-    /// Takes numbers for so many records; gives the one before the first.
-    fn take(&mut self, sql: &Connection, org: OrgId, count: usize) -> Outcome<i64> {
-        let cached = self.sizes.get(&org).copied();
-        let size = match cached {
-            Some(size) => size,
-            None => read_size(sql, org)?,
-        };
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        let Some(next) = size.checked_add(count) else {
-            return Err(corrupt_ledger(org, "its size is out of range").into());
-        };
-        self.sizes.insert(org, next);
-        self.behind.push(org);
-        self.undo.push((org, cached));
-        Ok(size)
-    }
-
     /// The running job is kept.
     pub(super) fn keep(&mut self) {
-        self.undo.clear();
+        self.kept.append(&mut self.running);
     }
 
-    /// The running job is undone.
+    /// The running job is undone. What it found of an org may be undone too, if it made the org.
     pub(super) fn undo(&mut self) {
-        for (org, before) in self.undo.drain(..).rev() {
-            match before {
-                Some(size) => self.sizes.insert(org, size),
-                None => self.sizes.remove(&org),
-            };
+        for run in self.running.drain(..) {
+            if !self.kept.iter().any(|kept| kept.org == run.org) {
+                self.sizes.remove(&run.org);
+            }
         }
     }
 
     /// The whole transaction is undone.
     pub(super) fn forget(&mut self) {
         self.sizes.clear();
-        self.behind.clear();
-        self.undo.clear();
+        self.kept.clear();
+        self.running.clear();
     }
 
-    /// Writes the sizes, each once.
+    /// Writes the records, and the size of each trail once.
     pub(super) fn flush(&mut self, sql: &Connection) -> Outcome<()> {
-        self.behind.sort_unstable();
-        self.behind.dedup();
-        let mut update = sql.prepare_cached("update ledgers set size = ?2 where org = ?1")?;
-        for org in self.behind.drain(..) {
-            let Some(size) = self.sizes.get(&org) else {
-                continue;
+        let mut insert = sql.prepare_cached(
+            "insert into audit_runs (org, first_seq, last_seq, at_min, at_max, lines)
+             values (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?;
+        let runs = joined(std::mem::take(&mut self.kept));
+        for run in &runs {
+            let size = self.sizes.get(&run.org).copied();
+            let size = size.ok_or_else(|| corrupt_ledger(run.org, "its size is not known"))?;
+            let count = i64::try_from(run.count).unwrap_or(i64::MAX);
+            let Some(last) = size.checked_add(count) else {
+                return Err(corrupt_ledger(run.org, "its size is out of range").into());
             };
+            insert.execute(params![
+                IdText::of(run.org),
+                size.saturating_add(1),
+                last,
+                run.at_min.millis(),
+                run.at_max.millis(),
+                run.lines,
+            ])?;
+            self.sizes.insert(run.org, last);
+        }
+        let mut update = sql.prepare_cached("update ledgers set size = ?2 where org = ?1")?;
+        let mut orgs: Vec<_> = runs.iter().map(|run| run.org).collect();
+        orgs.sort_unstable();
+        orgs.dedup();
+        for org in orgs {
+            let size = self.sizes.get(&org);
             if update.execute(params![IdText::of(org), size])? != 1 {
                 return Err(corrupt_ledger(org, "it has no size").into());
             }
         }
         Ok(())
     }
+}
+
+/// Neighbours of one org in one run, as far as they fit.
+fn joined(runs: Vec<Run>) -> Vec<Run> {
+    let mut joined: Vec<Run> = Vec::with_capacity(runs.len());
+    for run in runs {
+        let last = joined.iter_mut().rev().find(|last| last.org == run.org);
+        match last {
+            Some(last) if last.has_room_for(&run) => last.join(&run),
+            Some(_) | None => joined.push(run),
+        }
+    }
+    joined
 }
 
 pub(super) fn read_size(sql: &Connection, org: OrgId) -> Outcome<i64> {

@@ -17,7 +17,7 @@ use rusqlite::{
 };
 
 use super::{Fault, Outcome};
-use crate::{AuditRow, Channel, Org, RevokedKey, SecretName, SecretRow, StoreError, Workspace};
+use crate::{Channel, Org, RevokedKey, SecretName, SecretRow, StoreError, Workspace};
 
 /// The columns of [`key`].
 pub(super) const KEY: &str = "id, org, name, prefix, created_by, root, chain, created_at, \
@@ -208,11 +208,13 @@ pub(super) fn maybe_time(row: &Row<'_>, at: usize) -> Outcome<Option<Timestamp>>
 
 /// Bytes.
 pub(super) fn blob(row: &Row<'_>, at: usize) -> Outcome<Vec<u8>> {
-    let bytes = row
-        .get_ref(at)?
-        .as_blob()
-        .map_err(|error| corrupt(row, at, error))?;
-    Ok(bytes.to_vec())
+    bytes(row, at).map(<[u8]>::to_vec)
+}
+
+/// Bytes, where they are.
+pub(super) fn bytes<'a>(row: &'a Row<'_>, at: usize) -> Outcome<&'a [u8]> {
+    let value = row.get_ref(at)?;
+    value.as_blob().map_err(|error| corrupt(row, at, error))
 }
 
 /// Thirty-two bytes.
@@ -363,13 +365,5 @@ pub(super) fn secret(row: &Row<'_>) -> Outcome<SecretRow> {
         name: text(row, 0)?.to_owned(),
         version: count(row, 1)?,
         sealed: blob(row, 2)?,
-    })
-}
-
-/// A record: `seq, body`.
-pub(super) fn audit(row: &Row<'_>) -> Outcome<AuditRow> {
-    Ok(AuditRow {
-        seq: count(row, 0)?,
-        bytes: blob(row, 1)?,
     })
 }

@@ -5,14 +5,14 @@ use std::{
     fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
     time::Duration,
 };
 
-use claviger_core::ledger::entry::Entry;
+use claviger_core::ledger::batch::Batch;
 use rusqlite::Connection;
 use tokio::{sync::oneshot, task::spawn_blocking, time::timeout};
 use tracing::{error, warn};
@@ -124,12 +124,12 @@ impl Writer {
     }
 
     /// Appends records in their order.
-    pub(super) async fn append(&self, entries: Vec<Entry>) -> Result<()> {
+    pub(super) async fn append(&self, batch: Arc<Batch>) -> Result<()> {
         let order = Order {
             is_synced: self.is_audit_synced,
             ..Order::quick("append audit records")
         };
-        self.change(order, move |tx| tx.append(&entries)).await
+        self.change(order, move |tx| tx.append(&batch)).await
     }
 
     /// Lets what waits be written, and waits for the thread to end.
@@ -170,7 +170,7 @@ impl Tx<'_> {
     /// Writes the record of a change, and hands out the receipt that goes with it.
     pub(super) fn written<T>(&mut self, value: T, record: Recorder<T>) -> Outcome<Written<T>> {
         let entry = record(&value);
-        self.append(std::slice::from_ref(&entry))?;
+        self.ledgers.add(self.sql, &entry)?;
         Ok(Written {
             value,
             receipt: Receipt(()),
@@ -178,8 +178,8 @@ impl Tx<'_> {
     }
 
     /// Writes records at the next numbers of their orgs.
-    pub(super) fn append(&mut self, entries: &[Entry]) -> Outcome<()> {
-        self.ledgers.insert(self.sql, entries)
+    pub(super) fn append(&mut self, batch: &Batch) -> Outcome<()> {
+        self.ledgers.add_all(self.sql, batch)
     }
 }
 
@@ -356,10 +356,12 @@ fn execute(sql: &Connection, statement: &str) -> Outcome<()> {
 mod tests {
     use claviger_core::{
         id::{EventId, OrgId},
+        ledger::entry::Draft,
+        tier::Actor,
         time::Timestamp,
     };
 
-    use super::{Change, Connection, Entry, Job, Ledgers, Order, Outcome, State, Tx, oneshot};
+    use super::{Batch, Change, Connection, Job, Ledgers, Order, Outcome, State, Tx, oneshot};
     use crate::{OpenOptions, Result, StoreError};
 
     fn state() -> State {
@@ -378,18 +380,13 @@ mod tests {
         }
     }
 
-    fn entry(org: u128) -> Entry {
-        Entry {
-            id: EventId::from_u128(1),
-            org: OrgId::from_u128(org),
-            at: Timestamp::from_millis(1),
-            actor: "bootstrap".to_owned(),
-            key: None,
-            workspace: None,
-            method: "GET".to_owned(),
-            status: 200,
-            bytes: b"{}".to_vec(),
-        }
+    /// A record of each of these orgs.
+    fn batch(orgs: &[u128]) -> Batch {
+        let draft = |org: &u128| {
+            let (id, at) = (EventId::from_u128(1), Timestamp::from_millis(1));
+            Draft::of_operation(id, 0, at, OrgId::from_u128(*org), &Actor::AdminToken).write()
+        };
+        orgs.iter().map(draft).collect()
     }
 
     type Answer = oneshot::Receiver<Result<()>>;
@@ -408,15 +405,18 @@ mod tests {
         (Box::new(job), answered)
     }
 
-    fn numbers(state: &State) -> (Vec<i64>, i64) {
+    /// The first and the last number of each run, and the size of the trail.
+    fn numbers(state: &State) -> (Vec<(i64, i64)>, i64) {
         let sql = &state.connection;
         let mut find = sql
-            .prepare("select seq from audit_events order by seq")
+            .prepare("select first_seq, last_seq from audit_runs order by first_seq")
             .expect("SQL");
-        let rows = find.query_map([], |row| row.get(0)).expect("rows");
+        let rows = find.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
         let size = sql.query_row("select size from ledgers", [], |row| row.get(0));
         (
-            rows.map(|seq| seq.expect("a number")).collect(),
+            rows.expect("rows")
+                .map(|run| run.expect("numbers"))
+                .collect(),
             size.expect("a size"),
         )
     }
@@ -424,22 +424,22 @@ mod tests {
     #[test]
     fn a_job_that_fails_takes_no_other_with_it_and_leaves_no_gap() {
         let mut state = state();
-        let (good, good_answer) = job(|tx| tx.append(&[entry(1), entry(1)]));
+        let (good, good_answer) = job(|tx| tx.append(&batch(&[1, 1])));
         let (refused, refused_answer) = job(|tx| {
             tx.sql.execute("delete from deployment", [])?;
-            tx.append(&[entry(1)])?;
+            tx.append(&batch(&[1]))?;
             Err(StoreError::ActorGone.into())
         });
         let (broken, broken_answer) = job(|tx| {
-            tx.append(&[entry(1)])?;
+            tx.append(&batch(&[1]))?;
             Ok(tx.sql.execute_batch("insert into keys (id) values ('x')")?)
         });
         let (panicking, panicking_answer) = job(|tx| {
-            tx.append(&[entry(1)])?;
+            tx.append(&batch(&[1]))?;
             panic!("a recorder gave up")
         });
-        let (stranger, stranger_answer) = job(|tx| tx.append(&[entry(1), entry(2)]));
-        let (last, last_answer) = job(|tx| tx.append(&[entry(1)]));
+        let (stranger, stranger_answer) = job(|tx| tx.append(&batch(&[1, 2])));
+        let (last, last_answer) = job(|tx| tx.append(&batch(&[1])));
         state.run(&mut vec![good, refused, broken, panicking, stranger, last]);
 
         let now = |mut answer: Answer| answer.try_recv().expect("answered");
@@ -458,7 +458,7 @@ mod tests {
             Err(StoreError::NotFound("org"))
         ));
         now(last_answer).expect("kept");
-        assert_eq!(numbers(&state), (vec![1, 2, 3], 3));
+        assert_eq!(numbers(&state), (vec![(1, 3)], 3));
         let deployments = state
             .connection
             .query_row("select count(*) from deployment", [], |r| r.get(0));
@@ -468,12 +468,12 @@ mod tests {
     #[test]
     fn a_transaction_that_fails_fails_for_everybody_and_numbers_go_on_where_they_were() {
         let mut state = state();
-        let (before, before_answer) = job(|tx| tx.append(&[entry(1)]));
+        let (before, before_answer) = job(|tx| tx.append(&batch(&[1])));
         state.run(&mut vec![before]);
-        let (good, good_answer) = job(|tx| tx.append(&[entry(1)]));
+        let (good, good_answer) = job(|tx| tx.append(&batch(&[1])));
         let (fatal, fatal_answer) = job(|tx| Ok(tx.sql.execute_batch("rollback; selekt")?));
         state.run(&mut vec![good, fatal]);
-        let (after, after_answer) = job(|tx| tx.append(&[entry(1)]));
+        let (after, after_answer) = job(|tx| tx.append(&batch(&[1])));
         state.run(&mut vec![after]);
 
         let now = |mut answer: Answer| answer.try_recv().expect("answered");
@@ -487,6 +487,6 @@ mod tests {
             Err(StoreError::Unavailable { .. })
         ));
         now(after_answer).expect("kept");
-        assert_eq!(numbers(&state), (vec![1, 2], 2));
+        assert_eq!(numbers(&state), (vec![(1, 1), (2, 2)], 2));
     }
 }

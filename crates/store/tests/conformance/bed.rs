@@ -107,13 +107,13 @@ impl Bed {
     pub(crate) async fn break_audit(&self, db: Db) -> Db {
         let statements = match &self.0 {
             Place::Sqlite(_) => {
-                "create trigger no_records before insert on audit_events
+                "create trigger no_records before insert on audit_runs
                  begin select raise(abort, 'no records today'); end"
             }
             Place::Postgres(_) => {
                 "create function no_records() returns trigger language plpgsql
                  as $$ begin raise exception 'no records today'; end $$;
-                 create trigger no_records before insert on audit_events
+                 create trigger no_records before insert on audit_runs
                  for each row execute function no_records()"
             }
         };
@@ -123,7 +123,7 @@ impl Bed {
     pub(crate) async fn mend_audit(&self, db: Db) -> Db {
         let statements = match &self.0 {
             Place::Sqlite(_) => "drop trigger no_records",
-            Place::Postgres(_) => "drop trigger no_records on audit_events",
+            Place::Postgres(_) => "drop trigger no_records on audit_runs",
         };
         self.patch(db, statements).await
     }

@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 use crate::{
     bed::{Bed, Db},
     support::{
-        NOBODY, NOW, default_org, end, entry, first, first_key, insert_channel, insert_workspace,
-        key, later, mint, other_org, put_secret,
+        NOBODY, NOW, batch, default_org, end, entry, first, first_key, insert_channel,
+        insert_workspace, key, later, mint, other_org, put_secret,
     },
     witness::{
         assert_error, assert_same, done, recorder, refused, revoke_now, snapshot, trail, unseen,
@@ -103,7 +103,7 @@ pub(crate) async fn closed_store_answers_unavailable(bed: &Bed) {
     let id = new.key.id;
     let error = db.mint_key(new, NOBODY, unseen(org)).await.err();
     assert_error!(error, Some(StoreError::Unavailable { .. }));
-    let error = db.append(vec![entry(org)]).await.err();
+    let error = db.append(batch([entry(org)])).await.err();
     assert_error!(error, Some(StoreError::Unavailable { .. }));
 
     let db = bed.open().await;

@@ -10,8 +10,8 @@ use claviger_store::{Acting, Revocations, Revoked, StoreError};
 use crate::{
     bed::{Bed, Db},
     support::{
-        DAY, NOBODY, NOW, acting, beget, child, default_org, end, entry, first, id, key, later,
-        mint, org,
+        DAY, NOBODY, NOW, acting, batch, beget, child, default_org, end, entry, first, id, key,
+        later, mint, org,
     },
     target::Target,
     witness::{assert_error, assert_same, done, refused, revoke, revoke_now, snapshot, unseen},
@@ -250,7 +250,7 @@ pub(crate) async fn change_that_cannot_be_recorded_does_not_happen(bed: &Bed) {
     let record = unseen(org);
     let rekeyed = db.rekey([9; 32], Box::new(|_| Ok(vec![9])), record).await;
     assert!(rekeyed.is_err(), "{rekeyed:?}");
-    assert!(db.append(vec![entry(org)]).await.is_err());
+    assert!(db.append(batch([entry(org)])).await.is_err());
     assert_eq!(snapshot(&db, org).await, before);
     assert_eq!(db.list_orgs(first(10)).await.expect("the orgs").len(), 1);
     assert_eq!(

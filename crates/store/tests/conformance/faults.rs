@@ -11,7 +11,9 @@ use claviger_testkit::Postgres;
 
 use crate::{
     bed::{Bed, Db},
-    support::{NOBODY, NOW, default_org, end, entry, id, insert_workspace, key, mint, put_secret},
+    support::{
+        NOBODY, NOW, batch, default_org, end, entry, id, insert_workspace, key, mint, put_secret,
+    },
     witness::{assert_error, size, trail, unseen},
 };
 
@@ -150,7 +152,7 @@ async fn expect_writes_unavailable(db: &Db, org: OrgId) {
             ANSWER_LIMIT,
             db.insert_workspace(place, NOBODY, unseen(org))
         ),
-        give_up("an append", ANSWER_LIMIT, db.append(vec![entry(org)])),
+        give_up("an append", ANSWER_LIMIT, db.append(batch([entry(org)]))),
     );
 }
 
@@ -180,7 +182,7 @@ async fn expect_unavailable(db: &Db, kept: &OrgKey) {
             ANSWER_LIMIT,
             db.insert_workspace(place, NOBODY, unseen(org))
         ),
-        give_up("an append", ANSWER_LIMIT, db.append(vec![entry(org)])),
+        give_up("an append", ANSWER_LIMIT, db.append(batch([entry(org)]))),
         give_up("a size", ANSWER_LIMIT, db.audit_size(org)),
         give_up("the deployment", ANSWER_LIMIT, db.deployment()),
     );
@@ -210,7 +212,7 @@ async fn furnished(postgres: &Postgres) -> (Bed, Db, OrgKey) {
 async fn expect_service(db: &Db, org: OrgId) {
     let before = trail(db, org).await;
     let new = mint(db, key(org, "afterwards")).await;
-    db.append(vec![entry(org)]).await.expect("it is written");
+    db.append(batch([entry(org)])).await.expect("it is written");
     db.touch_keys(vec![(new.id, NOW)])
         .await
         .expect("it is kept");

@@ -6,7 +6,7 @@ use claviger_store::{AuditFilter, Org, StoreError};
 use crate::{
     bed::{Bed, Db},
     support::{
-        NOBODY, NOW, acting, beget, child, default_org, digest, end, entry, first, id,
+        NOBODY, NOW, acting, batch, beget, child, default_org, digest, end, entry, first, id,
         insert_channel, insert_token, insert_workspace, key, later, mint, org, other_org,
         put_secret, walk,
     },
@@ -122,7 +122,8 @@ pub(crate) async fn deleted_org_takes_all_but_its_trail_with_it(bed: &Bed) {
     let newest = db
         .query_audit(gone, AuditFilter::default(), first(1))
         .await
-        .expect("the trail");
+        .expect("the trail")
+        .rows;
     assert_eq!(newest[0].bytes, after[records.len()]);
     assert_eq!(snapshot(&db, home).await, untouched, "the other org");
 }
@@ -163,10 +164,12 @@ pub(crate) async fn deleted_org_keeps_taking_records(bed: &Bed) {
     let before = size(&db, gone).await;
     // A request that was under way when the org ended is recorded beside those of other orgs.
     let late = [entry(gone), entry(home)];
-    db.append(late.to_vec()).await.expect("they are recorded");
+    db.append(batch(late.clone()))
+        .await
+        .expect("they are recorded");
     assert_eq!(size(&db, gone).await, before + 1);
-    assert_eq!(trail(&db, gone).await.last(), Some(&late[0].bytes));
-    assert_eq!(trail(&db, home).await.last(), Some(&late[1].bytes));
+    assert_eq!(trail(&db, gone).await.last(), Some(&late[0].bytes().to_vec()));
+    assert_eq!(trail(&db, home).await.last(), Some(&late[1].bytes().to_vec()));
 }
 
 pub(crate) async fn deleting_an_unknown_org_is_not_found(bed: &Bed) {

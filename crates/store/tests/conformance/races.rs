@@ -9,8 +9,8 @@ use tokio::{sync::Barrier, task::JoinSet};
 use crate::{
     bed::{Bed, Db},
     support::{
-        NOBODY, acting, default_org, end, entry, first, first_key, insert_workspace, key, later,
-        mint, org, other_org, put_secret, sealed, workspace,
+        NOBODY, acting, batch, default_org, end, entry, first, first_key, insert_workspace, key,
+        later, mint, org, other_org, put_secret, sealed, workspace,
     },
     witness::{every_key, recorder, size, trail, unseen},
 };
@@ -257,9 +257,14 @@ pub(crate) async fn racing_changes_and_records_leave_gapless_trails(bed: &Bed) {
             for round in 0..ROUNDS {
                 // Every other task names the orgs in the opposite order.
                 let [one, two] = if task % 2 == 0 { [0, 1] } else { [1, 0] };
-                let batch: Vec<_> = [one, two, one].map(|at| entry(orgs[at])).to_vec();
-                db.append(batch.clone()).await.expect("they are written");
-                batches.push(batch);
+                let entries = [one, two, one].map(|at| entry(orgs[at])).to_vec();
+                db.append(batch(entries.clone()))
+                    .await
+                    .expect("they are written");
+                let records = entries
+                    .iter()
+                    .map(|entry| (entry.org(), entry.bytes().to_vec()));
+                batches.push(records.collect::<Vec<_>>());
                 batches.push(vec![change_something(&db, orgs[(task + round) % 2]).await]);
             }
             batches
@@ -275,10 +280,10 @@ pub(crate) async fn racing_changes_and_records_leave_gapless_trails(bed: &Bed) {
             place.unwrap_or_else(|| panic!("lost: {}", String::from_utf8_lossy(bytes)))
         };
         for batch in &batches {
-            let own = batch.iter().filter(|entry| entry.org == *org);
-            let places: Vec<_> = own.clone().map(|entry| place(&entry.bytes)).collect();
+            let own = batch.iter().filter(|(of, _)| of == org);
+            let places: Vec<_> = own.clone().map(|(_, bytes)| place(bytes)).collect();
             assert!(places.is_sorted(), "a batch keeps its order: {places:?}");
-            expected.extend(own.map(|entry| entry.bytes.clone()));
+            expected.extend(own.map(|(_, bytes)| bytes.clone()));
         }
         let distinct: BTreeSet<_> = kept.iter().collect();
         assert_eq!(distinct.len(), kept.len(), "none is there twice");
@@ -287,17 +292,14 @@ pub(crate) async fn racing_changes_and_records_leave_gapless_trails(bed: &Bed) {
 }
 
 /// Makes a workspace in the org, and gives its record.
-async fn change_something(db: &Db, org: OrgId) -> claviger_core::ledger::entry::Entry {
+async fn change_something(db: &Db, org: OrgId) -> (OrgId, Vec<u8>) {
     let (record, made) = recorder(org);
     let new = workspace(org, "made in a race");
     db.insert_workspace(new, NOBODY, record)
         .await
         .expect("it is made");
     let (_, bytes) = made.lock().expect("no panic")[0].clone();
-    claviger_core::ledger::entry::Entry {
-        bytes,
-        ..entry(org)
-    }
+    (org, bytes)
 }
 
 pub(crate) async fn reader_of_a_trail_never_sees_a_gap_that_is_filled_later(bed: &Bed) {
@@ -308,7 +310,7 @@ pub(crate) async fn reader_of_a_trail_never_sees_a_gap_that_is_filled_later(bed:
         let db = Arc::clone(&db);
         writers.spawn(async move {
             for _ in 0..20 {
-                db.append(vec![entry(org), entry(org)])
+                db.append(batch([entry(org), entry(org)]))
                     .await
                     .expect("they are written");
             }
@@ -322,7 +324,8 @@ pub(crate) async fn reader_of_a_trail_never_sees_a_gap_that_is_filled_later(bed:
             limit: 1000,
         };
         let filter = claviger_store::AuditFilter::default();
-        for row in db.export_audit(org, filter, page).await.expect("the trail") {
+        let part = db.export_audit(org, filter, page).await.expect("the trail");
+        for row in part.rows {
             assert_eq!(row.seq, last + 1);
             last = row.seq;
         }

@@ -1,7 +1,10 @@
 //! The things that tests put into a store. Nothing here is random: what must be unique is counted.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -10,12 +13,15 @@ use claviger_core::{
     grant::Grant,
     id::{Id, Kind, OrgId, WorkspaceId},
     key::{OrgKey, Revocation, WorkspaceTokenRow},
-    ledger::entry::Entry,
+    ledger::{
+        batch::Batch,
+        entry::{Draft, Entry},
+    },
     tier::{Actor, Minter},
     time::Timestamp,
     token::Prefix,
 };
-use claviger_store::{Acting, Channel, NewKey, Org, Page, Result, Workspace};
+use claviger_store::{Acting, AuditPart, AuditRow, Channel, NewKey, Org, Page, Result, Workspace};
 
 use crate::{bed::Db, witness::done};
 
@@ -259,20 +265,19 @@ pub(crate) async fn put_secret(
     .await
 }
 
+/// What a record with bytes of its own says.
+pub(crate) fn draft(org: OrgId) -> Draft<'static> {
+    Draft::of_operation(id(), u128::from(unused()), NOW, org, &Actor::AdminToken)
+}
+
 /// A record with bytes of its own.
 pub(crate) fn entry(org: OrgId) -> Entry {
-    let bytes = format!(r#"{{"n":{}}}"#, unused()).into_bytes();
-    Entry {
-        id: id(),
-        org,
-        at: NOW,
-        actor: "admin-token".to_owned(),
-        key: None,
-        workspace: None,
-        method: "GET".to_owned(),
-        status: 200,
-        bytes,
-    }
+    draft(org).write()
+}
+
+/// Records that are appended together.
+pub(crate) fn batch(entries: impl IntoIterator<Item = Entry>) -> Arc<Batch> {
+    Arc::new(entries.into_iter().collect())
 }
 
 /// The first part of a list.
@@ -305,5 +310,29 @@ where
         after = Some(cursor(last));
         all.extend(part);
         assert!(all.len() < 10_000, "the list does not end");
+    }
+}
+
+/// Every part of a trail, one after the other, until it says that it is the last.
+pub(crate) async fn walk_trail<F>(limit: u32, fetch: impl Fn(Page<u64>) -> F) -> Vec<AuditRow>
+where
+    F: Future<Output = Result<AuditPart>>,
+{
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let part = fetch(Page { after, limit })
+            .await
+            .expect("a part of the trail");
+        assert!(
+            part.rows.len() <= usize::try_from(limit).expect("small"),
+            "{} came",
+            part.rows.len()
+        );
+        all.extend(part.rows);
+        let Some(next) = part.next else {
+            return all;
+        };
+        assert_ne!(after, Some(next), "the walk stands still");
+        after = Some(next);
     }
 }

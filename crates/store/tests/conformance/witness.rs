@@ -8,15 +8,16 @@ use std::{
 use claviger_core::{
     id::{KeyId, OrgId},
     key::{KeyStatus, Revocation},
+    ledger::entry::Draft,
 };
 use claviger_store::{
-    Acting, AuditFilter, AuditRow, KeyFilter, Page, Recorder, Result, Revocations, Revoked,
-    StoreError, Written,
+    Acting, AuditFilter, KeyFilter, Page, Recorder, Result, Revocations, Revoked, StoreError,
+    Written,
 };
 
 use crate::{
     bed::Db,
-    support::{NOBODY, NOW, entry, first, walk},
+    support::{NOBODY, NOW, draft, first, walk_trail},
 };
 
 /// Asserts that two values print alike: for types that cannot be compared otherwise.
@@ -45,12 +46,15 @@ pub(crate) fn recorder<T: Debug>(org: OrgId) -> (Recorder<T>, Made) {
     let kept = Arc::clone(&made);
     let record = Box::new(move |value: &T| {
         let said = format!("{value:?}");
-        let mut entry = entry(org);
-        let note = serde_json::json!({ "id": entry.id.to_string(), "change": said });
-        entry.bytes = note.to_string().into_bytes();
+        let change = serde_json::json!({ "came_to": said }).to_string();
+        let entry = Draft {
+            change: Some(&change),
+            ..draft(org)
+        }
+        .write();
         kept.lock()
             .expect("no panic")
-            .push((said, entry.bytes.clone()));
+            .push((said, entry.bytes().to_vec()));
         entry
     });
     (record, made)
@@ -68,7 +72,7 @@ pub(crate) async fn size(db: &Db, org: OrgId) -> u64 {
 /// The whole trail of an org, whose numbers are checked.
 pub(crate) async fn trail(db: &Db, org: OrgId) -> Vec<Vec<u8>> {
     let fetch = |page| db.export_audit(org, AuditFilter::default(), page);
-    let rows = walk(500, |row: &AuditRow| row.seq, fetch).await;
+    let rows = walk_trail(500, fetch).await;
     for (row, seq) in rows.iter().zip(1..) {
         assert_eq!(row.seq, seq, "the numbers have a gap");
     }
@@ -85,7 +89,8 @@ async fn added(db: &Db, org: OrgId, before: u64) -> Vec<(u64, Vec<u8>)> {
     let rows = db
         .export_audit(org, AuditFilter::default(), page)
         .await
-        .expect("the trail");
+        .expect("the trail")
+        .rows;
     rows.into_iter().map(|row| (row.seq, row.bytes)).collect()
 }
 

@@ -1,0 +1,175 @@
+//! Records on their way to one commit: of each org one text in JSON Lines, as an export holds it.
+
+use super::entry::Entry;
+use crate::{id::OrgId, time::Timestamp};
+
+/// A run that holds this many bytes is full: readers take a run at a time.
+pub const RUN_BYTES_MAX: usize = 256 * 1024;
+
+/// Consecutive records of one org.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// The org whose trail they belong to.
+    pub org: OrgId,
+    /// How many they are; at least one.
+    pub count: u64,
+    /// When the earliest of them began.
+    pub at_min: Timestamp,
+    /// When the latest of them began.
+    pub at_max: Timestamp,
+    /// The records, each with a line break after it.
+    pub lines: Vec<u8>,
+}
+
+impl Run {
+    /// Whether another run of the same org, that follows this one, fits into it.
+    #[must_use]
+    pub fn has_room_for(&self, next: &Self) -> bool {
+        self.lines.len() + next.lines.len() <= RUN_BYTES_MAX
+    }
+
+    /// Adds the records of a run that follows this one.
+    pub fn join(&mut self, next: &Self) {
+        self.count += next.count;
+        self.at_min = self.at_min.min(next.at_min);
+        self.at_max = self.at_max.max(next.at_max);
+        self.lines.extend_from_slice(&next.lines);
+    }
+}
+
+/// Records of any number of orgs, each org's in the order in which they were added.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    runs: Vec<Run>,
+    count: usize,
+    bytes: usize,
+}
+
+impl Batch {
+    /// Adds a record.
+    pub fn push(&mut self, entry: &Entry) {
+        let (org, at, bytes) = (entry.org(), entry.at(), entry.bytes());
+        self.count += 1;
+        self.bytes += bytes.len() + 1;
+        // Newest first: the last run of an org is the one that may still have room.
+        let last = self.runs.iter_mut().rev().find(|run| run.org == org);
+        let run = match last {
+            Some(run) if run.lines.len() < RUN_BYTES_MAX => run,
+            Some(_) | None => {
+                self.runs.push(Run {
+                    org,
+                    count: 0,
+                    at_min: at,
+                    at_max: at,
+                    lines: Vec::new(),
+                });
+                let Some(run) = self.runs.last_mut() else {
+                    return;
+                };
+                run
+            }
+        };
+        run.count += 1;
+        run.at_min = run.at_min.min(at);
+        run.at_max = run.at_max.max(at);
+        run.lines.extend_from_slice(bytes);
+        run.lines.push(b'\n');
+    }
+
+    /// The runs; those of one org are in order.
+    #[must_use]
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// How many records there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// How many bytes the records take, with their line breaks.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl FromIterator<Entry> for Batch {
+    fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
+        let mut batch = Self::default();
+        entries.into_iter().for_each(|entry| batch.push(&entry));
+        batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Batch, RUN_BYTES_MAX};
+    use crate::{
+        id::{EventId, OrgId},
+        ledger::entry::{Draft, Entry},
+        tier::Actor,
+        time::Timestamp,
+    };
+
+    const NOBODY: Actor = Actor::AdminToken;
+
+    fn draft() -> Draft<'static> {
+        let (id, org) = (EventId::from_u128(1), OrgId::from_u128(1));
+        Draft::of_operation(id, 0, Timestamp::from_millis(1), org, &NOBODY)
+    }
+
+    fn entry(org: u128, at: i64, path: &str) -> Entry {
+        Draft {
+            at: Timestamp::from_millis(at),
+            org: OrgId::from_u128(org),
+            path,
+            ..draft()
+        }
+        .write()
+    }
+
+    #[test]
+    fn records_of_each_org_stay_in_order_and_know_their_bounds() {
+        let entries = [
+            entry(1, 30, "/a"),
+            entry(2, 5, "/b"),
+            entry(1, 10, "/c"),
+            entry(1, 20, "/d"),
+        ];
+        let batch: Batch = entries.iter().cloned().collect();
+        assert_eq!(batch.len(), 4);
+        let [one, two] = batch.runs() else {
+            panic!("{batch:?}")
+        };
+        let lines = [&entries[0], &entries[2], &entries[3]].map(Entry::bytes);
+        assert_eq!(one.lines, [lines.join(&b'\n'), vec![b'\n']].concat());
+        assert_eq!((one.count, two.count), (3, 1));
+        assert_eq!((one.at_min.millis(), one.at_max.millis()), (10, 30));
+        assert_eq!((two.at_min.millis(), two.at_max.millis()), (5, 5));
+        assert_eq!(batch.bytes(), one.lines.len() + two.lines.len());
+    }
+
+    #[test]
+    fn full_run_is_followed_by_another() {
+        let record = entry(1, 1, &"x".repeat(1000));
+        let mut batch = Batch::default();
+        while batch.runs().len() < 3 {
+            batch.push(&record);
+        }
+        let [first, second, third] = batch.runs() else {
+            panic!("three")
+        };
+        assert_eq!(first.count, second.count);
+        assert_eq!(third.count, 1);
+        let last = record.bytes().len() + 1;
+        assert!((RUN_BYTES_MAX..RUN_BYTES_MAX + last).contains(&first.lines.len()));
+    }
+}

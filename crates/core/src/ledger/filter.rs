@@ -1,0 +1,315 @@
+//! Which records a query wants. The kept bytes are the only truth there is: a filter reads them.
+
+use std::borrow::Cow;
+
+use memchr::memmem::find;
+use serde::Deserialize;
+
+use crate::{
+    id::{KeyId, WorkspaceId},
+    time::Timestamp,
+};
+
+/// Conditions on records. Those that are given must all hold; with none of them every record fits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// The actor label, whole.
+    pub actor: Option<String>,
+    /// The key that was presented.
+    pub key: Option<KeyId>,
+    /// The workspace.
+    pub workspace: Option<WorkspaceId>,
+    /// The method, in upper case.
+    pub method: Option<String>,
+    /// The lowest and the highest status.
+    pub status: Option<(u16, u16)>,
+    /// Not before.
+    pub since: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+}
+
+/// What a filter reads of a record.
+#[derive(Deserialize)]
+struct Record<'a> {
+    #[serde(borrow)]
+    time: Cow<'a, str>,
+    #[serde(borrow)]
+    actor: Cow<'a, str>,
+    #[serde(borrow, default)]
+    key: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    workspace: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    method: Cow<'a, str>,
+    status: u16,
+}
+
+/// An [`AuditFilter`] made ready to be asked about many records.
+#[derive(Debug, Clone)]
+pub struct Matcher {
+    filter: AuditFilter,
+    key: Option<String>,
+    workspace: Option<String>,
+    /// What a record that fits must hold, byte for byte. Callers cannot forge it: in their texts a
+    /// quotation mark is escaped.
+    needles: Vec<String>,
+    is_open: bool,
+}
+
+impl From<AuditFilter> for Matcher {
+    fn from(filter: AuditFilter) -> Self {
+        let key = filter.key.map(|id| id.to_string());
+        let workspace = filter.workspace.map(|id| id.to_string());
+        let member = |name: &str, value: &str| format!("\"{name}\":\"{value}\"");
+        let mut needles = Vec::new();
+        if let Some(key) = &key {
+            needles.push(member("key", key));
+        }
+        if let Some(workspace) = &workspace {
+            needles.push(member("workspace", workspace));
+        }
+        let plain = |text: &&String| {
+            let is_plain = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
+            text.bytes().all(is_plain)
+        };
+        if let Some(actor) = filter.actor.as_ref().filter(plain) {
+            needles.push(member("actor", actor));
+        }
+        if let Some(method) = filter.method.as_ref().filter(plain) {
+            needles.push(member("method", method));
+        }
+        if let Some((lowest, highest)) = filter.status
+            && lowest == highest
+        {
+            needles.push(format!("\"status\":{lowest},"));
+        }
+        Self {
+            is_open: filter == AuditFilter::default(),
+            filter,
+            key,
+            workspace,
+            needles,
+        }
+    }
+}
+
+impl Matcher {
+    /// Whether there is no condition, so that every record fits.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    /// Whether any of several records can fit that began within these times, the bounds included.
+    #[must_use]
+    pub fn can_fit_between(&self, at_min: Timestamp, at_max: Timestamp) -> bool {
+        let AuditFilter { since, until, .. } = self.filter;
+        since.is_none_or(|since| at_max >= since) && until.is_none_or(|until| at_min < until)
+    }
+
+    /// Whether any record can fit within these lines. Reads them once, without parsing.
+    #[must_use]
+    pub fn can_fit_within(&self, lines: &[u8]) -> bool {
+        self.needles
+            .iter()
+            .all(|needle| find(lines, needle.as_bytes()).is_some())
+    }
+
+    /// Whether a record fits. Bytes that are no record fit only where there is no condition.
+    #[must_use]
+    pub fn fits(&self, record: &[u8]) -> bool {
+        if self.is_open {
+            return true;
+        }
+        if !self.can_fit_within(record) {
+            return false;
+        }
+        let Ok(read) = serde_json::from_slice::<Record<'_>>(record) else {
+            return false;
+        };
+        self.fits_read(&read)
+    }
+
+    fn fits_read(&self, read: &Record<'_>) -> bool {
+        fn is(wanted: Option<&str>, found: Option<&str>) -> bool {
+            wanted.is_none_or(|wanted| found == Some(wanted))
+        }
+        let filter = &self.filter;
+        let is_in_time = || {
+            if filter.since.is_none() && filter.until.is_none() {
+                return true;
+            }
+            let Ok(at) = read.time.parse::<Timestamp>() else {
+                return false;
+            };
+            filter.since.is_none_or(|since| at >= since)
+                && filter.until.is_none_or(|until| at < until)
+        };
+        is(filter.actor.as_deref(), Some(&*read.actor))
+            && is(self.key.as_deref(), read.key.as_deref())
+            && is(self.workspace.as_deref(), read.workspace.as_deref())
+            && is(filter.method.as_deref(), Some(&*read.method))
+            && filter
+                .status
+                .is_none_or(|(lowest, highest)| (lowest..=highest).contains(&read.status))
+            && is_in_time()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AuditFilter, Matcher};
+    use crate::{
+        id::{EventId, KeyId, OrgId, WorkspaceId},
+        ledger::entry::Draft,
+        tier::Actor,
+        time::Timestamp,
+    };
+
+    const NOBODY: Actor = Actor::AdminToken;
+
+    fn draft() -> Draft<'static> {
+        let (id, org) = (EventId::from_u128(1), OrgId::from_u128(1));
+        Draft::of_operation(id, 0, Timestamp::from_millis(1), org, &NOBODY)
+    }
+
+    #[test]
+    fn caller_cannot_make_a_record_look_like_that_of_another_key() {
+        let victim = KeyId::from_u128(7);
+        let forged = format!("/x\",\"key\":\"{victim}\",\"y\":\"");
+        let record = Draft {
+            path: &forged,
+            user_agent: Some(&forged),
+            key: Some(KeyId::from_u128(8)),
+            ..draft()
+        }
+        .write();
+        let of_victim = Matcher::from(AuditFilter {
+            key: Some(victim),
+            ..AuditFilter::default()
+        });
+        assert!(!of_victim.fits(record.bytes()));
+        assert!(!of_victim.can_fit_within(record.bytes()));
+    }
+
+    #[test]
+    fn each_condition_is_read_from_the_bytes() {
+        let actor = Actor::Session("ü \"1\"".into());
+        let (key, workspace) = (KeyId::from_u128(1), WorkspaceId::from_u128(2));
+        let record = Draft {
+            actor: &actor,
+            key: Some(key),
+            workspace: Some(workspace),
+            method: "POST",
+            status: 404,
+            at: Timestamp::from_millis(1000),
+            ..draft()
+        }
+        .write();
+        let none = AuditFilter::default;
+        let fitting = [
+            none(),
+            AuditFilter {
+                actor: Some(actor.to_string()),
+                ..none()
+            },
+            AuditFilter {
+                key: Some(key),
+                ..none()
+            },
+            AuditFilter {
+                workspace: Some(workspace),
+                ..none()
+            },
+            AuditFilter {
+                method: Some("POST".into()),
+                ..none()
+            },
+            AuditFilter {
+                status: Some((404, 404)),
+                ..none()
+            },
+            AuditFilter {
+                status: Some((400, 499)),
+                ..none()
+            },
+            AuditFilter {
+                since: Some(Timestamp::from_millis(1000)),
+                ..none()
+            },
+            AuditFilter {
+                until: Some(Timestamp::from_millis(1001)),
+                ..none()
+            },
+        ];
+        let failing = [
+            AuditFilter {
+                actor: Some("session:ü".into()),
+                ..none()
+            },
+            AuditFilter {
+                key: Some(KeyId::from_u128(2)),
+                ..none()
+            },
+            AuditFilter {
+                workspace: Some(WorkspaceId::from_u128(1)),
+                ..none()
+            },
+            AuditFilter {
+                method: Some("post".into()),
+                ..none()
+            },
+            AuditFilter {
+                status: Some((403, 403)),
+                ..none()
+            },
+            AuditFilter {
+                status: Some((500, 599)),
+                ..none()
+            },
+            AuditFilter {
+                since: Some(Timestamp::from_millis(1001)),
+                ..none()
+            },
+            AuditFilter {
+                until: Some(Timestamp::from_millis(1000)),
+                ..none()
+            },
+        ];
+        for filter in fitting {
+            assert!(
+                Matcher::from(filter.clone()).fits(record.bytes()),
+                "{filter:?}"
+            );
+        }
+        for filter in failing {
+            assert!(
+                !Matcher::from(filter.clone()).fits(record.bytes()),
+                "{filter:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn times_of_several_records_rule_them_out_together() {
+        let at = Timestamp::from_millis;
+        let matcher = Matcher::from(AuditFilter {
+            since: Some(at(10)),
+            until: Some(at(20)),
+            ..AuditFilter::default()
+        });
+        for (bounds, can) in [
+            ((0, 9), false),
+            ((0, 10), true),
+            ((19, 30), true),
+            ((20, 30), false),
+        ] {
+            assert_eq!(
+                matcher.can_fit_between(at(bounds.0), at(bounds.1)),
+                can,
+                "{bounds:?}"
+            );
+        }
+    }
+}
