@@ -68,9 +68,13 @@ pub fn org_key(
 /// A [`Denial`] saying how the token stands.
 pub fn workspace_token(
     token: &WorkspaceTokenCredential,
+    above: impl IntoIterator<Item = Arc<Grant>>,
     now: Timestamp,
 ) -> Result<Principal, Denial> {
     check_status(token, now)?;
+    let layers = std::iter::once(Arc::clone(&token.grant))
+        .chain(above)
+        .collect();
     let own_workspace = match &token.grant.workspaces {
         Workspaces::Ids(ids) => ids.first().copied(),
         Workspaces::All | Workspaces::Labels(_) => None,
@@ -82,7 +86,7 @@ pub fn workspace_token(
         key: None,
         minter: Some(Arc::clone(&token.minter)),
         own_workspace,
-        authority: Authority::of(vec![Arc::clone(&token.grant)]),
+        authority: Authority::of(layers),
     })
 }
 

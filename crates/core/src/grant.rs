@@ -142,6 +142,12 @@ impl Grant {
         }
     }
 
+    /// Whether nothing limits it.
+    #[must_use]
+    pub fn is_unlimited(&self) -> bool {
+        *self == Self::admin()
+    }
+
     /// Whether the method and path are among the endpoints.
     #[must_use]
     pub fn reaches_endpoint(&self, method: &str, path: &str) -> bool {

@@ -72,20 +72,31 @@ impl<K: Kind> Id<K> {
 impl<K: Kind> fmt::Display for Id<K> {
     /// Three plain writes: several ids stand in every audit record.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut buffer = [0_u8; ulid::ULID_LEN];
         f.write_str(K::PREFIX)?;
         f.write_str("_")?;
-        f.write_str(Ulid(self.to_u128()).array_to_str(&mut buffer))
+        f.write_str(std::str::from_utf8(&self.letters()).unwrap_or_default())
     }
 }
 
 impl<K: Kind> Id<K> {
-    /// Adds what [`fmt::Display`] writes to a text, without the machinery of formatting.
-    pub fn push_to(self, out: &mut String) {
-        let mut buffer = [0_u8; ulid::ULID_LEN];
-        out.push_str(K::PREFIX);
-        out.push('_');
-        out.push_str(Ulid(self.to_u128()).array_to_str(&mut buffer));
+    /// Adds what [`fmt::Display`] writes, without the machinery of formatting.
+    pub fn push_to(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(K::PREFIX.as_bytes());
+        out.push(b'_');
+        out.extend_from_slice(&self.letters());
+    }
+
+    /// The 26 letters of Crockford's base32, as the `ulid` crate writes them.
+    fn letters(self) -> [u8; ulid::ULID_LEN] {
+        const ALPHABET: [u8; 32] = *b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+        let mut letters = [b'0'; ulid::ULID_LEN];
+        let mut rest = self.to_u128();
+        for letter in letters.iter_mut().rev() {
+            let digit = usize::try_from(rest & 31).unwrap_or(0);
+            *letter = ALPHABET.get(digit).copied().unwrap_or(b'0');
+            rest >>= 5;
+        }
+        letters
     }
 }
 

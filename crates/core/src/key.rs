@@ -213,7 +213,7 @@ pub struct WorkspaceTokenRow {
     /// The public name of its secret.
     pub prefix: Prefix,
     /// Who made it.
-    pub created_by: Actor,
+    pub minter: Minter,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last accepted.

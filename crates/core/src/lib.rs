@@ -13,6 +13,7 @@ pub mod endpoint;
 pub mod evidence;
 pub mod grant;
 pub mod id;
+pub mod json;
 pub mod key;
 pub mod ledger;
 pub mod limit;

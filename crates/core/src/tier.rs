@@ -59,7 +59,7 @@ pub enum Actor {
 
 impl Actor {
     /// Adds the label to a text, without the machinery of formatting.
-    pub fn push_to(&self, out: &mut String) {
+    pub fn push_to(&self, out: &mut Vec<u8>) {
         let (start, rest) = match self {
             Self::Bootstrap => ("bootstrap", ""),
             Self::Session(person) => ("session:", &**person),
@@ -68,8 +68,8 @@ impl Actor {
             Self::WorkspaceToken(prefix) => ("workspace-token:", prefix.as_str()),
             Self::Anonymous => ("anonymous", ""),
         };
-        out.push_str(start);
-        out.push_str(rest);
+        out.extend_from_slice(start.as_bytes());
+        out.extend_from_slice(rest.as_bytes());
     }
 }
 

@@ -131,9 +131,9 @@ impl Timestamp {
         text
     }
 
-    /// Adds what [`fmt::Display`] writes to a text, without the machinery of formatting.
-    pub fn push_to(self, out: &mut String) {
-        out.push_str(std::str::from_utf8(&self.text()).unwrap_or_default());
+    /// Adds what [`fmt::Display`] writes, without the machinery of formatting.
+    pub fn push_to(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.text());
     }
 }
 

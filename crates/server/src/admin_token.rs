@@ -1,6 +1,9 @@
 //! `ADMIN_TOKEN`: break-glass, compared in constant time, replaced on SIGHUP without a restart.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use claviger_core::digest::Digest;
 use parking_lot::RwLock;
@@ -14,6 +17,8 @@ pub const ADMIN_TOKEN_CHARS_MIN: usize = 32;
 /// Holds the digest of `ADMIN_TOKEN`, never the token.
 pub struct AdminToken {
     digest: RwLock<Option<Digest>>,
+    /// Counts the tokens that there have been.
+    generation: AtomicU64,
     file: Option<PathBuf>,
     brand: String,
 }
@@ -63,6 +68,7 @@ impl AdminToken {
     pub fn new(config: &Config) -> Result<Self, AdminTokenError> {
         let holder = Self {
             digest: RwLock::new(None),
+            generation: AtomicU64::new(0),
             file: config.admin_token_file.clone(),
             brand: config.brand.as_str().to_owned(),
         };
@@ -90,8 +96,18 @@ impl AdminToken {
                 source,
             })?;
         let digest = self.check(text.trim_end_matches(['\n', '\r']))?;
-        *self.digest.write() = Some(digest);
+        let mut own = self.digest.write();
+        if *own != Some(digest) {
+            *own = Some(digest);
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
         Ok(())
+    }
+
+    /// Which token is in force: the number changes with it.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// Whether there is one.

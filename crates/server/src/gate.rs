@@ -13,6 +13,7 @@ use axum::{body::Body, response::Response};
 use claviger_core::{
     action::{Action, Needs, Nothing, Scope},
     authorize::{Facts, Permit, authorize},
+    denial::Denial,
     grant::{Labels, WorkspaceFacts, Workspaces},
     id::WorkspaceId,
     ledger::entry::{Draft, Entry},
@@ -24,6 +25,7 @@ use http::{HeaderValue, Method, Request, header, request::Parts};
 
 pub use call::{Call, Query, Reply};
 use identify::{Identified, identify};
+pub use identify::{KeySlot, Proof};
 
 use crate::{
     app::App,
@@ -85,11 +87,9 @@ pub async fn refuse(app: Arc<App>, failure: Failure, request: Request<Body>) -> 
 /// A request whose caller has been identified, or found to be nobody.
 struct Admitted {
     trace: Arc<Trace>,
-    identity: Result<Option<identify::KeySlot>, Failure>,
+    identity: Result<Proof, Denial>,
     params: Vec<String>,
     names_workspace: bool,
-    /// The whole path, for the decision; the record holds it cut.
-    path: String,
 }
 
 impl Admitted {
@@ -115,10 +115,9 @@ impl Admitted {
         let trace = Arc::new(Trace::new(head, principal, workspace));
         Self {
             trace,
-            identity: identity.map_err(Failure::from),
+            identity,
             params,
             names_workspace,
-            path: parts.uri.path().to_owned(),
         }
     }
 }
@@ -141,14 +140,13 @@ where
         trace: &trace,
         is_armed: true,
     };
-    let outcome = match decide::<A>(&app, &admitted).await {
+    let outcome = match decide::<A>(&app, &admitted, parts.uri.path()).await {
         Ok(permit) => {
-            let slot = admitted.identity.ok().flatten();
             let call = Call::new(
                 Arc::clone(&app),
                 permit,
                 Arc::clone(&trace),
-                (slot, admitted.params),
+                (admitted.identity.ok(), admitted.params),
                 (parts, body),
             );
             handler(call).await
@@ -161,13 +159,14 @@ where
     finish(&app, &trace, outcome, reveals).await
 }
 
-/// From an identity to a permit.
-async fn decide<A: Action>(app: &App, admitted: &Admitted) -> Result<Permit<A>, Failure> {
-    if let Err(failure) = &admitted.identity {
-        return Err(match failure {
-            Failure::Denied(denial) => Failure::Denied(*denial),
-            other => Failure::Internal(other.to_string()),
-        });
+/// From an identity to a permit. The path is the whole one; the record holds it cut.
+async fn decide<A: Action>(
+    app: &App,
+    admitted: &Admitted,
+    path: &str,
+) -> Result<Permit<A>, Failure> {
+    if let Err(denial) = &admitted.identity {
+        return Err(Failure::Denied(*denial));
     }
     let trace = &*admitted.trace;
     let is_read = matches!(trace.method, Method::GET | Method::HEAD);
@@ -179,7 +178,7 @@ async fn decide<A: Action>(app: &App, admitted: &Admitted) -> Result<Permit<A>, 
     if admitted.names_workspace && trace.workspace.is_none() {
         // Malformed, or an id of another type: nothing has it. A tier 3 token is told no more.
         return Err(match trace.principal.tier {
-            Tier::WorkspaceToken => claviger_core::denial::Denial::OutsideWorkspaceToken.into(),
+            Tier::WorkspaceToken => Denial::OutsideWorkspaceToken.into(),
             _ => Failure::NotFound("workspace"),
         });
     }
@@ -192,7 +191,7 @@ async fn decide<A: Action>(app: &App, admitted: &Admitted) -> Result<Permit<A>, 
         principal: &trace.principal,
         workspace,
         method: trace.method.as_str(),
-        path: &admitted.path,
+        path,
         client: trace.client,
     };
     Ok(authorize::<A>(&facts)?)
@@ -249,7 +248,9 @@ async fn finish(
         status: response.status().as_u16(),
     });
     let fields = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(&trace.id.to_string()) {
+    let mut id = Vec::with_capacity(32);
+    trace.id.push_to(&mut id);
+    if let Ok(id) = HeaderValue::from_maybe_shared(bytes::Bytes::from(id)) {
         fields.insert(headers::X_REQUEST_ID, id);
     }
     fields
@@ -336,8 +337,8 @@ fn write_line(app: &App, draft: &Draft<'_>, record: Option<&[u8]>) {
                     written.bytes()
                 }
             };
-            line.push_str(std::str::from_utf8(bytes).unwrap_or_default());
-            line.push('\n');
+            line.extend_from_slice(bytes);
+            line.push(b'\n');
         }
     });
 }

@@ -1,16 +1,24 @@
 //! Connections: accepted, bounded in time and size, drained at the end.
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+mod pace;
+
+use std::{
+    convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
+};
 
 use axum::{Router, body::Body, response::Response};
 use claviger_core::path::normalise;
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    rt::TokioIo,
+    server::graceful::{GracefulShutdown, Watcher},
 };
-use tokio::{net::TcpListener, sync::Semaphore};
+use pace::{Pace, Paced};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
 use tower::ServiceExt as _;
 
 use crate::{
@@ -26,8 +34,6 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 const PARSER_BYTES_MAX: usize = 64 * 1024;
 /// The most headers of a request.
 const HEADERS_MAX: usize = 512;
-/// How long a head may take to arrive.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most connections at once.
 const CONNECTIONS_MAX: usize = 20_000;
 /// How long requests under way may take once the service is told to stop.
@@ -55,13 +61,7 @@ pub(crate) async fn serve(
         let (app, router, server) = (Arc::clone(&app), router.clone(), Arc::clone(&server));
         let watcher = graceful.watcher();
         tokio::spawn(async move {
-            let service =
-                service_fn(move |request| answer(Arc::clone(&app), router.clone(), peer, request));
-            let connection = server.serve_connection(TokioIo::new(stream), service);
-            // A connection that breaks concerns its caller alone.
-            if let Err(error) = watcher.watch(connection).await {
-                tracing::debug!(%peer, %error, "a connection ended early");
-            }
+            converse(&server, app, router, (stream, peer), watcher).await;
             drop(slot);
         });
     }
@@ -74,23 +74,63 @@ pub(crate) async fn serve(
     }
 }
 
+/// Serves one connection until it ends, or until its caller is too slow.
+async fn converse(
+    server: &http1::Builder,
+    app: Arc<App>,
+    router: Router,
+    (stream, peer): (TcpStream, SocketAddr),
+    watcher: Watcher,
+) {
+    let pace = Arc::new(Pace::start());
+    let io = TokioIo::new(Paced::new(stream, Arc::clone(&pace)));
+    let theirs = Arc::clone(&pace);
+    let service = service_fn(move |request| {
+        let (app, router, pace) = (Arc::clone(&app), router.clone(), Arc::clone(&theirs));
+        async move {
+            pace.note_head();
+            let answer = answer(app, router, peer, request).await;
+            pace.note_answer();
+            answer
+        }
+    });
+    let mut connection = pin!(watcher.watch(server.serve_connection(io, service)));
+    let mut alarm = pin!(tokio::time::sleep(pace.left()));
+    loop {
+        tokio::select! {
+            biased;
+            outcome = &mut connection => {
+                // A connection that breaks concerns its caller alone.
+                if let Err(error) = outcome {
+                    tracing::debug!(%peer, %error, "a connection ended early");
+                }
+                return;
+            }
+            () = &mut alarm => {
+                let left = pace.left();
+                if left.is_zero() {
+                    tracing::debug!(%peer, "a connection was closed: its caller is too slow");
+                    return;
+                }
+                alarm.as_mut().reset(tokio::time::Instant::now() + left);
+            }
+        }
+    }
+}
+
 /// HTTP/1.1 alone: to find out whether a connection speaks HTTP/2 its first bytes are awaited
 /// without a time limit, which would let silent connections stay for ever.
 fn builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        // `Pace` watches the time: a timer for each request cost more than to find its key.
+        .header_read_timeout(None)
         .max_headers(HEADERS_MAX)
         .max_buf_size(PARSER_BYTES_MAX);
     builder
 }
 
-type Accepted = (
-    tokio::net::TcpStream,
-    SocketAddr,
-    tokio::sync::OwnedSemaphorePermit,
-);
+type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
 
 /// The next connection, once there is room for it.
 async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<Accepted> {

@@ -150,6 +150,14 @@ impl Running {
         })
     }
 
+    /// Reads `ADMIN_TOKEN_FILE` again. On failure the old token stays.
+    ///
+    /// # Errors
+    /// [`AdminTokenError`](admin_token::AdminTokenError).
+    pub fn reload_admin_token(&self) -> Result<(), admin_token::AdminTokenError> {
+        self.app.admin_token.reload()
+    }
+
     /// Lets requests under way finish, writes what is left, and closes the store.
     pub async fn stop(self) {
         self.stop.send_replace(true);

@@ -4,6 +4,7 @@
 //! line into a shared buffer costs a fraction of a microsecond.
 
 use std::{
+    cell::RefCell,
     io::Write as _,
     sync::{
         Arc,
@@ -23,8 +24,13 @@ const BUFFER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long lines gather.
 const GATHER: Duration = Duration::from_millis(3);
 
+thread_local! {
+    /// Where a line is written before it is added.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 struct Shared {
-    buffer: Mutex<String>,
+    buffer: Mutex<Vec<u8>>,
     is_closing: AtomicBool,
     metrics: Arc<Metrics>,
 }
@@ -49,7 +55,7 @@ impl LineWriter {
     /// When the operating system gives no thread.
     pub fn start(metrics: Arc<Metrics>) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
-            buffer: Mutex::new(String::new()),
+            buffer: Mutex::default(),
             is_closing: AtomicBool::new(false),
             metrics,
         });
@@ -66,14 +72,23 @@ impl LineWriter {
     }
 
     /// Adds a line; `push` writes it with its line break.
-    pub fn push(&self, push: impl FnOnce(&mut String)) {
+    pub fn push(&self, push: impl FnOnce(&mut Vec<u8>)) {
+        SCRATCH.with_borrow_mut(|line| {
+            line.clear();
+            push(line);
+            self.add(line);
+        });
+    }
+
+    /// Holds the lock for as long as it takes to copy: every request of every thread comes here.
+    fn add(&self, line: &[u8]) {
         let mut buffer = self.shared.buffer.lock();
         if buffer.len() > BUFFER_BYTES_MAX {
             self.shared.metrics.lines_dropped.inc();
             return;
         }
         let was_empty = buffer.is_empty();
-        push(&mut buffer);
+        buffer.extend_from_slice(line);
         drop(buffer);
         if was_empty {
             self.handle.unpark();
@@ -93,7 +108,7 @@ impl LineWriter {
 
 impl Shared {
     fn run(&self) {
-        let mut lines = String::new();
+        let mut lines = Vec::new();
         loop {
             // Read before the buffer is taken: what was pushed before the close is written.
             let is_last = self.is_closing.load(Ordering::Acquire);
@@ -109,7 +124,7 @@ impl Shared {
             }
             // Standard output may be closed; the records are in the store all the same.
             let mut out = std::io::stdout().lock();
-            out.write_all(lines.as_bytes())
+            out.write_all(&lines)
                 .and_then(|()| out.flush())
                 .unwrap_or_default();
             lines.clear();

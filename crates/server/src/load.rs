@@ -57,7 +57,6 @@ pub(crate) fn workspace_token_credential(
     token: &claviger_core::key::WorkspaceTokenRow,
     digest: [u8; 32],
 ) -> Credential<WorkspaceToken> {
-    let created_by = token.created_by.clone();
     Credential {
         digest: Digest::from_bytes(digest),
         prefix: token.prefix,
@@ -69,11 +68,7 @@ pub(crate) fn workspace_token_credential(
         id: token.id,
         org: token.org,
         grant: Arc::new(Grant::workspace_token(token.workspace)),
-        minter: Arc::new(Minter {
-            root: created_by.clone(),
-            created_by,
-            chain: Vec::new(),
-        }),
+        minter: Arc::new(token.minter.clone()),
         name: token.name.as_str().into(),
         expires_at: Timestamp::MAX,
     }

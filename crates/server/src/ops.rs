@@ -9,9 +9,21 @@ pub mod workspaces;
 
 use std::sync::Arc;
 
-use claviger_store::StoreError;
+use claviger_core::tier::Principal;
+use claviger_store::{Acting, StoreError};
 
-use crate::{app::App, failure::Failure};
+use crate::{app::App, clock, failure::Failure};
+
+/// On whose behalf a change is made, to be checked again in its transaction: the key that was
+/// presented, or the one that made the presented workspace token.
+#[must_use]
+pub fn acting(principal: &Principal) -> Acting {
+    let maker = || principal.minter.as_ref()?.chain.first().copied();
+    Acting {
+        key: principal.key.or_else(maker),
+        now: clock::now(),
+    }
+}
 
 /// Passes the failure of a change that narrows authority on. When it is not known whether the
 /// change happened, the index is made to agree with the store once that answers.

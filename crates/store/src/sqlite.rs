@@ -283,6 +283,9 @@ fn create(path: &Path, options: &OpenOptions) -> Result<()> {
         .map_err(io)?;
     let sql = |error| Fault::from(error).into_store("create the database file");
     let mut connection = Connection::open(&draft).map_err(sql)?;
+    // Many records share a commit: larger pages halve the calls that it takes to write them.
+    let page_size = connection.execute_batch("pragma page_size = 8192");
+    page_size.map_err(sql)?;
     prepare(&mut connection, options)?;
     connection.close().map_err(|(_, error)| sql(error))?;
     file.sync_all().map_err(io)?;

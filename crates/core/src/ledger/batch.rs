@@ -6,6 +6,9 @@ use crate::{id::OrgId, time::Timestamp};
 /// A run that holds this many bytes is full: readers take a run at a time.
 pub const RUN_BYTES_MAX: usize = 256 * 1024;
 
+/// How many buffers a cleared batch keeps.
+const SPARE_MAX: usize = 8;
+
 /// Consecutive records of one org.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
@@ -22,12 +25,6 @@ pub struct Run {
 }
 
 impl Run {
-    /// Whether another run of the same org, that follows this one, fits into it.
-    #[must_use]
-    pub fn has_room_for(&self, next: &Self) -> bool {
-        self.lines.len() + next.lines.len() <= RUN_BYTES_MAX
-    }
-
     /// Adds the records of a run that follows this one.
     pub fn join(&mut self, next: &Self) {
         self.count += next.count;
@@ -43,6 +40,8 @@ pub struct Batch {
     runs: Vec<Run>,
     count: usize,
     bytes: usize,
+    /// Empty, with room: of a batch that was cleared.
+    spare: Vec<Vec<u8>>,
 }
 
 impl Batch {
@@ -61,7 +60,7 @@ impl Batch {
                     count: 0,
                     at_min: at,
                     at_max: at,
-                    lines: Vec::new(),
+                    lines: self.spare.pop().unwrap_or_default(),
                 });
                 let Some(run) = self.runs.last_mut() else {
                     return;
@@ -74,6 +73,16 @@ impl Batch {
         run.at_max = run.at_max.max(at);
         run.lines.extend_from_slice(bytes);
         run.lines.push(b'\n');
+    }
+
+    /// Forgets the records, and keeps the memory for others.
+    pub fn clear(&mut self) {
+        for mut run in self.runs.drain(..) {
+            run.lines.clear();
+            self.spare.push(run.lines);
+        }
+        self.spare.truncate(SPARE_MAX);
+        (self.count, self.bytes) = (0, 0);
     }
 
     /// The runs; those of one org are in order.
@@ -155,6 +164,18 @@ mod tests {
         assert_eq!((one.at_min.millis(), one.at_max.millis()), (10, 30));
         assert_eq!((two.at_min.millis(), two.at_max.millis()), (5, 5));
         assert_eq!(batch.bytes(), one.lines.len() + two.lines.len());
+    }
+
+    #[test]
+    fn cleared_batch_is_as_good_as_a_new_one() {
+        let mut batch = Batch::default();
+        (0..5).for_each(|org| batch.push(&entry(org, 1, "/a")));
+        batch.clear();
+        assert!(batch.is_empty() && batch.runs().is_empty());
+        assert_eq!(batch.bytes(), 0);
+        batch.push(&entry(7, 9, "/b"));
+        let new: Batch = [entry(7, 9, "/b")].into_iter().collect();
+        assert_eq!(batch.runs(), new.runs());
     }
 
     #[test]

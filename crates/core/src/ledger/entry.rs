@@ -3,10 +3,9 @@
 //! The bytes are one JSON object on one line with a fixed order of members. They are written once,
 //! when the request ends, and never again: queries read columns beside them that must agree.
 
-use std::fmt::Write as _;
-
 use crate::{
     id::{EventId, Id, KeyId, OrgId, WorkspaceId},
+    json::{push, push_address, push_hex, push_number, push_string},
     tier::{Actor, Tier},
     time::Timestamp,
 };
@@ -178,183 +177,133 @@ impl<'a> Draft<'a> {
 
     /// Plain pushes and no formatting: this runs for every request.
     fn bytes(&self) -> Vec<u8> {
-        let mut out = String::with_capacity(768);
-        out.push_str(r#"{"v":1,"id":""#);
-        self.id.push_to(&mut out);
-        out.push_str(r#"","time":""#);
-        self.at.push_to(&mut out);
-        out.push_str(r#"","org":""#);
-        self.org.push_to(&mut out);
-        out.push_str(r#"","kind":""#);
-        out.push_str(self.kind.as_str());
-        out.push_str(r#"","tier":""#);
-        out.push_str(self.tier.as_str());
-        out.push_str(r#"","actor":"#);
-        push_actor(&mut out, self.actor);
+        let mut out = Vec::with_capacity(1024);
+        let to = &mut out;
+        push(to, r#"{"v":1,"id":""#);
+        self.id.push_to(to);
+        push(to, r#"","time":""#);
+        self.at.push_to(to);
+        push(to, r#"","org":""#);
+        self.org.push_to(to);
+        push(to, r#"","kind":""#);
+        push(to, self.kind.as_str());
+        push(to, r#"","tier":""#);
+        push(to, self.tier.as_str());
+        push(to, r#"","actor":"#);
+        push_actor(to, self.actor);
         if let Some(key) = self.key {
-            push_id(&mut out, r#","key":""#, key);
+            push_id(to, r#","key":""#, key);
         }
         for (at, key) in self.chain.iter().enumerate() {
             let lead = if at == 0 { r#","chain":[""# } else { r#",""# };
-            push_id(&mut out, lead, *key);
+            push_id(to, lead, *key);
         }
         if !self.chain.is_empty() {
-            out.push(']');
+            to.push(b']');
         }
-        out.push_str(r#","root":"#);
-        push_actor(&mut out, self.root);
-        self.push_request(&mut out);
-        out.push_str(r#","nonce":""#);
-        push_hex(&mut out, self.nonce);
-        out.push_str("\"}");
-        out.into_bytes()
+        push(to, r#","root":"#);
+        push_actor(to, self.root);
+        self.push_request(to);
+        push(to, r#","nonce":""#);
+        push_hex(to, self.nonce);
+        push(to, "\"}");
+        out
     }
 
-    fn push_request(&self, out: &mut String) {
+    fn push_request(&self, out: &mut Vec<u8>) {
         for (name, value) in [
             (r#","method":"#, cut(self.method, 32)),
             (r#","path":"#, cut(self.path, PATH_BYTES_MAX)),
             (r#","route":"#, self.route),
         ] {
-            out.push_str(name);
-            push_json_string(out, value);
+            push(out, name);
+            push_string(out, value);
         }
         if let Some(workspace) = self.workspace {
             push_id(out, r#","workspace":""#, workspace);
         }
-        out.push_str(r#","status":"#);
+        push(out, r#","status":"#);
         push_number(out, u64::from(self.status));
-        out.push_str(r#","duration_us":"#);
+        push(out, r#","duration_us":"#);
         push_number(out, self.duration_us);
         if let Some(code) = self.code {
-            out.push_str(r#","code":"#);
-            push_json_string(out, code);
+            push(out, r#","code":"#);
+            push_string(out, code);
         }
         if let Some(client) = self.client {
-            out.push_str(r#","client":""#);
+            push(out, r#","client":""#);
             push_address(out, client);
-            out.push('"');
+            out.push(b'"');
         }
         if let Some(agent) = self.user_agent {
-            out.push_str(r#","user_agent":"#);
-            push_json_string(out, cut(agent, USER_AGENT_BYTES_MAX));
+            push(out, r#","user_agent":"#);
+            push_string(out, cut(agent, USER_AGENT_BYTES_MAX));
         }
         if self.count != 1 {
-            out.push_str(r#","count":"#);
+            push(out, r#","count":"#);
             push_number(out, self.count);
         }
         if let Some(change) = self.change {
-            out.push_str(r#","change":"#);
-            out.push_str(change);
+            push(out, r#","change":"#);
+            push(out, change);
         }
     }
 
     /// The line: `org-token:mole_a1b2c3d4 POST /workspaces/ws_…/channels 200 12ms`.
-    pub fn push_line(&self, out: &mut String) {
+    pub fn push_line(&self, out: &mut Vec<u8>) {
         match self.actor {
             Actor::Session(person) => {
-                out.push_str("session:");
+                push(out, "session:");
                 push_escaped(out, person);
             }
             known => known.push_to(out),
         }
-        out.push(' ');
+        out.push(b' ');
         push_escaped(out, cut(self.method, 32));
-        out.push(' ');
+        out.push(b' ');
         push_escaped(out, cut(self.path, PATH_BYTES_MAX));
-        out.push(' ');
+        out.push(b' ');
         push_number(out, u64::from(self.status));
-        out.push(' ');
+        out.push(b' ');
         match self.duration_us {
             short @ 0..1000 => {
                 push_number(out, short);
-                out.push_str("us");
+                push(out, "us");
             }
             long => {
                 push_number(out, long / 1000);
-                out.push_str("ms");
+                push(out, "ms");
             }
         }
         if self.count != 1 {
-            out.push_str(" x");
+            push(out, " x");
             push_number(out, self.count);
         }
         if let Some(code) = self.code {
-            out.push(' ');
-            out.push_str(code);
+            out.push(b' ');
+            push(out, code);
         }
-        out.push('\n');
+        out.push(b'\n');
     }
 }
 
 /// An actor label as a JSON string. Only a person's id can hold what needs escaping.
-fn push_actor(out: &mut String, actor: &Actor) {
+pub fn push_actor(out: &mut Vec<u8>, actor: &Actor) {
     match actor {
-        Actor::Session(_) => {
-            let mut label = String::new();
-            actor.push_to(&mut label);
-            push_json_string(out, &label);
-        }
+        Actor::Session(_) => push_string(out, &actor.to_string()),
         plain => {
-            out.push('"');
+            out.push(b'"');
             plain.push_to(out);
-            out.push('"');
+            out.push(b'"');
         }
-    }
-}
-
-/// An address as [`std::net::IpAddr`] prints it.
-fn push_address(out: &mut String, address: std::net::IpAddr) {
-    match address {
-        std::net::IpAddr::V4(v4) => {
-            for (at, octet) in v4.octets().into_iter().enumerate() {
-                if at > 0 {
-                    out.push('.');
-                }
-                push_number(out, u64::from(octet));
-            }
-        }
-        std::net::IpAddr::V6(v6) => push(out, format_args!("{v6}")),
     }
 }
 
 /// A member whose value is an id; `lead` ends with the opening quotation mark.
-fn push_id<K: crate::id::Kind>(out: &mut String, lead: &str, id: Id<K>) {
-    out.push_str(lead);
+fn push_id<K: crate::id::Kind>(out: &mut Vec<u8>, lead: &str, id: Id<K>) {
+    push(out, lead);
     id.push_to(out);
-    out.push('"');
-}
-
-/// A number in decimal.
-fn push_number(out: &mut String, mut number: u64) {
-    let mut digits = [b'0'; 20];
-    let mut used = 0;
-    for slot in digits.iter_mut().rev() {
-        *slot = b'0'.saturating_add(u8::try_from(number % 10).unwrap_or(0));
-        used += 1;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    let text = digits.get(digits.len() - used..).unwrap_or_default();
-    out.push_str(std::str::from_utf8(text).unwrap_or_default());
-}
-
-/// 128 bits in 32 hexadecimal digits.
-fn push_hex(out: &mut String, bits: u128) {
-    let mut digits = [b'0'; 32];
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(bits.to_be_bytes()) {
-        for (digit, nibble) in pair.iter_mut().zip([byte >> 4, byte & 0xf]) {
-            *digit = nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
-        }
-    }
-    out.push_str(std::str::from_utf8(&digits).unwrap_or_default());
-}
-
-/// Writing to a string cannot fail.
-fn push(out: &mut String, args: std::fmt::Arguments<'_>) {
-    out.write_fmt(args).unwrap_or_default();
+    out.push(b'"');
 }
 
 /// At most `bytes_max` bytes of the text, cut between characters.
@@ -363,45 +312,21 @@ fn cut(text: &str, bytes_max: usize) -> &str {
         .unwrap_or(text)
 }
 
-/// A JSON string (RFC 8259, 7) that is also safe on a terminal: what is invisible is escaped.
-fn push_json_string(out: &mut String, text: &str) {
-    out.push('"');
-    let is_plain = |b: u8| (b' '..0x7f).contains(&b) && b != b'"' && b != b'\\';
-    if text.bytes().all(is_plain) {
-        out.push_str(text);
+/// A field of a line: no space, no control character, nothing outside printable ASCII.
+fn push_escaped(out: &mut Vec<u8>, text: &str) {
+    let is_plain = |b: u8| (b'!'..=b'~').contains(&b) && b != b'\\';
+    if text.is_empty() {
+        out.push(b'-');
+    } else if text.bytes().all(is_plain) {
+        push(out, text);
     } else {
-        let mut units = [0_u16; 2];
         for c in text.chars() {
             match c {
-                '"' => out.push_str("\\\""),
-                '\\' => out.push_str("\\\\"),
-                ' '..='~' => out.push(c),
-                _ => {
-                    for unit in c.encode_utf16(&mut units) {
-                        push(out, format_args!("\\u{unit:04x}"));
-                    }
-                }
+                '\\' => push(out, "\\\\"),
+                '!'..='~' => push(out, c.encode_utf8(&mut [0; 4])),
+                _ => push(out, &format!("\\u{{{:x}}}", u32::from(c))),
             }
         }
-    }
-    out.push('"');
-}
-
-/// A field of a line: no space, no control character, nothing outside printable ASCII.
-fn push_escaped(out: &mut String, text: &str) {
-    let is_plain = |b: u8| (b'!'..=b'~').contains(&b) && b != b'\\';
-    if !text.is_empty() && text.bytes().all(is_plain) {
-        return out.push_str(text);
-    }
-    for c in text.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '!'..='~' => out.push(c),
-            _ => push(out, format_args!("\\u{{{:x}}}", u32::from(c))),
-        }
-    }
-    if text.is_empty() {
-        out.push('-');
     }
 }
 
@@ -457,21 +382,21 @@ mod tests {
         #[test]
         fn a_line_cannot_be_broken_or_forged(path in any::<String>()) {
             let actor = Actor::OrgKey("mole_a1b2c3d4".parse().expect("a prefix"));
-            let mut line = String::new();
+            let mut line = Vec::new();
             draft(&actor, &path, "").push_line(&mut line);
-            assert_eq!(line.matches('\n').count(), 1);
-            assert_eq!(line.split(' ').count(), 5);
-            assert!(line.bytes().all(|b| (b' '..0x7f).contains(&b) || b == b'\n'));
+            assert_eq!(line.iter().filter(|b| **b == b'\n').count(), 1);
+            assert_eq!(line.split(|b| *b == b' ').count(), 5);
+            assert!(line.iter().all(|b| (b' '..0x7f).contains(b) || *b == b'\n'));
         }
     }
 
     #[test]
     fn the_line_is_the_documented_one() {
         let actor = Actor::OrgKey("mole_a1b2c3d4".parse().expect("a prefix"));
-        let mut line = String::new();
+        let mut line = Vec::new();
         draft(&actor, "/workspaces/ws_1/channels", "curl/8").push_line(&mut line);
         assert_eq!(
-            line,
+            String::from_utf8_lossy(&line),
             "org-token:mole_a1b2c3d4 POST /workspaces/ws_1/channels 200 12ms\n"
         );
     }

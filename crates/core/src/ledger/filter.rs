@@ -193,102 +193,52 @@ mod tests {
         assert!(!of_victim.can_fit_within(record.bytes()));
     }
 
+    /// A filter of one condition.
+    fn one(set: impl FnOnce(&mut AuditFilter)) -> AuditFilter {
+        let mut filter = AuditFilter::default();
+        set(&mut filter);
+        filter
+    }
+
     #[test]
     fn each_condition_is_read_from_the_bytes() {
         let actor = Actor::Session("ü \"1\"".into());
         let (key, workspace) = (KeyId::from_u128(1), WorkspaceId::from_u128(2));
+        let at = Timestamp::from_millis;
         let record = Draft {
             actor: &actor,
             key: Some(key),
             workspace: Some(workspace),
             method: "POST",
             status: 404,
-            at: Timestamp::from_millis(1000),
+            at: at(1000),
             ..draft()
         }
         .write();
-        let none = AuditFilter::default;
         let fitting = [
-            none(),
-            AuditFilter {
-                actor: Some(actor.to_string()),
-                ..none()
-            },
-            AuditFilter {
-                key: Some(key),
-                ..none()
-            },
-            AuditFilter {
-                workspace: Some(workspace),
-                ..none()
-            },
-            AuditFilter {
-                method: Some("POST".into()),
-                ..none()
-            },
-            AuditFilter {
-                status: Some((404, 404)),
-                ..none()
-            },
-            AuditFilter {
-                status: Some((400, 499)),
-                ..none()
-            },
-            AuditFilter {
-                since: Some(Timestamp::from_millis(1000)),
-                ..none()
-            },
-            AuditFilter {
-                until: Some(Timestamp::from_millis(1001)),
-                ..none()
-            },
+            AuditFilter::default(),
+            one(|f| f.actor = Some(actor.to_string())),
+            one(|f| f.key = Some(key)),
+            one(|f| f.workspace = Some(workspace)),
+            one(|f| f.method = Some("POST".into())),
+            one(|f| f.status = Some((404, 404))),
+            one(|f| f.status = Some((400, 499))),
+            one(|f| f.since = Some(at(1000))),
+            one(|f| f.until = Some(at(1001))),
         ];
         let failing = [
-            AuditFilter {
-                actor: Some("session:ü".into()),
-                ..none()
-            },
-            AuditFilter {
-                key: Some(KeyId::from_u128(2)),
-                ..none()
-            },
-            AuditFilter {
-                workspace: Some(WorkspaceId::from_u128(1)),
-                ..none()
-            },
-            AuditFilter {
-                method: Some("post".into()),
-                ..none()
-            },
-            AuditFilter {
-                status: Some((403, 403)),
-                ..none()
-            },
-            AuditFilter {
-                status: Some((500, 599)),
-                ..none()
-            },
-            AuditFilter {
-                since: Some(Timestamp::from_millis(1001)),
-                ..none()
-            },
-            AuditFilter {
-                until: Some(Timestamp::from_millis(1000)),
-                ..none()
-            },
+            one(|f| f.actor = Some("session:ü".into())),
+            one(|f| f.key = Some(KeyId::from_u128(2))),
+            one(|f| f.workspace = Some(WorkspaceId::from_u128(1))),
+            one(|f| f.method = Some("post".into())),
+            one(|f| f.status = Some((403, 403))),
+            one(|f| f.status = Some((500, 599))),
+            one(|f| f.since = Some(at(1001))),
+            one(|f| f.until = Some(at(1000))),
         ];
-        for filter in fitting {
-            assert!(
-                Matcher::from(filter.clone()).fits(record.bytes()),
-                "{filter:?}"
-            );
-        }
-        for filter in failing {
-            assert!(
-                !Matcher::from(filter.clone()).fits(record.bytes()),
-                "{filter:?}"
-            );
-        }
+        let fits = |filter: &AuditFilter| Matcher::from(filter.clone()).fits(record.bytes());
+        assert_eq!(fitting.iter().find(|filter| !fits(filter)), None);
+        assert_eq!(failing.iter().find(|filter| fits(filter)), None);
     }
 
     #[test]

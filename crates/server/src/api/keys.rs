@@ -128,10 +128,7 @@ fn expiry(
         }
         (None, None) => None,
     };
-    let minter_ends = call
-        .slot
-        .as_ref()
-        .and_then(|slot| slot.credential.expires());
+    let minter_ends = call.key().and_then(|slot| slot.credential.expires());
     match (asked, minter_ends) {
         (None, ends) => Ok(ends),
         (Some((field, at)), _) if at <= now => {

@@ -74,7 +74,7 @@ pub async fn list(call: Call<ManageWorkspaceTokens>) -> Result<Reply, Failure> {
                     id: token.id.to_string(),
                     name: token.name.clone(),
                     prefix: token.prefix.to_string(),
-                    created_by: token.created_by.to_string(),
+                    created_by: token.minter.created_by.to_string(),
                     created_at: token.created_at.to_string(),
                     last_used_at: used.map(|at| at.to_string()),
                 }

@@ -6,17 +6,15 @@ use axum::{body::Body, response::Response};
 use claviger_core::{
     action::Action,
     authorize::Permit,
-    denial::Denial,
     id::{OrgId, WorkspaceId},
     ledger::entry::Entry,
-    tier::Tier,
 };
 use claviger_store::{Acting, Page, Receipt, Recorder};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::identify::KeySlot;
+use super::identify::{KeySlot, Proof};
 use crate::{app::App, failure::Failure, trace::Trace};
 
 /// The largest request body in bytes.
@@ -37,8 +35,7 @@ pub struct Call<A> {
     pub permit: Permit<A>,
     /// The request as its record sees it.
     pub trace: Arc<Trace>,
-    /// The key that was presented.
-    pub slot: Option<KeySlot>,
+    proof: Option<Proof>,
     /// The headers.
     pub headers: HeaderMap,
     params: Vec<String>,
@@ -51,14 +48,14 @@ impl<A: Action> Call<A> {
         app: Arc<App>,
         permit: Permit<A>,
         trace: Arc<Trace>,
-        (slot, params): (Option<KeySlot>, Vec<String>),
+        (proof, params): (Option<Proof>, Vec<String>),
         (parts, body): (Parts, Body),
     ) -> Self {
         Self {
             app,
             permit,
             trace,
-            slot,
+            proof,
             headers: parts.headers,
             params,
             uri: parts.uri,
@@ -98,13 +95,16 @@ impl<A: Action> Call<A> {
             .map_err(|_malformed| Failure::NotFound(what))
     }
 
+    /// The key that was presented.
+    #[must_use]
+    pub fn key(&self) -> Option<&KeySlot> {
+        self.proof.as_ref().and_then(Proof::key)
+    }
+
     /// On whose behalf a change is made.
     #[must_use]
     pub fn acting(&self) -> Acting {
-        Acting {
-            key: self.trace.principal.key,
-            now: crate::clock::now(),
-        }
+        crate::ops::acting(self.permit.principal())
     }
 
     /// Writes the record of a change that succeeds with this status; `change` says what it changed.
@@ -204,10 +204,9 @@ impl<A: Action> Call<A> {
             }
             Ok(Err(_)) => Err(Failure::BrokenBody),
             Ok(Ok(collected)) => {
-                // Tier 0 may have been closed while the body was on its way.
-                let is_tier_0 = self.trace.principal.tier == Tier::Bootstrap;
-                if is_tier_0 && !self.app.bootstrap.is_open() {
-                    return Err(Denial::NoCredential.into());
+                // What was accepted may have ended while the body was on its way.
+                if let Some(proof) = &self.proof {
+                    proof.check_again(&self.app, crate::clock::now())?;
                 }
                 Ok(collected.to_bytes())
             }

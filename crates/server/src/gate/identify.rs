@@ -6,9 +6,10 @@ use claviger_core::{
     authenticate,
     denial::Denial,
     evidence::{Arrival, Presented, presented},
-    id::{Key, OrgId},
+    grant::Grant,
+    id::{Key, KeyId, OrgId, WorkspaceToken},
     key::{Credential, KeyStatus},
-    tier::{Actor, Authority, Principal, Tier},
+    tier::{Actor, Authority, Minter, Principal, Tier},
     time::Timestamp,
 };
 use claviger_wire::headers;
@@ -18,19 +19,67 @@ use super::nobody;
 use crate::{app::App, index::Slot};
 
 /// The key that was presented, as the index holds it.
-pub(super) type KeySlot = Arc<Slot<Key>>;
+pub type KeySlot = Arc<Slot<Key>>;
+
+/// What a principal was accepted for, to be looked at again when time has passed.
+#[derive(Debug, Clone)]
+pub enum Proof {
+    /// Tier 0.
+    Bootstrap,
+    /// An org API key.
+    Key(KeySlot),
+    /// A workspace token.
+    WorkspaceToken(Arc<Slot<WorkspaceToken>>),
+    /// The `ADMIN_TOKEN` of this generation.
+    AdminToken(u64),
+}
+
+impl Proof {
+    /// The key, where it is one.
+    #[must_use]
+    pub const fn key(&self) -> Option<&KeySlot> {
+        match self {
+            Self::Key(slot) => Some(slot),
+            Self::Bootstrap | Self::WorkspaceToken(_) | Self::AdminToken(_) => None,
+        }
+    }
+
+    /// Whether it would still be accepted: a request whose body took its time must not pass on
+    /// what was revoked meanwhile.
+    ///
+    /// # Errors
+    /// The denial that a new request would get.
+    pub fn check_again(&self, app: &App, now: Timestamp) -> Result<(), Denial> {
+        match self {
+            Self::Bootstrap if app.bootstrap.is_open() => Ok(()),
+            Self::Bootstrap => Err(Denial::NoCredential),
+            Self::AdminToken(generation) if *generation == app.admin_token.generation() => Ok(()),
+            Self::AdminToken(_) => Err(Denial::Unknown),
+            Self::Key(slot) => {
+                let found = app.keys.find(&slot.credential.digest);
+                let slot = found.ok_or(Denial::Unknown)?;
+                accept_key(app, &slot.credential, now).map(drop)
+            }
+            Self::WorkspaceToken(slot) => {
+                let found = app.workspace_tokens.find(&slot.credential.digest);
+                let slot = found.ok_or(Denial::Unknown)?;
+                accept_workspace_token(app, &slot.credential, now).map(drop)
+            }
+        }
+    }
+}
 
 /// The outcome: a principal for the record in any case, and whether it is accepted.
 pub(super) struct Identified {
     pub(super) principal: Arc<Principal>,
-    pub(super) identity: Result<Option<KeySlot>, Denial>,
+    pub(super) identity: Result<Proof, Denial>,
 }
 
 impl Identified {
-    fn accepted(principal: Principal, slot: Option<KeySlot>) -> Self {
+    fn accepted(principal: Principal, proof: Proof) -> Self {
         Self {
             principal: Arc::new(principal),
-            identity: Ok(slot),
+            identity: Ok(proof),
         }
     }
 
@@ -60,18 +109,20 @@ pub(super) fn identify(app: &App, parts: &Parts, peer: SocketAddr, now: Timestam
             Some(_) if !app.config.workspace_tokens => {
                 Identified::refused(app, Denial::WorkspaceTokensOff)
             }
-            Some(slot) => match authenticate::workspace_token(&slot.credential, now) {
+            Some(slot) => match accept_workspace_token(app, &slot.credential, now) {
                 Ok(principal) => {
                     app.workspace_tokens.touch(&slot, now);
-                    in_its_org(app, parts, principal, None)
+                    in_its_org(app, parts, principal, Proof::WorkspaceToken(slot))
                 }
                 Err(denial) => attributed(&slot.credential, Tier::WorkspaceToken, denial),
             },
             None => Identified::refused(app, Denial::Unknown),
         },
         Ok(Presented::Opaque(text)) => {
+            // Read first: a token that is replaced in between is found out later.
+            let generation = app.admin_token.generation();
             if app.admin_token.matches(text) {
-                with_admin_token(app, parts)
+                with_admin_token(app, parts, generation)
             } else {
                 Identified::refused(app, Denial::Unknown)
             }
@@ -121,43 +172,65 @@ fn without_credential(app: &App, parts: &Parts, peer: SocketAddr) -> Identified 
         "tier 0: a request without a credential is let in until the first key is minted"
     );
     let principal = authenticate::bootstrap(app.default_org, Arc::clone(&app.full_grant));
-    in_its_org(app, parts, principal, None)
+    in_its_org(app, parts, principal, Proof::Bootstrap)
 }
 
 /// Tier 2a.
 fn with_key(app: &App, parts: &Parts, slot: KeySlot, now: Timestamp) -> Identified {
-    let mut above = Vec::new();
-    for id in &slot.credential.minter.chain {
-        match app.keys.find_by_id(*id) {
-            Some(minter) if minter.credential.status(now) == KeyStatus::Active => {
-                above.push(Arc::clone(&minter.credential.grant));
-            }
-            Some(_) | None => {
-                // Its own state is the better news, if it has any.
-                let denial = authenticate::org_key(&slot.credential, [], now).err();
-                let denial = denial.unwrap_or(Denial::MinterInactive);
-                return attributed(&slot.credential, Tier::OrgKey, denial);
-            }
-        }
-    }
-    match authenticate::org_key(&slot.credential, above, now) {
+    match accept_key(app, &slot.credential, now) {
         Ok(principal) => {
             app.keys.touch(&slot, now);
-            in_its_org(app, parts, principal, Some(slot))
+            in_its_org(app, parts, principal, Proof::Key(slot))
         }
         Err(denial) => attributed(&slot.credential, Tier::OrgKey, denial),
     }
 }
 
+fn accept_key(app: &App, key: &Credential<Key>, now: Timestamp) -> Result<Principal, Denial> {
+    match above(app, &key.minter, now) {
+        Some(above) => authenticate::org_key(key, above, now),
+        // Its own state is the better news, if it has any.
+        None => Err(match authenticate::org_key(key, [], now) {
+            Err(denial) => denial,
+            Ok(_) => Denial::MinterInactive,
+        }),
+    }
+}
+
+fn accept_workspace_token(
+    app: &App,
+    token: &Credential<WorkspaceToken>,
+    now: Timestamp,
+) -> Result<Principal, Denial> {
+    match above(app, &token.minter, now) {
+        Some(above) => authenticate::workspace_token(token, above, now),
+        // As with keys.
+        None => Err(match authenticate::workspace_token(token, [], now) {
+            Err(denial) => denial,
+            Ok(_) => Denial::MinterInactive,
+        }),
+    }
+}
+
+/// The grants of the keys above a credential, or `None` when one of them is refused now.
+fn above(app: &App, minter: &Minter, now: Timestamp) -> Option<Vec<Arc<Grant>>> {
+    let grant_of = |id: &KeyId| {
+        let slot = app.keys.find_by_id(*id)?;
+        let is_active = slot.credential.status(now) == KeyStatus::Active;
+        is_active.then(|| Arc::clone(&slot.credential.grant))
+    };
+    minter.chain.iter().map(grant_of).collect()
+}
+
 /// Tier 2b: acts on the org that `X-Org-Id` names, else on `default`.
-fn with_admin_token(app: &App, parts: &Parts) -> Identified {
+fn with_admin_token(app: &App, parts: &Parts, generation: u64) -> Identified {
     let (org, denial) = match named_org(app, parts) {
         Ok(named) => (named.unwrap_or(app.default_org), None),
         Err(denial) => (app.default_org, Some(denial)),
     };
     let principal = authenticate::admin_token(org, Arc::clone(&app.full_grant));
     match denial {
-        None => Identified::accepted(principal, None),
+        None => Identified::accepted(principal, Proof::AdminToken(generation)),
         Some(denial) => Identified {
             principal: Arc::new(principal),
             identity: Err(denial),
@@ -166,10 +239,10 @@ fn with_admin_token(app: &App, parts: &Parts) -> Identified {
 }
 
 /// Any other principal may name its own org and no other.
-fn in_its_org(app: &App, parts: &Parts, principal: Principal, slot: Option<KeySlot>) -> Identified {
+fn in_its_org(app: &App, parts: &Parts, principal: Principal, proof: Proof) -> Identified {
     match named_org(app, parts) {
-        Ok(None) => Identified::accepted(principal, slot),
-        Ok(Some(org)) if org == principal.org => Identified::accepted(principal, slot),
+        Ok(None) => Identified::accepted(principal, proof),
+        Ok(Some(org)) if org == principal.org => Identified::accepted(principal, proof),
         // Whether another org exists is not for it to know.
         Ok(Some(_)) | Err(_) => Identified {
             principal: Arc::new(principal),
@@ -216,17 +289,17 @@ where
 
 /// The id of an org API key, where the credential is one.
 trait KeyOf {
-    fn key_of(&self) -> Option<claviger_core::id::KeyId>;
+    fn key_of(&self) -> Option<KeyId>;
 }
 
 impl KeyOf for Credential<Key> {
-    fn key_of(&self) -> Option<claviger_core::id::KeyId> {
+    fn key_of(&self) -> Option<KeyId> {
         Some(self.id)
     }
 }
 
-impl KeyOf for Credential<claviger_core::id::WorkspaceToken> {
-    fn key_of(&self) -> Option<claviger_core::id::KeyId> {
+impl KeyOf for Credential<WorkspaceToken> {
+    fn key_of(&self) -> Option<KeyId> {
         None
     }
 }

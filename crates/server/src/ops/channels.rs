@@ -3,7 +3,7 @@
 use claviger_core::{
     action::WriteChannels, authorize::Permit, channel::ChannelConfig, id::ChannelId,
 };
-use claviger_store::{Acting, Channel, ChannelChange, Recorder, Sealed, Written};
+use claviger_store::{Channel, ChannelChange, Recorder, Sealed, Written};
 
 use crate::{app::App, clock, entropy, failure::Failure, seal::Place};
 
@@ -36,10 +36,7 @@ pub async fn create(
         created_at: now,
         updated_at: now,
     };
-    let acting = Acting {
-        key: principal.key,
-        now,
-    };
+    let acting = super::acting(principal);
     Ok(app
         .store
         .insert_channel(principal.org, channel, acting, record)
@@ -87,10 +84,7 @@ pub async fn change(
         is_enabled: change.is_enabled,
         at: now,
     };
-    let acting = Acting {
-        key: permit.principal().key,
-        now,
-    };
+    let acting = super::acting(permit.principal());
     Ok(app
         .store
         .change_channel(permit.org(), workspace, id, change, acting, record)

@@ -93,10 +93,7 @@ pub async fn mint(
             is_bootstrap: principal.tier == Tier::Bootstrap,
             idempotency: mint.idempotency.clone(),
         };
-        let acting = claviger_store::Acting {
-            key: principal.key,
-            now,
-        };
+        let acting = super::acting(principal);
         let birth = app.births.read().await;
         let outcome = app.store.mint_key(new, acting, record_mint(trace)).await;
         match outcome {
@@ -209,10 +206,7 @@ pub async fn change(
 ) -> Result<Written<OrgKey>, Failure> {
     let before = get(app, permit, id).await?;
     may_act_on(permit, &before)?;
-    let acting = claviger_store::Acting {
-        key: permit.principal().key,
-        now: clock::now(),
-    };
+    let acting = super::acting(permit.principal());
     let mut written = app
         .store
         .change_key(permit.org(), id, change, acting, record)
@@ -267,10 +261,7 @@ pub async fn revoke(
         by: principal.actor.clone(),
         reason,
     };
-    let acting = claviger_store::Acting {
-        key: principal.key,
-        now,
-    };
+    let acting = super::acting(principal);
     let outcome = app
         .store
         .revoke_key(permit.org(), id, end, acting, record)

@@ -6,12 +6,11 @@ use claviger_core::{
     action::{RevealSecrets, WriteSecrets},
     authorize::Permit,
 };
-use claviger_store::{Acting, NewSecret, Recorder, SecretName, Written};
+use claviger_store::{NewSecret, Recorder, SecretName, Written};
 use zeroize::Zeroizing;
 
 use crate::{
     app::App,
-    clock,
     failure::Failure,
     seal::{Place, Sealer},
 };
@@ -29,10 +28,7 @@ pub async fn put(
 ) -> Result<Written<SecretName>, Failure> {
     let workspace = permit.workspace().ok_or(Failure::NotFound("workspace"))?;
     let org = permit.org();
-    let acting = Acting {
-        key: permit.principal().key,
-        now: clock::now(),
-    };
+    let acting = super::acting(permit.principal());
     // Random bits are drawn here: the store has no way to take a failure inside its transaction.
     let nonce = Sealer::nonce()?;
     let seal: claviger_store::Sealer = {
@@ -72,10 +68,7 @@ pub async fn reveal(
 ) -> Result<BTreeMap<String, String>, Failure> {
     let workspace = permit.workspace().ok_or(Failure::NotFound("workspace"))?;
     let org = permit.org();
-    let acting = Acting {
-        key: permit.principal().key,
-        now: clock::now(),
-    };
+    let acting = super::acting(permit.principal());
     let rows = app.store.reveal_secrets(org, workspace, acting).await?;
     let open = |row: &claviger_store::SecretRow| {
         let place = Place::Secret {

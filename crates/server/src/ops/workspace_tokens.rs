@@ -10,7 +10,7 @@ use claviger_core::{
     key::WorkspaceTokenRow,
     token::{Brand, Secret},
 };
-use claviger_store::{Acting, Receipt, Recorder, RevokedKey, StoreError, Written};
+use claviger_store::{Receipt, Recorder, RevokedKey, StoreError, Written};
 
 use crate::{
     app::App, clock, entropy, failure::Failure, load::workspace_token_credential, trace::Trace,
@@ -46,7 +46,7 @@ pub async fn mint(
             workspace,
             name: name.clone(),
             prefix: secret.prefix(),
-            created_by: principal.actor.clone(),
+            minter: principal.as_minter(),
             created_at: now,
             last_used_at: None,
             revoked_at: None,
@@ -58,10 +58,7 @@ pub async fn mint(
                 trace.entry_of_change(201, &serde_json::json!({"minted_workspace_token": made}))
             })
         };
-        let acting = Acting {
-            key: principal.key,
-            now,
-        };
+        let acting = super::acting(principal);
         let birth = app.births.read().await;
         let outcome = app
             .store
@@ -95,10 +92,7 @@ pub async fn revoke(
     record: Recorder<RevokedKey<WorkspaceTokenId>>,
 ) -> Result<Written<RevokedKey<WorkspaceTokenId>>, Failure> {
     let workspace = permit.workspace().ok_or(Failure::NotFound("workspace"))?;
-    let acting = Acting {
-        key: permit.principal().key,
-        now: clock::now(),
-    };
+    let acting = super::acting(permit.principal());
     let written = app
         .store
         .revoke_workspace_token(permit.org(), workspace, id, acting, record)

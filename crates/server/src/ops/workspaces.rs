@@ -12,9 +12,7 @@ use claviger_core::{
     key::{Credential, KeyState},
     permission::Permission,
 };
-use claviger_store::{
-    Acting, Page, Recorder, Workspace, WorkspaceChange, WorkspaceDeletion, Written,
-};
+use claviger_store::{Page, Recorder, Workspace, WorkspaceChange, WorkspaceDeletion, Written};
 
 use crate::{app::App, clock, entropy, failure::Failure};
 
@@ -50,10 +48,7 @@ pub async fn create(
         created_at: now,
         updated_at: now,
     };
-    let acting = Acting {
-        key: principal.key,
-        now,
-    };
+    let acting = super::acting(principal);
     Ok(app
         .store
         .insert_workspace(workspace, acting, record)
@@ -120,10 +115,7 @@ pub async fn change(
     if change.labels.is_some() && !permit.is_unbound() && !permit.has(Permission::OrgAdmin) {
         return Err(Denial::MissingPermission(Permission::OrgAdmin).into());
     }
-    let acting = Acting {
-        key: permit.principal().key,
-        now: change.at,
-    };
+    let acting = super::acting(permit.principal());
     Ok(app
         .store
         .change_workspace(permit.org(), id, change, acting, record)
@@ -140,10 +132,7 @@ pub async fn delete(
     record: Recorder<WorkspaceDeletion>,
 ) -> Result<Written<WorkspaceDeletion>, Failure> {
     let id = permit.workspace().ok_or(Failure::NotFound("workspace"))?;
-    let acting = Acting {
-        key: permit.principal().key,
-        now: clock::now(),
-    };
+    let acting = super::acting(permit.principal());
     let written = app
         .store
         .delete_workspace(permit.org(), id, acting, record)

@@ -20,6 +20,8 @@ on_each_database!(
     revocation_is_whole_when_the_caller_hangs_up,
     silent_connections_are_closed,
     parked_tier_0_request_dies_with_the_tier,
+    parked_request_dies_with_its_credential,
+    parked_request_dies_with_a_replaced_admin_token,
     rename_does_not_undo_a_revocation,
     pasted_secret_is_not_recorded,
 );
@@ -290,34 +292,84 @@ async fn silent_connections_are_closed(backend: Backend) {
     }
 }
 
+/// A change whose head was accepted and whose body is still awaited.
+struct Parked {
+    stream: TcpStream,
+    workspace: String,
+}
+
+impl Parked {
+    const BODY: &str = r#"{"key": "PLANTED", "value": "x"}"#;
+
+    /// Waits until the server asks for the body: then it has let the head in.
+    async fn new(service: &Service, workspace: &str, credential: Option<&str>) -> Self {
+        let stream = TcpStream::connect(service.address()).await;
+        let mut stream = stream.expect("it listens");
+        let bearer = credential.map(|token| format!("Authorization: Bearer {token}\r\n"));
+        let head = format!(
+            "PUT /workspaces/{workspace}/secrets HTTP/1.1\r\nHost: localhost\r\n{}\
+             Content-Type: application/json\r\nExpect: 100-continue\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n",
+            bearer.unwrap_or_default(),
+            Self::BODY.len()
+        );
+        stream.write_all(head.as_bytes()).await.expect("it reads");
+        let mut part = [0; 128];
+        let count = stream.read(&mut part).await.expect("an answer");
+        assert!(part[..count].starts_with(b"HTTP/1.1 100 "));
+        let workspace = workspace.to_owned();
+        Self { stream, workspace }
+    }
+
+    /// Sends the body, and expects that it comes too late.
+    async fn expect_refusal(mut self, service: &Service, reader: &str) {
+        let sent = self.stream.write_all(Self::BODY.as_bytes()).await;
+        sent.expect("it reads");
+        let mut answer = String::new();
+        let read = self.stream.read_to_string(&mut answer).await;
+        read.expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        let path = format!("/workspaces/{}/secrets", self.workspace);
+        assert_eq!(service.get(reader, &path).await["secrets"], json!([]));
+    }
+}
+
 async fn parked_tier_0_request_dies_with_the_tier(backend: Backend) {
     let service = Service::with(backend, |_| ()).await;
     let made = service.ask("POST", "/workspaces");
     let made = made.json(&json!({"name": "w"})).send().await.ok(201);
     let workspace = made["id"].as_str().expect("an id");
-    let body = r#"{"key": "PLANTED", "value": "x"}"#;
-    let mut parked = TcpStream::connect(service.address())
+    let parked = Parked::new(&service, workspace, None).await;
+    let first = service.bootstrap().await;
+    parked.expect_refusal(&service, &first.secret).await;
+}
+
+async fn parked_request_dies_with_its_credential(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let workspace = service.workspace(ADMIN).await;
+    let maker = service.mint(ADMIN, json!({"name": "maker"})).await;
+    let token = service.workspace_token(&maker.secret, &workspace).await;
+    let by_key = Parked::new(&service, &workspace, Some(&maker.secret)).await;
+    let by_token = Parked::new(&service, &workspace, Some(&token)).await;
+    let end = service.ask_as(ADMIN, "DELETE", &maker.path());
+    end.send().await.ok(200);
+    by_key.expect_refusal(&service, ADMIN).await;
+    by_token.expect_refusal(&service, ADMIN).await;
+}
+
+async fn parked_request_dies_with_a_replaced_admin_token(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let other = "another-admin-token-for-tests-0123456789";
+    let workspace = service.workspace(ADMIN).await;
+    let parked = Parked::new(&service, &workspace, Some(ADMIN)).await;
+    std::fs::write(service.admin_token_file(), other).expect("the file");
+    service.reload_admin_token();
+    service
+        .ask_as(ADMIN, "GET", "/org/whoami")
+        .send()
         .await
-        .expect("it listens");
-    let head = format!(
-        "PUT /workspaces/{workspace}/secrets HTTP/1.1\r\nHost: localhost\r\n\
-         Content-Type: application/json\r\nExpect: 100-continue\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    parked.write_all(head.as_bytes()).await.expect("it reads");
-    let mut part = [0; 128];
-    let count = parked.read(&mut part).await.expect("an answer");
-    assert!(part[..count].starts_with(b"HTTP/1.1 100 "));
-    let first = service.ask("POST", "/org/tokens");
-    let first = first.json(&json!({"name": "first"})).send().await.ok(201);
-    parked.write_all(body.as_bytes()).await.expect("it reads");
-    let mut answer = String::new();
-    parked.read_to_string(&mut answer).await.expect("an answer");
-    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
-    let secret = first["auth_token"].as_str().expect("a secret");
-    let path = format!("/workspaces/{workspace}/secrets");
-    assert_eq!(service.get(secret, &path).await["secrets"], json!([]));
+        .problem(401, "unknown_token");
+    parked.expect_refusal(&service, other).await;
 }
 
 async fn rename_does_not_undo_a_revocation(backend: Backend) {

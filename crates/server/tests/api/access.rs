@@ -38,6 +38,18 @@ const CALLERS: &[&str] = &[
     "token of this workspace",
     "token of another workspace",
     "ADMIN_TOKEN",
+    "ADMIN_TOKEN in another org",
+    "ADMIN_TOKEN in an unknown org",
+    "key that is not valid yet",
+    "key bound to other labels",
+    "key for other endpoints",
+    "key for other addresses",
+];
+
+/// The callers without a credential, on a server of their own.
+const TIER_0: [&str; 2] = [
+    "nobody, while tier 0 is open",
+    "nobody, after the first key",
 ];
 
 /// The credentials that are the same for every route.
@@ -50,6 +62,10 @@ struct Cast {
     bound: Minted,
     foreign: Minted,
     other_token: String,
+    future: Minted,
+    by_labels: Minted,
+    by_endpoint: Minted,
+    by_address: Minted,
 }
 
 impl Cast {
@@ -79,8 +95,21 @@ impl Cast {
                 .await,
             foreign: Minted::of(&foreign),
             other_token: service.workspace_token(ADMIN, &other_workspace).await,
+            future: limited(service, "not_before", json!("2100-01-01T00:00:00Z")).await,
+            by_labels: limited(service, "workspaces", json!({"labels": {"agent": "other"}})).await,
+            by_endpoint: limited(service, "endpoints", json!(["GET /nowhere"])).await,
+            by_address: limited(service, "ip_allow", json!(["192.0.2.0/24"])).await,
             other_org,
             revoked,
+        }
+    }
+
+    /// The org that a caller names.
+    fn org(&self, caller: &str) -> Option<&str> {
+        match caller {
+            "ADMIN_TOKEN in another org" => Some(&self.other_org),
+            "ADMIN_TOKEN in an unknown org" => Some("org_01J00000000000000000000000"),
+            _ => None,
         }
     }
 
@@ -103,11 +132,22 @@ impl Cast {
             // A route about no workspace gets the token of some workspace.
             "token of this workspace" => own_token.unwrap_or(&self.other_token),
             "token of another workspace" => &self.other_token,
-            "ADMIN_TOKEN" => ADMIN,
+            "key that is not valid yet" => &self.future.secret,
+            "key bound to other labels" => &self.by_labels.secret,
+            "key for other endpoints" => &self.by_endpoint.secret,
+            "key for other addresses" => &self.by_address.secret,
+            name if name.starts_with("ADMIN_TOKEN") => ADMIN,
             other => panic!("no such caller: {other}"),
         };
         Some(format!("Bearer {token}"))
     }
+}
+
+/// A key with every permission under one condition.
+async fn limited(service: &Service, field: &str, value: Value) -> Minted {
+    let mut body = json!({"name": field});
+    body[field] = value;
+    service.mint(ADMIN, body).await
 }
 
 /// A key whose time is over: it lives for a moment, and is asked until that has passed.
@@ -126,40 +166,66 @@ async fn expired_key(service: &Service) -> Minted {
 }
 
 /// The path of a route with things that were made for this one request, and the token of its
-/// workspace.
-async fn fresh_path(service: &Service, route: &RouteInfo, at: usize) -> (String, Option<String>) {
+/// workspace. Without `ADMIN_TOKEN` there is tier 0 to make them, and what that cannot make
+/// without closing itself is named by an id of nothing.
+async fn fresh_path(
+    service: &Service,
+    by: Option<&str>,
+    route: &RouteInfo,
+    at: usize,
+) -> (String, Option<String>) {
     let mut path = route.path.to_owned();
     let mut own_token = None;
     if path.starts_with("/org/tokens/{id}") {
-        let target = service.mint(ADMIN, json!({"name": "target"})).await;
-        path = path.replace("{id}", &target.id);
+        let target = match by {
+            Some(by) => service.mint(by, json!({"name": "target"})).await.id,
+            None => "tok_01J00000000000000000000000".to_owned(),
+        };
+        path = path.replace("{id}", &target);
     } else if path.starts_with("/admin/orgs/{id}") {
-        let body = json!({"name": format!("doomed-{at}")});
-        let org = service.make(ADMIN, "/admin/orgs", body).await;
-        path = path.replace("{id}", &text(&org["id"]));
+        let org = match by {
+            Some(by) => {
+                let body = json!({"name": format!("doomed-{at}")});
+                text(&service.make(by, "/admin/orgs", body).await["id"])
+            }
+            None => "org_01J00000000000000000000000".to_owned(),
+        };
+        path = path.replace("{id}", &org);
     } else if path.starts_with("/workspaces/{id}") {
-        let id = service.workspace(ADMIN).await;
+        let made = make(service, by, "/workspaces", json!({"name": "w"})).await;
+        let id = text(&made["id"]);
         let base = format!("/workspaces/{id}");
-        own_token = Some(service.workspace_token(ADMIN, &id).await);
+        if let Some(by) = by {
+            own_token = Some(service.workspace_token(by, &id).await);
+        }
         if path.contains("{cid}") {
             let channels = format!("{base}/channels");
-            let made = service.make(ADMIN, &channels, channel_body()).await;
+            let made = make(service, by, &channels, channel_body()).await;
             path = path.replace("{cid}", &text(&made["id"]));
         }
         if path.contains("{key}") {
             let body = json!({"key": "NAME", "value": "v"});
-            service.make(ADMIN, &format!("{base}/secrets"), body).await;
+            make(service, by, &format!("{base}/secrets"), body).await;
             path = path.replace("{key}", "NAME");
         }
         if path.contains("{tid}") {
             let tokens = format!("{base}/tokens");
-            let made = service.make(ADMIN, &tokens, json!({})).await;
+            let made = make(service, by, &tokens, json!({})).await;
             path = path.replace("{tid}", &text(&made["id"]));
         }
         path = path.replace("{id}", &id);
     }
     assert!(!path.contains('{'), "no fixture for {}", route.path);
     (path, own_token)
+}
+
+async fn make(service: &Service, by: Option<&str>, path: &str, body: Value) -> Value {
+    let ask = service.ask("POST", path).json(&body);
+    let ask = match by {
+        Some(token) => ask.bearer(token),
+        None => ask,
+    };
+    ask.send().await.ok(201)
 }
 
 fn channel_body() -> Value {
@@ -188,17 +254,50 @@ fn cell(answer: &Answer) -> String {
         .to_owned()
 }
 
-async fn table(service: &Service) -> String {
+/// What each route answers to a caller without a credential: while tier 0 is open, and closed.
+async fn tier_0(service: &Service) -> Vec<[String; 2]> {
+    let routes = routes();
+    let mut open = vec![String::new(); routes.len()];
+    // The mint comes last: it closes the tier.
+    let is_mint = |route: &RouteInfo| route.action == "MintKey";
+    let order = (0..routes.len()).filter(|at| !is_mint(&routes[*at]));
+    let last = (0..routes.len()).filter(|at| is_mint(&routes[*at]));
+    let mut paths = vec![String::new(); routes.len()];
+    for at in order.chain(last) {
+        let route = &routes[at];
+        (paths[at], _) = fresh_path(service, None, route, at).await;
+        open[at] = as_nobody(service, route, &paths[at], at).await;
+    }
+    let mut cells = Vec::new();
+    for (at, (route, open)) in routes.iter().zip(open).enumerate() {
+        cells.push([open, as_nobody(service, route, &paths[at], at).await]);
+    }
+    cells
+}
+
+async fn as_nobody(service: &Service, route: &RouteInfo, path: &str, at: usize) -> String {
+    let mut ask = service.ask(route.method.as_str(), path);
+    if let Some(body) = body(route, at) {
+        ask = ask.json(&body);
+    }
+    cell(&ask.send().await)
+}
+
+async fn table(service: &Service, fresh: &Service) -> String {
     let cast = Cast::new(service).await;
+    let tier_0 = tier_0(fresh).await;
     let mut table = String::new();
     for (row, route) in routes().iter().enumerate() {
         writeln!(table, "{} {} ({})", route.method, route.path, route.action).expect("a string");
         for (column, caller) in CALLERS.iter().enumerate() {
             let at = row * CALLERS.len() + column;
-            let (path, own_token) = fresh_path(service, route, at).await;
+            let (path, own_token) = fresh_path(service, Some(ADMIN), route, at).await;
             let mut ask = service.ask(route.method.as_str(), &path);
             if let Some(header) = cast.authorization(caller, own_token.as_deref()) {
                 ask = ask.header("authorization", &header);
+            }
+            if let Some(org) = cast.org(caller) {
+                ask = ask.header("x-org-id", org);
             }
             if let Some(body) = body(route, at) {
                 ask = ask.json(&body);
@@ -206,8 +305,21 @@ async fn table(service: &Service) -> String {
             let cell = cell(&ask.send().await);
             writeln!(table, "    {caller:<32}{cell}").expect("a string");
         }
+        for (caller, cell) in TIER_0.iter().zip(&tier_0[row]) {
+            writeln!(table, "    {caller:<32}{cell}").expect("a string");
+        }
     }
     assert!(!table.contains(&cast.other_org));
+    for (path, _) in OPEN_ROUTES {
+        let path_of_one = path.replace("{file}", "swagger-ui.css");
+        let answer = service.ask("GET", &path_of_one).send().await;
+        writeln!(
+            table,
+            "GET {path} (open)\n    nobody{:>26}{}",
+            "", answer.status
+        )
+        .expect("a string");
+    }
     table
 }
 
@@ -217,7 +329,8 @@ fn golden_file() -> std::path::PathBuf {
 
 async fn every_route_answers_every_caller_as_the_table_says(backend: Backend) {
     let service = Service::guarded(backend).await;
-    let found = table(&service).await;
+    let fresh = Service::fresh(backend).await;
+    let found = table(&service, &fresh).await;
     #[expect(
         clippy::disallowed_methods,
         reason = "whoever runs the tests says in this way that the table is to be written anew"

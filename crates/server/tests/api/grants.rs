@@ -15,6 +15,7 @@ on_each_database!(
     endpoints_and_addresses_limit_a_key,
     unusable_grants_are_refused_by_field,
     workspace_token_is_within_its_makers_grant,
+    workspace_token_dies_with_the_key_that_made_it,
     endpoints_bound_the_revocation_of_others,
 );
 
@@ -311,6 +312,26 @@ async fn workspace_token_is_within_its_makers_grant(backend: Backend) {
     let path = format!("/workspaces/{workspace}/tokens");
     let answer = service.ask_as(&key.secret, "POST", &path).send().await;
     assert_eq!(answer.field(403, "beyond_minter"), "permissions");
+}
+
+async fn workspace_token_dies_with_the_key_that_made_it(backend: Backend) {
+    let mut service = Service::guarded(backend).await;
+    let workspace = service.workspace(ADMIN).await;
+    let maker = service.mint(ADMIN, json!({"name": "maker"})).await;
+    let by_key = service.workspace_token(&maker.secret, &workspace).await;
+    let by_org = service.workspace_token(ADMIN, &workspace).await;
+    let path = format!("/workspaces/{workspace}/secrets");
+    let own = service.ask_as(&by_key, "PUT", &path);
+    let own = own.json(&json!({"key": "A", "value": "a"})).send().await;
+    own.ok(200);
+    let end = service.ask_as(ADMIN, "DELETE", &maker.path());
+    end.send().await.ok(200);
+    for _ in 0..2 {
+        let refused = service.ask_as(&by_key, "GET", &path).send().await;
+        refused.problem(401, "minter_inactive");
+        service.get(&by_org, &path).await;
+        service.restart().await;
+    }
 }
 
 async fn endpoints_bound_the_revocation_of_others(backend: Backend) {

@@ -126,6 +126,12 @@ impl Service {
         Ok(())
     }
 
+    /// Reads the file with `ADMIN_TOKEN` again.
+    pub(crate) fn reload_admin_token(&self) {
+        let running = self.running.as_ref().expect("it runs");
+        running.reload_admin_token().expect("a good token");
+    }
+
     /// Stops it; everything that was answered or written behind is on the disk then.
     pub(crate) async fn stop(&mut self) {
         if let Some(running) = self.running.take() {

@@ -80,6 +80,9 @@ create table workspace_tokens (
     prefix text collate "C" not null unique,
     digest bytea not null unique constraint digest_is_sha256 check (length(digest) = 32),
     created_by text collate "C" not null,
+    root text collate "C" not null,
+    -- The ids of the keys above it, as in `keys`.
+    chain text not null,
     created_at bigint not null,
     last_used_at bigint,
     revoked_at bigint

@@ -77,6 +77,9 @@ create table workspace_tokens (
     prefix text not null unique,
     digest blob not null unique constraint digest_is_sha256 check (length(digest) = 32),
     created_by text not null,
+    root text not null,
+    -- The ids of the keys above it, as in `keys`.
+    chain text not null,
     created_at integer not null,
     last_used_at integer,
     revoked_at integer

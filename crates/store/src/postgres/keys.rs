@@ -350,7 +350,6 @@ async fn remember(
 
 async fn insert(change: &Change, new: &NewKey) -> Outcome<()> {
     let key = &new.key;
-    let chain: Vec<String> = key.minter.chain.iter().map(ToString::to_string).collect();
     let sql = "insert into keys (id, org, name, prefix, digest, created_by, root, parent, chain, \
                created_at, expires_at, not_before, grant_json, metadata) \
                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
@@ -366,8 +365,8 @@ async fn insert(change: &Change, new: &NewKey) -> Outcome<()> {
                 &&new.digest[..],
                 &key.minter.created_by.to_string(),
                 &key.minter.root.to_string(),
-                &chain.first(),
-                &chain.join(" "),
+                &key.minter.chain.first().map(ToString::to_string),
+                &row::chain_text(&key.minter.chain),
                 &key.created_at.millis(),
                 &key.expires_at.map(Timestamp::millis),
                 &key.grant.not_before.map(Timestamp::millis),

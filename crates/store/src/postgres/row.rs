@@ -4,16 +4,16 @@ use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 
 use claviger_core::{
     grant::Grant,
+    id::KeyId,
     key::{OrgKey, Revocation, WorkspaceTokenRow},
     tier::Minter,
     time::Timestamp,
 };
 use tokio_postgres::{Row, types::FromSql};
 
-use crate::scan::Bounds;
 use crate::{
     Channel, LoadedWorkspaceToken, Org, Result, RevokedKey, SecretName, SecretRow, StoreError,
-    Workspace,
+    Workspace, scan::Bounds,
 };
 
 /// What is read is not what was written.
@@ -111,11 +111,6 @@ pub(super) fn org(row: &Row) -> Result<Org> {
 pub(super) fn key(row: &Row) -> Result<OrgKey> {
     let columns = Columns::of("keys", row);
     let grant = Grant::from_json(columns.get("grant_json")?);
-    let chain = columns
-        .get::<&str>("chain")?
-        .split(' ')
-        .filter(|id| !id.is_empty());
-    let chain = chain.map(str::parse).collect::<std::result::Result<_, _>>();
     let revocation = match columns.maybe_time("revoked_at")? {
         None => None,
         Some(at) => Some(Revocation {
@@ -129,11 +124,7 @@ pub(super) fn key(row: &Row) -> Result<OrgKey> {
         org: columns.parse("org")?,
         name: columns.get("name")?,
         prefix: columns.parse("prefix")?,
-        minter: Minter {
-            created_by: columns.parse("created_by")?,
-            root: columns.parse("root")?,
-            chain: chain.map_err(|error| columns.bad("chain", error))?,
-        },
+        minter: minter(&columns)?,
         created_at: columns.time("created_at")?,
         expires_at: columns.maybe_time("expires_at")?,
         grant: grant.map_err(|error| columns.bad("grant_json", error))?,
@@ -142,6 +133,24 @@ pub(super) fn key(row: &Row) -> Result<OrgKey> {
         revocation,
         last_used_at: columns.maybe_time("last_used_at")?,
     })
+}
+
+/// Who made what a row holds, and the keys above it.
+fn minter(columns: &Columns<'_>) -> Result<Minter> {
+    let chain: &str = columns.get("chain")?;
+    let chain = chain.split(' ').filter(|id| !id.is_empty());
+    let chain = chain.map(str::parse).collect::<std::result::Result<_, _>>();
+    Ok(Minter {
+        created_by: columns.parse("created_by")?,
+        root: columns.parse("root")?,
+        chain: chain.map_err(|error| columns.bad("chain", error))?,
+    })
+}
+
+/// The chain as it is kept: nearest first, separated by single spaces.
+pub(super) fn chain_text(chain: &[KeyId]) -> String {
+    let ids: Vec<_> = chain.iter().map(ToString::to_string).collect();
+    ids.join(" ")
 }
 
 /// Id, prefix and digest of a row of `keys` or `workspace_tokens`.
@@ -187,7 +196,7 @@ pub(super) fn workspace_token(row: &Row) -> Result<WorkspaceTokenRow> {
         workspace: columns.parse("workspace")?,
         name: columns.get("name")?,
         prefix: columns.parse("prefix")?,
-        created_by: columns.parse("created_by")?,
+        minter: minter(&columns)?,
         created_at: columns.time("created_at")?,
         last_used_at: columns.maybe_time("last_used_at")?,
         revoked_at: columns.maybe_time("revoked_at")?,

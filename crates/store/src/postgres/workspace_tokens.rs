@@ -15,7 +15,8 @@ use crate::{
 
 macro_rules! columns {
     () => {
-        "id, org, workspace, name, prefix, created_by, created_at, last_used_at, revoked_at"
+        "id, org, workspace, name, prefix, created_by, root, chain, created_at, last_used_at, \
+         revoked_at"
     };
 }
 
@@ -37,7 +38,8 @@ impl WorkspaceTokenStore for Postgres {
             let sql = concat!(
                 "insert into workspace_tokens (",
                 columns!(),
-                ", digest) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing"
+                ", digest) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+                 on conflict do nothing"
             );
             let count = change
                 .execute(
@@ -48,7 +50,9 @@ impl WorkspaceTokenStore for Postgres {
                         &token.workspace.to_string(),
                         &token.name,
                         &token.prefix.as_str(),
-                        &token.created_by.to_string(),
+                        &token.minter.created_by.to_string(),
+                        &token.minter.root.to_string(),
+                        &row::chain_text(&token.minter.chain),
                         &token.created_at.millis(),
                         &token.last_used_at.map(Timestamp::millis),
                         &token.revoked_at.map(Timestamp::millis),

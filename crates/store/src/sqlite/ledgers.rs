@@ -1,18 +1,22 @@
 //! The numbers of the trails, and the records of the running transaction, on the thread that writes.
 
-use std::collections::HashMap;
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use claviger_core::{
     id::OrgId,
-    ledger::{
-        batch::{Batch, Run},
-        entry::Entry,
-    },
+    ledger::batch::{Batch, Run},
 };
 use rusqlite::{Connection, params};
 
 use super::{Outcome, row::IdText};
 use crate::StoreError;
+
+/// A run that is longer than this is written as it is: to copy it costs more than a row.
+const JOINED_BYTES_MAX: usize = 16 * 1024;
 
 /// The sizes of the trails that were written to, so that a number costs no query; and the records
 /// of a transaction, which are written at its end: whatever shared it shares a row.
@@ -20,34 +24,25 @@ use crate::StoreError;
 pub(super) struct Ledgers {
     sizes: HashMap<OrgId, i64>,
     /// Of the jobs that are kept.
-    kept: Vec<Run>,
+    kept: Vec<Arc<Batch>>,
     /// Of the running job, to be dropped if it fails.
-    running: Vec<Run>,
+    running: Vec<Arc<Batch>>,
 }
 
 impl Ledgers {
-    /// Takes the record of a change.
-    pub(super) fn add(&mut self, sql: &Connection, entry: &Entry) -> Outcome<()> {
-        self.expect_org(sql, entry.org())?;
-        let mut batch = Batch::default();
-        batch.push(entry);
-        self.running.extend_from_slice(batch.runs());
-        Ok(())
-    }
-
-    /// Takes records that were gathered.
-    pub(super) fn add_all(&mut self, sql: &Connection, batch: &Batch) -> Outcome<()> {
+    /// Takes records.
+    pub(super) fn add(&mut self, sql: &Connection, batch: Arc<Batch>) -> Outcome<()> {
         for run in batch.runs() {
             self.expect_org(sql, run.org)?;
         }
-        self.running.extend_from_slice(batch.runs());
+        self.running.push(batch);
         Ok(())
     }
 
     /// Every org has a trail.
     fn expect_org(&mut self, sql: &Connection, org: OrgId) -> Outcome<()> {
-        if !self.sizes.contains_key(&org) {
-            self.sizes.insert(org, read_size(sql, org)?);
+        if let Entry::Vacant(unknown) = self.sizes.entry(org) {
+            unknown.insert(read_size(sql, org)?);
         }
         Ok(())
     }
@@ -59,11 +54,10 @@ impl Ledgers {
 
     /// The running job is undone. What it found of an org may be undone too, if it made the org.
     pub(super) fn undo(&mut self) {
-        for run in self.running.drain(..) {
-            if !self.kept.iter().any(|kept| kept.org == run.org) {
-                self.sizes.remove(&run.org);
-            }
-        }
+        self.running.clear();
+        let kept = &self.kept;
+        let is_kept = |org: &OrgId| orgs(kept).any(|other| other == *org);
+        self.sizes.retain(|org, _| is_kept(org));
     }
 
     /// The whole transaction is undone.
@@ -79,7 +73,8 @@ impl Ledgers {
             "insert into audit_runs (org, first_seq, last_seq, at_min, at_max, lines)
              values (?1, ?2, ?3, ?4, ?5, ?6)",
         )?;
-        let runs = joined(std::mem::take(&mut self.kept));
+        let kept = std::mem::take(&mut self.kept);
+        let runs = joined(&kept);
         for run in &runs {
             let size = self.sizes.get(&run.org).copied();
             let size = size.ok_or_else(|| corrupt_ledger(run.org, "its size is not known"))?;
@@ -98,9 +93,7 @@ impl Ledgers {
             self.sizes.insert(run.org, last);
         }
         let mut update = sql.prepare_cached("update ledgers set size = ?2 where org = ?1")?;
-        let mut orgs: Vec<_> = runs.iter().map(|run| run.org).collect();
-        orgs.sort_unstable();
-        orgs.dedup();
+        let orgs: BTreeSet<_> = orgs(&kept).collect();
         for org in orgs {
             let size = self.sizes.get(&org);
             if update.execute(params![IdText::of(org), size])? != 1 {
@@ -111,14 +104,21 @@ impl Ledgers {
     }
 }
 
-/// Neighbours of one org in one run, as far as they fit.
-fn joined(runs: Vec<Run>) -> Vec<Run> {
-    let mut joined: Vec<Run> = Vec::with_capacity(runs.len());
-    for run in runs {
+fn orgs(batches: &[Arc<Batch>]) -> impl Iterator<Item = OrgId> {
+    let runs = batches.iter().flat_map(|batch| batch.runs());
+    runs.map(|run| run.org)
+}
+
+/// Short neighbours of one org in one run.
+fn joined(batches: &[Arc<Batch>]) -> Vec<Cow<'_, Run>> {
+    let mut joined: Vec<Cow<'_, Run>> = Vec::new();
+    for run in batches.iter().flat_map(|batch| batch.runs()) {
         let last = joined.iter_mut().rev().find(|last| last.org == run.org);
         match last {
-            Some(last) if last.has_room_for(&run) => last.join(&run),
-            Some(_) | None => joined.push(run),
+            Some(last) if last.lines.len() + run.lines.len() <= JOINED_BYTES_MAX => {
+                last.to_mut().join(run);
+            }
+            Some(_) | None => joined.push(Cow::Borrowed(run)),
         }
     }
     joined

@@ -29,7 +29,7 @@ pub(super) const ORG: &str = "id, name, created_at";
 pub(super) const WORKSPACE: &str = "id, org, name, labels, created_by, created_at, updated_at";
 /// The columns of [`workspace_token`]; `digest` comes last, for those who want it too.
 pub(super) const WORKSPACE_TOKEN: &str = "id, org, workspace, name, prefix, created_by, \
-     created_at, last_used_at, revoked_at, digest";
+     root, chain, created_at, last_used_at, revoked_at, digest";
 /// The columns of [`channel`].
 pub(super) const CHANNEL: &str = "id, workspace, name, kind, plain, credential_names, sealed, \
      is_enabled, created_by, created_at, updated_at";
@@ -248,11 +248,7 @@ pub(super) fn key(row: &Row<'_>) -> Outcome<OrgKey> {
         org: parsed(row, 1)?,
         name: text(row, 2)?.to_owned(),
         prefix: parsed(row, 3)?,
-        minter: Minter {
-            created_by: parsed(row, 4)?,
-            root: parsed(row, 5)?,
-            chain: chain(row, 6)?,
-        },
+        minter: minter(row, 4)?,
         created_at: time(row, 7)?,
         expires_at: maybe_time(row, 8)?,
         grant,
@@ -260,6 +256,15 @@ pub(super) fn key(row: &Row<'_>) -> Outcome<OrgKey> {
         suspended_at: maybe_time(row, 11)?,
         revocation: revocation(row, 12)?,
         last_used_at: maybe_time(row, 15)?,
+    })
+}
+
+/// The three columns from this one on.
+fn minter(row: &Row<'_>, at: usize) -> Outcome<Minter> {
+    Ok(Minter {
+        created_by: parsed(row, at)?,
+        root: parsed(row, at + 1)?,
+        chain: chain(row, at + 2)?,
     })
 }
 
@@ -323,10 +328,10 @@ pub(super) fn workspace_token(row: &Row<'_>) -> Outcome<WorkspaceTokenRow> {
         workspace: parsed(row, 2)?,
         name: text(row, 3)?.to_owned(),
         prefix: parsed(row, 4)?,
-        created_by: parsed(row, 5)?,
-        created_at: time(row, 6)?,
-        last_used_at: maybe_time(row, 7)?,
-        revoked_at: maybe_time(row, 8)?,
+        minter: minter(row, 5)?,
+        created_at: time(row, 8)?,
+        last_used_at: maybe_time(row, 9)?,
+        revoked_at: maybe_time(row, 10)?,
     })
 }
 

@@ -96,7 +96,7 @@ impl WorkspaceTokenStore for Sqlite {
             row::all(sql, &query, [], |row| {
                 Ok(LoadedWorkspaceToken {
                     token: row::workspace_token(row)?,
-                    digest: row::digest(row, 9)?,
+                    digest: row::digest(row, 11)?,
                 })
             })
         };
@@ -123,8 +123,8 @@ impl WorkspaceTokenStore for Sqlite {
 
 fn insert(sql: &Connection, token: &WorkspaceTokenRow, digest: [u8; 32]) -> Outcome<()> {
     let statement = "insert into workspace_tokens
-         (id, org, workspace, name, prefix, digest, created_by, created_at)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+         (id, org, workspace, name, prefix, digest, created_by, root, chain, created_at)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     let bound = params![
         IdText::of(token.id),
         IdText::of(token.org),
@@ -132,7 +132,9 @@ fn insert(sql: &Connection, token: &WorkspaceTokenRow, digest: [u8; 32]) -> Outc
         token.name,
         token.prefix.as_str(),
         digest,
-        token.created_by.to_string(),
+        token.minter.created_by.to_string(),
+        token.minter.root.to_string(),
+        row::chain_text(&token.minter.chain),
         token.created_at.millis(),
     ];
     let is_secret_taken = |fault| {

@@ -129,7 +129,7 @@ impl Writer {
             is_synced: self.is_audit_synced,
             ..Order::quick("append audit records")
         };
-        self.change(order, move |tx| tx.append(&batch)).await
+        self.change(order, move |tx| tx.append(batch)).await
     }
 
     /// Lets what waits be written, and waits for the thread to end.
@@ -170,7 +170,7 @@ impl Tx<'_> {
     /// Writes the record of a change, and hands out the receipt that goes with it.
     pub(super) fn written<T>(&mut self, value: T, record: Recorder<T>) -> Outcome<Written<T>> {
         let entry = record(&value);
-        self.ledgers.add(self.sql, &entry)?;
+        self.append(Arc::new(Batch::from_iter([entry])))?;
         Ok(Written {
             value,
             receipt: Receipt(()),
@@ -178,8 +178,8 @@ impl Tx<'_> {
     }
 
     /// Writes records at the next numbers of their orgs.
-    pub(super) fn append(&mut self, batch: &Batch) -> Outcome<()> {
-        self.ledgers.add_all(self.sql, batch)
+    pub(super) fn append(&mut self, batch: Arc<Batch>) -> Outcome<()> {
+        self.ledgers.add(self.sql, batch)
     }
 }
 
@@ -361,7 +361,7 @@ mod tests {
         time::Timestamp,
     };
 
-    use super::{Batch, Change, Connection, Job, Ledgers, Order, Outcome, State, Tx, oneshot};
+    use super::{Arc, Batch, Change, Connection, Job, Ledgers, Order, Outcome, State, Tx, oneshot};
     use crate::{OpenOptions, Result, StoreError};
 
     fn state() -> State {
@@ -381,12 +381,12 @@ mod tests {
     }
 
     /// A record of each of these orgs.
-    fn batch(orgs: &[u128]) -> Batch {
+    fn batch(orgs: &[u128]) -> Arc<Batch> {
         let draft = |org: &u128| {
             let (id, at) = (EventId::from_u128(1), Timestamp::from_millis(1));
             Draft::of_operation(id, 0, at, OrgId::from_u128(*org), &Actor::AdminToken).write()
         };
-        orgs.iter().map(draft).collect()
+        Arc::new(orgs.iter().map(draft).collect())
     }
 
     type Answer = oneshot::Receiver<Result<()>>;
@@ -424,22 +424,22 @@ mod tests {
     #[test]
     fn a_job_that_fails_takes_no_other_with_it_and_leaves_no_gap() {
         let mut state = state();
-        let (good, good_answer) = job(|tx| tx.append(&batch(&[1, 1])));
+        let (good, good_answer) = job(|tx| tx.append(batch(&[1, 1])));
         let (refused, refused_answer) = job(|tx| {
             tx.sql.execute("delete from deployment", [])?;
-            tx.append(&batch(&[1]))?;
+            tx.append(batch(&[1]))?;
             Err(StoreError::ActorGone.into())
         });
         let (broken, broken_answer) = job(|tx| {
-            tx.append(&batch(&[1]))?;
+            tx.append(batch(&[1]))?;
             Ok(tx.sql.execute_batch("insert into keys (id) values ('x')")?)
         });
         let (panicking, panicking_answer) = job(|tx| {
-            tx.append(&batch(&[1]))?;
+            tx.append(batch(&[1]))?;
             panic!("a recorder gave up")
         });
-        let (stranger, stranger_answer) = job(|tx| tx.append(&batch(&[1, 2])));
-        let (last, last_answer) = job(|tx| tx.append(&batch(&[1])));
+        let (stranger, stranger_answer) = job(|tx| tx.append(batch(&[1, 2])));
+        let (last, last_answer) = job(|tx| tx.append(batch(&[1])));
         state.run(&mut vec![good, refused, broken, panicking, stranger, last]);
 
         let now = |mut answer: Answer| answer.try_recv().expect("answered");
@@ -468,12 +468,12 @@ mod tests {
     #[test]
     fn a_transaction_that_fails_fails_for_everybody_and_numbers_go_on_where_they_were() {
         let mut state = state();
-        let (before, before_answer) = job(|tx| tx.append(&batch(&[1])));
+        let (before, before_answer) = job(|tx| tx.append(batch(&[1])));
         state.run(&mut vec![before]);
-        let (good, good_answer) = job(|tx| tx.append(&batch(&[1])));
+        let (good, good_answer) = job(|tx| tx.append(batch(&[1])));
         let (fatal, fatal_answer) = job(|tx| Ok(tx.sql.execute_batch("rollback; selekt")?));
         state.run(&mut vec![good, fatal]);
-        let (after, after_answer) = job(|tx| tx.append(&batch(&[1])));
+        let (after, after_answer) = job(|tx| tx.append(batch(&[1])));
         state.run(&mut vec![after]);
 
         let now = |mut answer: Answer| answer.try_recv().expect("answered");

@@ -217,7 +217,6 @@ pub(crate) async fn each_filter_finds_what_it_says(bed: &Bed) {
         since: Some(later(5)),
         until: Some(later(15)),
     };
-    let all = everything.clone();
     let fits: [fn(&Draft<'_>, &AuditFilter) -> bool; 7] = [
         |draft, all| Some(draft.actor.to_string()) == all.actor,
         |draft, all| draft.key == all.key,
@@ -227,36 +226,19 @@ pub(crate) async fn each_filter_finds_what_it_says(bed: &Bed) {
         |draft, _| draft.at >= later(5),
         |draft, _| draft.at < later(15),
     ];
-    let none = AuditFilter::default;
+    let one = |set: fn(&mut AuditFilter, AuditFilter)| {
+        let mut filter = AuditFilter::default();
+        set(&mut filter, everything.clone());
+        filter
+    };
     let alone = [
-        AuditFilter {
-            actor: all.actor,
-            ..none()
-        },
-        AuditFilter {
-            key: all.key,
-            ..none()
-        },
-        AuditFilter {
-            workspace: all.workspace,
-            ..none()
-        },
-        AuditFilter {
-            method: all.method,
-            ..none()
-        },
-        AuditFilter {
-            status: all.status,
-            ..none()
-        },
-        AuditFilter {
-            since: all.since,
-            ..none()
-        },
-        AuditFilter {
-            until: all.until,
-            ..none()
-        },
+        one(|filter, all| filter.actor = all.actor),
+        one(|filter, all| filter.key = all.key),
+        one(|filter, all| filter.workspace = all.workspace),
+        one(|filter, all| filter.method = all.method),
+        one(|filter, all| filter.status = all.status),
+        one(|filter, all| filter.since = all.since),
+        one(|filter, all| filter.until = all.until),
     ];
     for (filter, fits) in alone.into_iter().zip(fits) {
         expect_found(&db, &drafts, filter, |draft| fits(draft, &everything)).await;

@@ -168,8 +168,14 @@ pub(crate) async fn deleted_org_keeps_taking_records(bed: &Bed) {
         .await
         .expect("they are recorded");
     assert_eq!(size(&db, gone).await, before + 1);
-    assert_eq!(trail(&db, gone).await.last(), Some(&late[0].bytes().to_vec()));
-    assert_eq!(trail(&db, home).await.last(), Some(&late[1].bytes().to_vec()));
+    assert_eq!(
+        trail(&db, gone).await.last(),
+        Some(&late[0].bytes().to_vec())
+    );
+    assert_eq!(
+        trail(&db, home).await.last(),
+        Some(&late[1].bytes().to_vec())
+    );
 }
 
 pub(crate) async fn deleting_an_unknown_org_is_not_found(bed: &Bed) {

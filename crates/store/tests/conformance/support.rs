@@ -189,7 +189,11 @@ pub(crate) fn token(workspace: &Workspace) -> WorkspaceTokenRow {
         workspace: workspace.id,
         name: String::new(),
         prefix: prefix("molw"),
-        created_by: Actor::AdminToken,
+        minter: Minter {
+            created_by: Actor::AdminToken,
+            root: Actor::AdminToken,
+            chain: Vec::new(),
+        },
         created_at: NOW,
         last_used_at: None,
         revoked_at: None,

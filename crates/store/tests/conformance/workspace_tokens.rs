@@ -1,6 +1,9 @@
 //! The deprecated workspace tokens.
 
-use claviger_core::{key::WorkspaceTokenRow, tier::Actor};
+use claviger_core::{
+    key::WorkspaceTokenRow,
+    tier::{Actor, Minter},
+};
 use claviger_store::StoreError;
 
 use crate::{
@@ -31,7 +34,11 @@ pub(crate) async fn inserted_token_is_listed_and_loaded(bed: &Bed) {
     let place = insert_workspace(&db, org).await;
     let mut new = token(&place);
     new.name = "Schlüssel 'x'".to_owned();
-    new.created_by = Actor::Session("user_ü".into());
+    new.minter = Minter {
+        created_by: Actor::OrgKey("mole_a1b2c3d4".parse().expect("a prefix")),
+        root: Actor::Session("user_ü".into()),
+        chain: vec![id(), id()],
+    };
     new.created_at = later(2);
     let (expected, its_digest) = (new.clone(), digest());
     let made = done(&db, org, |record| {
