@@ -142,7 +142,8 @@ pub(crate) fn run() -> Result<(), Failure> {
         times.sort_by(f64::total_cmp);
         let median = times.get(1).copied().unwrap_or(f64::NAN);
         say(&format!(
-            "  {name:<11} from start to the first answer {median:5.2} s  target under {target} s"
+            "  {name:<11} from start to the first answer {median:5.2} s  target under {target} s: {}",
+            if median < target { "met" } else { "MISSED" }
         ));
         say(&format!(
             "  {name:<11} resident memory per key        {:5.0} B",

@@ -78,36 +78,33 @@ pub(crate) fn run() {
     (0..KEYS).for_each(|number| index.put(credential(number, &shared), None));
     let bytes_per_key = (resident() - before) / 1e6;
 
-    // Presented secrets in an order that defeats the cache.
-    let presented: Vec<String> = (0..100_000_u64)
-        .map(|n| {
-            seed::secret(n.wrapping_mul(7_919_777) % KEYS)
-                .expose()
-                .to_owned()
-        })
-        .collect();
-    let pick = |n: u32| {
-        presented
-            .get(usize::try_from(n).unwrap_or(0) % presented.len())
-            .map_or("", String::as_str)
-    };
+    // Presented secrets, one after the other in memory as the bytes of a request that was just
+    // read, of keys in an order that defeats the cache.
     let count = 100_000;
+    let secrets = (0..u64::from(count)).map(|n| seed::secret(n.wrapping_mul(7_919_777) % KEYS));
+    let presented: String = secrets.map(|secret| secret.expose().to_owned()).collect();
+    let pick = |n: usize| presented.get(n * 54..(n + 1) * 54).unwrap_or_default();
     let (mut hash, mut look_up, mut verify) = (Vec::new(), Vec::new(), Vec::new());
-    let digests: Vec<Digest> = presented
-        .iter()
-        .map(|text| Digest::of(text.as_bytes()))
+    let digests: Vec<Digest> = (0..100_000)
+        .map(|n| Digest::of(pick(n).as_bytes()))
         .collect();
     for _ in 0..ROUNDS {
         hash.push(nanoseconds(count, |n| {
+            let n = usize::try_from(n).unwrap_or(0);
             black_box(Digest::of(black_box(pick(n).as_bytes())));
         }));
-        look_up.push(nanoseconds(count, |n| {
-            let digest = digests.get(usize::try_from(n).unwrap_or(0) % digests.len());
-            black_box(digest.and_then(|digest| index.find(digest)));
+        // Each begins with what the one before it found: in a row they would hide each other's
+        // way to memory, which the requests of different callers cannot.
+        let mut next = 0;
+        look_up.push(nanoseconds(count, |_| {
+            let found = digests.get(next).and_then(|digest| index.find(digest));
+            next += 1 + usize::from(found.is_some_and(|slot| slot.last_used().is_some()));
         }));
-        verify.push(nanoseconds(count, |n| {
-            let digest = digest_of_presented(&Brand::ORG_KEY, black_box(pick(n)));
-            black_box(digest.ok().and_then(|digest| index.find(&digest)));
+        let mut next = 0;
+        verify.push(nanoseconds(count, |_| {
+            let digest = digest_of_presented(&Brand::ORG_KEY, black_box(pick(next)));
+            let found = digest.ok().and_then(|digest| index.find(&digest));
+            next += 1 + usize::from(found.is_some_and(|slot| slot.last_used().is_some()));
         }));
     }
     let (hash, look_up, verify) = (median(hash), median(look_up), median(verify));
@@ -136,11 +133,21 @@ pub(crate) fn run() {
         "  verification (shape, CRC, hash, look-up)  {verify:8.0} ns"
     ));
     say(&format!(
-        "  ratio to hash + look-up                   {:8.2}    target at most 2",
-        verify / (hash + look_up)
+        "  ratio to hash + look-up                   {:8.2}    target at most 2: {}",
+        verify / (hash + look_up),
+        if verify / (hash + look_up) <= 2.0 {
+            "met"
+        } else {
+            "MISSED"
+        }
     ));
     say(&format!(
-        "  memory per key                            {bytes_per_key:8.0} B  target at most 250"
+        "  memory per key                            {bytes_per_key:8.0} B  target at most 250: {}",
+        if bytes_per_key <= 250.0 {
+            "met"
+        } else {
+            "MISSED"
+        }
     ));
     say(&format!(
         "  one mint into the index                   {:8.0} ns",

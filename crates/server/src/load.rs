@@ -1,6 +1,6 @@
 //! From the store into memory: every credential, with what is equal shared.
 
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
 use claviger_core::{
     digest::Digest,
@@ -74,6 +74,13 @@ pub(crate) fn workspace_token_credential(
     }
 }
 
+thread_local! {
+    /// What this thread was last asked for: keys in a row have much in common, and the threads
+    /// that load would wait for each other at every key.
+    static LAST_GRANT: RefCell<Option<(Box<str>, Arc<Grant>)>> = const { RefCell::new(None) };
+    static LAST_MINTER: RefCell<Option<(Box<str>, Arc<Minter>)>> = const { RefCell::new(None) };
+}
+
 /// Lets equal grants, and minters, share one place in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Interner {
@@ -124,6 +131,17 @@ impl Interner {
     }
 
     fn grant(&self, text: &str) -> Result<Arc<Grant>, String> {
+        LAST_GRANT.with_borrow_mut(|last| match last {
+            Some((known, grant)) if **known == *text => Ok(Arc::clone(grant)),
+            _ => {
+                let grant = self.find_grant(text)?;
+                *last = Some((text.into(), Arc::clone(&grant)));
+                Ok(grant)
+            }
+        })
+    }
+
+    fn find_grant(&self, text: &str) -> Result<Arc<Grant>, String> {
         let mut grants = self.grants.lock();
         if let Some(grant) = grants.get(text) {
             return Ok(Arc::clone(grant));
@@ -142,6 +160,17 @@ impl Interner {
             written = format!("{}\n{}\n{}", loaded.created_by, loaded.root, loaded.chain);
             &written
         };
+        LAST_MINTER.with_borrow_mut(|last| match last {
+            Some((known, minter)) if **known == *name => Ok(Arc::clone(minter)),
+            _ => {
+                let minter = self.find_minter(name, loaded)?;
+                *last = Some((name.into(), Arc::clone(&minter)));
+                Ok(minter)
+            }
+        })
+    }
+
+    fn find_minter(&self, name: &str, loaded: &LoadedKey<'_>) -> Result<Arc<Minter>, String> {
         let mut minters = self.minters.lock();
         if let Some(minter) = minters.get(name) {
             return Ok(Arc::clone(minter));
