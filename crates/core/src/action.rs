@@ -65,8 +65,12 @@ actions! {
     ReadKeys: Needs::Permission(Permission::TokensRead), Org;
     /// Mint a key.
     MintKey: Needs::Permission(Permission::TokensMint), Org;
-    /// Change a key's name or metadata.
+    /// Change a key's name or metadata, or narrow it.
     ChangeKey: Needs::Permission(Permission::TokensMint), Org;
+    /// Suspend a key.
+    SuspendKey: Needs::Permission(Permission::TokensRevoke), Org;
+    /// Resume a suspended key.
+    ResumeKey: Needs::Permission(Permission::TokensMint), Org;
     /// Revoke a key; a key may always revoke itself, which the operation decides.
     RevokeKey: Needs::Anyone, Org;
     /// List and get workspaces.

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod channels;
+mod grants;
 pub mod keys;
 pub mod orgs;
 pub mod secrets;

@@ -30,6 +30,7 @@ use crate::{
     orgs::Orgs,
     refusals::Refusals,
     seal,
+    turns::Turns,
 };
 
 /// Keys that died longer ago than this are no longer told apart from unknown ones.
@@ -71,6 +72,8 @@ pub struct App {
     /// revocation after its commit: whoever revokes what was just minted waits until the index can
     /// be told.
     pub(crate) births: tokio::sync::RwLock<()>,
+    /// Changes of one key take turns.
+    pub(crate) key_turns: Turns,
     /// Places for scans of long lists.
     pub(crate) scans: tokio::sync::Semaphore,
     /// What the last probe of the store came to, for a second.
@@ -150,6 +153,7 @@ impl App {
             sealer,
             metrics,
             births: tokio::sync::RwLock::default(),
+            key_turns: Turns::default(),
             scans: tokio::sync::Semaphore::new(SCANS_MAX),
             probed: tokio::sync::Mutex::default(),
             effective: Mutex::default(),

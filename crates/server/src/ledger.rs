@@ -36,11 +36,6 @@ const RELAXED_GATHER: Duration = Duration::from_millis(5);
 /// at every socket that is ready, so a burst shares one commit and a single request waits for
 /// nothing.
 const GATHER_TURNS_MAX: usize = 16;
-/// From how many waiting records on the next commit may be held back a little: the more share it,
-/// the less each of them costs. (The `commit_siblings` and `commit_delay` of PostgreSQL.)
-const COMMIT_SIBLINGS: usize = 8;
-/// For how long: the finest that a timer can do.
-const COMMIT_DELAY: Duration = Duration::from_millis(1);
 
 /// Records that go into one commit, and who waits for it.
 #[derive(Default)]
@@ -187,12 +182,11 @@ impl Ledger {
     }
 
     async fn run(self: Arc<Self>) {
-        let mut siblings = 0;
         loop {
             if self.is_down() && !self.wait_until_up().await {
                 break;
             }
-            self.gather(siblings).await;
+            self.gather().await;
             let (awaited, behind) = {
                 let mut queue = self.queue.lock();
                 (queue.awaited.pop_front(), queue.behind.pop_front())
@@ -207,25 +201,21 @@ impl Ledger {
                 }
                 continue;
             }
-            siblings = awaited.as_ref().map_or(0, |lot| lot.batch.len());
             // Side by side, so that the store can take both in one commit.
             tokio::join!(self.commit_awaited(awaited), self.commit_behind(behind));
         }
         self.finished.notify_one();
     }
 
-    /// Waits for as long as every turn of the runtime brings more records; where the last commit
-    /// was shared by many, for a moment more.
-    async fn gather(&self, siblings: usize) {
+    /// Waits for as long as every turn of the runtime brings more records. (To hold a commit back
+    /// for a millisecond while many wait was tried: it cost as much and answered half as often.)
+    async fn gather(&self) {
         let count = || {
             let queue = self.queue.lock();
             let next = queue.awaited.front();
             next.map_or(0, |lot| lot.batch.len())
         };
         let mut before = count();
-        if before > 0 && siblings >= COMMIT_SIBLINGS && !self.is_closing() {
-            return tokio::time::sleep(COMMIT_DELAY).await;
-        }
         for _ in 0..GATHER_TURNS_MAX {
             if before == 0 {
                 return;

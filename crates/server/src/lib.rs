@@ -30,6 +30,7 @@ pub mod router;
 pub mod seal;
 pub mod telemetry;
 pub mod trace;
+mod turns;
 mod welcome;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

@@ -78,6 +78,7 @@ const fn status_of_store(error: &StoreError) -> (StatusCode, &'static str) {
         }
         StoreError::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
         StoreError::Gone(_) => (StatusCode::CONFLICT, "revoked"),
+        StoreError::Stale(_) => (StatusCode::CONFLICT, "changed_meanwhile"),
         StoreError::Exists(_) => (StatusCode::CONFLICT, "exists"),
         StoreError::ActorGone => (StatusCode::UNAUTHORIZED, "token_revoked"),
         StoreError::BootstrapClosed => (StatusCode::UNAUTHORIZED, "bootstrap_closed"),

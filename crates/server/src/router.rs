@@ -12,7 +12,8 @@ use axum::{
 use claviger_core::action::{
     Action, ChangeKey, ChangeWorkspace, CreateWorkspace, DeleteWorkspace, ListSecrets,
     ListWorkspaces, ManageOrgs, ManageWorkspaceTokens, MintKey, Needs, ReadAudit, ReadChannels,
-    ReadKeys, ReadWorkspace, RevealSecrets, RevokeKey, Scope, WhoAmI, WriteChannels, WriteSecrets,
+    ReadKeys, ReadWorkspace, ResumeKey, RevealSecrets, RevokeKey, Scope, SuspendKey, WhoAmI,
+    WriteChannels, WriteSecrets,
 };
 use claviger_wire as wire;
 use http::{Method, Request};
@@ -29,7 +30,7 @@ use crate::{
 /// Every route that needs a credential.
 #[rustfmt::skip]
 fn declare(routes: &mut Routes) {
-    let (get, post, put) = (Method::GET, Method::POST, Method::PUT);
+    let (get, post) = (Method::GET, Method::POST);
     let (patch, delete) = (Method::PATCH, Method::DELETE);
 
     routes.add::<WhoAmI, _, _>(&get, "/org/whoami", whoami::whoami,
@@ -44,10 +45,24 @@ fn declare(routes: &mut Routes) {
     routes.add::<ReadKeys, _, _>(&get, "/org/tokens/{id}", keys::get,
         Doc::new("Get a key").answers::<wire::keys::Key>(200));
     routes.add::<ChangeKey, _, _>(&patch, "/org/tokens/{id}", keys::change,
-        Doc::new("Change a key's name or metadata").takes::<wire::keys::KeyChange>().answers::<wire::keys::Key>(200));
+        Doc::new("Change a key's name or metadata, or narrow it").takes::<wire::keys::KeyChange>().answers::<wire::keys::Key>(200));
+    routes.add::<SuspendKey, _, _>(&post, "/org/tokens/{id}/suspend", keys::suspend,
+        Doc::new("Suspend a key, and with it what it minted, until it is resumed")
+            .takes_optional::<wire::keys::SuspensionRequest>().answers::<wire::keys::Key>(200));
+    routes.add::<ResumeKey, _, _>(&post, "/org/tokens/{id}/resume", keys::resume,
+        Doc::new("Resume a suspended key").takes_optional::<wire::keys::SuspensionRequest>().answers::<wire::keys::Key>(200));
     routes.add::<RevokeKey, _, _>(&delete, "/org/tokens/{id}", keys::revoke,
         Doc::new("Revoke a key and its descendants; a key may always revoke itself")
             .query(&["reason"]).answers::<wire::keys::Revocation>(200));
+    declare_workspaces(routes);
+    declare_org(routes);
+}
+
+/// Workspaces and what lies in them.
+#[rustfmt::skip]
+fn declare_workspaces(routes: &mut Routes) {
+    let (get, post, put) = (Method::GET, Method::POST, Method::PUT);
+    let (patch, delete) = (Method::PATCH, Method::DELETE);
 
     routes.add::<CreateWorkspace, _, _>(&post, "/workspaces", workspaces::create,
         Doc::new("Create a workspace").takes::<wire::workspaces::NewWorkspace>().answers::<wire::workspaces::Workspace>(201));
@@ -91,6 +106,12 @@ fn declare(routes: &mut Routes) {
         Doc::new("Deprecated: list workspace tokens").query(&["limit", "cursor"]).answers::<wire::workspaces::WorkspaceTokenList>(200));
     routes.add::<ManageWorkspaceTokens, _, _>(&delete, "/workspaces/{id}/tokens/{tid}", workspace_tokens::revoke,
         Doc::new("Revoke a workspace token").answers::<wire::workspaces::RevokedWorkspaceToken>(200));
+}
+
+/// The audit trail, and the orgs themselves.
+#[rustfmt::skip]
+fn declare_org(routes: &mut Routes) {
+    let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
 
     routes.add::<ReadAudit, _, _>(&get, "/org/audit", audit::query,
         Doc::new("Read the audit trail, newest first; with `after`, oldest first after a number")

@@ -56,6 +56,8 @@ mod input;
 mod key_lists;
 #[path = "api/keys.rs"]
 mod keys;
+#[path = "api/lifecycle.rs"]
+mod lifecycle;
 #[path = "api/operation.rs"]
 mod operation;
 #[path = "api/outage.rs"]

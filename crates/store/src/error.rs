@@ -26,6 +26,9 @@ pub enum StoreError {
     /// It is there, but ended.
     #[error("the {0} is revoked")]
     Gone(&'static str),
+    /// Somebody else changed it meanwhile.
+    #[error("the {0} was changed meanwhile")]
+    Stale(&'static str),
     /// A unique name is taken.
     #[error("the {0} exists already")]
     Exists(&'static str),

@@ -20,7 +20,7 @@ pub use claviger_core::ledger::filter::AuditFilter;
 use claviger_core::{
     grant::Labels,
     id::{ChannelId, KeyId, OrgId, WorkspaceId, WorkspaceTokenId},
-    key::{Metadata, OrgKey, Revocation, WorkspaceTokenRow},
+    key::{OrgKey, Revocation, WorkspaceTokenRow},
     ledger::batch::Batch,
     time::Timestamp,
 };
@@ -28,10 +28,10 @@ use claviger_core::{
 pub use error::StoreError;
 pub use open::{OpenOptions, open};
 pub use rows::{
-    Acting, AuditPart, AuditRow, Channel, ChannelChange, Deployment, Idempotency, KeyFilter,
-    LoadedKey, LoadedWorkspaceToken, NewKey, NewSecret, Org, OrgDeletion, Page, Revoked,
-    RevokedKey, SECRETS_PER_WORKSPACE_MAX, Sealed, SealedRow, SecretName, SecretRow, Workspace,
-    WorkspaceChange, WorkspaceDeletion,
+    Acting, AuditPart, AuditRow, Channel, ChannelChange, Deployment, Idempotency, KeyChange,
+    KeyFilter, LoadedKey, LoadedWorkspaceToken, NewKey, NewSecret, Org, OrgDeletion, Page, Revoked,
+    RevokedKey, SECRETS_PER_WORKSPACE_MAX, Sealed, SealedRow, SecretName, SecretRow, Suspension,
+    Workspace, WorkspaceChange, WorkspaceDeletion,
 };
 pub use scan::SCAN_BYTES_MAX;
 pub use written::{KeySink, Receipt, Recorder, Resealer, Result, Revocations, Sealer, Written};
@@ -154,10 +154,11 @@ pub trait KeyStore: Send + Sync + 'static {
         page: Page<KeyId>,
     ) -> Result<Vec<OrgKey>>;
 
-    /// Changes name and metadata of a key that is not revoked.
+    /// Changes a key that is not revoked.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::Gone`] when it is revoked; [`StoreError::ActorGone`].
+    /// [`StoreError::NotFound`]; [`StoreError::Gone`] when it is revoked; [`StoreError::Stale`] when
+    /// its grant is not the one that the change was made for; [`StoreError::ActorGone`].
     #[expect(
         clippy::too_many_arguments,
         reason = "every change takes an address, what changes, an actor and a recorder"
@@ -166,7 +167,7 @@ pub trait KeyStore: Send + Sync + 'static {
         &self,
         org: OrgId,
         id: KeyId,
-        change: (Option<String>, Option<Metadata>),
+        change: KeyChange,
         acting: Acting,
         record: Recorder<OrgKey>,
     ) -> Result<Written<OrgKey>>;

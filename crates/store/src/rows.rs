@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use claviger_core::{
     channel::ChannelKind,
-    grant::Labels,
+    grant::{Grant, Labels},
     id::{ChannelId, KeyId, OrgId, WorkspaceId},
-    key::{KeyState, KeyStatus, OrgKey, WorkspaceTokenRow},
+    key::{KeyState, KeyStatus, Metadata, OrgKey, WorkspaceTokenRow},
     tier::Actor,
     time::Timestamp,
     token::Prefix,
 };
+
+use crate::{Result, StoreError};
 
 /// The largest number of secrets of one workspace: a reveal answers all of them at once.
 pub const SECRETS_PER_WORKSPACE_MAX: u64 = 1000;
@@ -94,6 +96,57 @@ pub struct Idempotency {
     pub key: String,
     /// SHA-256 of the request body.
     pub request: [u8; 32],
+}
+
+/// What changes in a key.
+#[derive(Debug, Clone, Default)]
+pub struct KeyChange {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its free pairs, all of them.
+    pub metadata: Option<Metadata>,
+    /// Its grant, from the one that the new one was made of: if it is another by now, nothing is
+    /// changed.
+    pub grant: Option<(Grant, Grant)>,
+    /// When it ends by itself: brought forward, never put off.
+    pub expires_at: Option<Timestamp>,
+    /// Whether it is off. What is off already stays off since then.
+    pub suspension: Option<Suspension>,
+}
+
+/// A reversible change of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suspension {
+    /// Off since this instant.
+    Suspend(Timestamp),
+    /// On again.
+    Resume,
+}
+
+impl KeyChange {
+    /// The key after the change.
+    pub(crate) fn apply(self, mut key: OrgKey) -> Result<OrgKey> {
+        if key.revocation.is_some() {
+            return Err(StoreError::Gone("key"));
+        }
+        key.name = self.name.unwrap_or(key.name);
+        key.metadata = self.metadata.unwrap_or(key.metadata);
+        if let Some((from, to)) = self.grant {
+            if key.grant != from {
+                return Err(StoreError::Stale("grant"));
+            }
+            key.grant = to;
+        }
+        if let Some(end) = self.expires_at {
+            key.expires_at = Some(key.expires_at.map_or(end, |ends| ends.min(end)));
+        }
+        key.suspended_at = match self.suspension {
+            None => key.suspended_at,
+            Some(Suspension::Resume) => None,
+            Some(Suspension::Suspend(at)) => key.suspended_at.or(Some(at)),
+        };
+        Ok(key)
+    }
 }
 
 /// Which keys a list shows.

@@ -101,6 +101,8 @@ conformance! {
     keys::idempotency_keys_of_actors_and_orgs_are_apart,
     keys::failed_mint_does_not_use_up_its_idempotency_key,
     keys::change_sets_name_and_metadata_and_no_more,
+    keys::narrowed_key_has_the_new_grant_and_the_earlier_end,
+    keys::suspended_key_keeps_its_first_instant_until_it_is_resumed,
     keys::revoked_key_cannot_be_changed,
     keys::last_use_never_moves_back,
     keys::every_key_is_loaded_but_those_long_dead,

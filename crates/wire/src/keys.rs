@@ -136,6 +136,9 @@ pub struct Key {
     pub grant: Grant,
     /// Free pairs.
     pub metadata: TextMap,
+    /// Since when it is suspended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended_at: Option<String>,
     /// When it was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<String>,
@@ -166,6 +169,39 @@ pub struct KeyChange {
     /// The new metadata, all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<TextMap>,
+    /// Fewer permissions, as a preset. Not together with `permissions`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// Fewer permissions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<Vec<String>>,
+    /// Fewer workspaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspaces: Option<Workspaces>,
+    /// Fewer routes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<Vec<String>>,
+    /// A later beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<String>,
+    /// Fewer addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_allow: Option<Vec<String>>,
+    /// An earlier end, from now on: `90s`, `15m`, `24h`, `30d`. Not together with `expires_at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<String>,
+    /// An earlier end (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+}
+
+/// `POST /org/tokens/{id}/suspend` and `/resume`; the body may be left out.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SuspensionRequest {
+    /// Why; stands in the audit record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// `DELETE /org/tokens/{id}`: no request with the key is accepted any more.

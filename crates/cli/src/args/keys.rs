@@ -17,8 +17,12 @@ pub(crate) enum KeysCommand {
         #[arg(value_parser = segment)]
         id: String,
     },
-    /// Change the name or the metadata of a key
-    Update(UpdateArgs),
+    /// Change the name or the metadata of a key, or narrow it
+    Update(Box<UpdateArgs>),
+    /// Suspend a key, and with it all that it minted, until it is resumed
+    Suspend(SuspensionArgs),
+    /// Resume a suspended key
+    Resume(SuspensionArgs),
     /// Revoke a key, and with it all that it minted
     Revoke(RevokeArgs),
 }
@@ -99,6 +103,54 @@ pub(crate) struct UpdateArgs {
     /// A pair of the new metadata, as name=value; may be repeated. Replaces all of it
     #[arg(long, value_name = "NAME=VALUE", group = "change")]
     pub(crate) metadata: Vec<Pair>,
+    /// Only these permissions from now on: reader, editor or admin
+    #[arg(long, conflicts_with = "permission", group = "change")]
+    pub(crate) preset: Option<String>,
+    /// Only this permission from now on; may be repeated
+    #[arg(long, group = "change")]
+    pub(crate) permission: Vec<String>,
+    /// Only this workspace from now on; may be repeated
+    #[arg(
+        long,
+        value_name = "WORKSPACE",
+        conflicts_with = "label",
+        group = "change"
+    )]
+    pub(crate) workspace: Vec<String>,
+    /// Only workspaces with this label from now on, as name=value; may be repeated, all must match
+    #[arg(long, value_name = "NAME=VALUE", group = "change")]
+    pub(crate) label: Vec<Pair>,
+    /// Only this route from now on; may be repeated
+    #[arg(long, value_name = "PATTERN", group = "change")]
+    pub(crate) endpoint: Vec<String>,
+    /// End sooner: 90s, 15m, 24h, 30d from now
+    #[arg(
+        long,
+        value_name = "DURATION",
+        conflicts_with = "expires_at",
+        group = "change"
+    )]
+    pub(crate) expires_in: Option<String>,
+    /// End sooner (RFC 3339)
+    #[arg(long, value_name = "TIME", group = "change")]
+    pub(crate) expires_at: Option<String>,
+    /// Begin later (RFC 3339)
+    #[arg(long, value_name = "TIME", group = "change")]
+    pub(crate) not_before: Option<String>,
+    /// Only this address range (CIDR) from now on; may be repeated
+    #[arg(long, value_name = "CIDR", group = "change")]
+    pub(crate) ip_allow: Vec<String>,
+}
+
+/// `claviger keys suspend` and `resume`.
+#[derive(Debug, Args)]
+pub(crate) struct SuspensionArgs {
+    /// Its id
+    #[arg(value_parser = segment)]
+    pub(crate) id: String,
+    /// Why; stands in the audit trail
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
 }
 
 /// `claviger keys revoke`.

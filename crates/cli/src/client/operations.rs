@@ -5,7 +5,7 @@ use std::time::Duration;
 use claviger_wire::{
     channels::{Channel, ChannelChange, ChannelList, Deleted, NewChannel},
     headers,
-    keys::{Key, KeyChange, KeyList, MintRequest, MintedKey, Revocation},
+    keys::{Key, KeyChange, KeyList, MintRequest, MintedKey, Revocation, SuspensionRequest},
     ledger::EventList,
     orgs::{DeletedOrg, NewOrg, Org, OrgList},
     secrets::{NewSecret, Secret, SecretList, SecretValues},
@@ -56,6 +56,17 @@ impl Client {
     /// `PATCH /org/tokens/{id}`.
     pub(crate) async fn update_key(&self, id: &str, body: &KeyChange) -> Result<Key, Failure> {
         self.send(Method::PATCH, &["org", "tokens", id], body).await
+    }
+
+    /// `POST /org/tokens/{id}/suspend` or `/resume`.
+    pub(crate) async fn suspend_or_resume_key(
+        &self,
+        id: &str,
+        what: &str,
+        body: &SuspensionRequest,
+    ) -> Result<Key, Failure> {
+        self.send(Method::POST, &["org", "tokens", id, what], body)
+            .await
     }
 
     /// `DELETE /org/tokens/{id}`.

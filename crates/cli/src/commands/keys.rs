@@ -1,14 +1,15 @@
 //! `claviger keys`.
 
 use claviger_wire::keys::{
-    Key, KeyChange, LabelSelector, MintRequest, MintedKey, Revocation, Workspaces,
+    Key, KeyChange, LabelSelector, MintRequest, MintedKey, Revocation, SuspensionRequest,
+    Workspaces,
 };
 
 use super::whoami::push_grant;
 use crate::{
     args::{
-        keys::{KeysCommand, ListArgs, MintArgs, RevokeArgs},
-        pair,
+        keys::{KeysCommand, ListArgs, MintArgs, RevokeArgs, SuspensionArgs, UpdateArgs},
+        pair::{self, Pair},
     },
     client::{Client, Query},
     error::Failure,
@@ -34,14 +35,12 @@ pub(super) async fn run(
             out.show(&key, fields)
         }
         KeysCommand::Update(args) => {
-            let metadata = pair::some_map("--metadata", &args.metadata)?;
-            let change = KeyChange {
-                name: args.name,
-                metadata,
-            };
-            let key = client.update_key(&args.id, &change).await?;
+            let id = args.id.clone();
+            let key = client.update_key(&id, &change(*args)?).await?;
             out.show(&key, fields)
         }
+        KeysCommand::Suspend(args) => turn("suspend", args, client, out).await,
+        KeysCommand::Resume(args) => turn("resume", args, client, out).await,
         KeysCommand::Revoke(args) => revoke(args, client, out).await,
     }
 }
@@ -66,19 +65,54 @@ async fn mint(args: MintArgs, client: &Client, out: &Output) -> Result<(), Failu
     Ok(())
 }
 
+async fn turn(
+    what: &str,
+    args: SuspensionArgs,
+    client: &Client,
+    out: &Output,
+) -> Result<(), Failure> {
+    let body = SuspensionRequest {
+        reason: args.reason,
+    };
+    let key = client.suspend_or_resume_key(&args.id, what, &body).await?;
+    out.show(&key, fields)
+}
+
+/// The workspaces that were named, by labels or by ids.
+fn bound(labels: &[Pair], ids: Vec<String>) -> Result<Option<Workspaces>, Failure> {
+    match pair::some_map("--label", labels)? {
+        Some(labels) => Ok(Some(Workspaces::Selector(LabelSelector { labels }))),
+        None => binding(ids),
+    }
+}
+
+fn some(list: Vec<String>) -> Option<Vec<String>> {
+    (!list.is_empty()).then_some(list)
+}
+
+/// The body of a change.
+fn change(args: UpdateArgs) -> Result<KeyChange, Failure> {
+    Ok(KeyChange {
+        name: args.name,
+        metadata: pair::some_map("--metadata", &args.metadata)?,
+        preset: args.preset,
+        permissions: some(args.permission),
+        workspaces: bound(&args.label, args.workspace)?,
+        endpoints: some(args.endpoint),
+        not_before: args.not_before,
+        ip_allow: some(args.ip_allow),
+        expires_in: args.expires_in,
+        expires_at: args.expires_at,
+    })
+}
+
 /// The body of a mint. What was not written stays out of it, and so is inherited.
 fn request(args: MintArgs) -> Result<MintRequest, Failure> {
-    let labels = pair::some_map("--label", &args.label)?;
-    let bound = match labels {
-        Some(labels) => Some(Workspaces::Selector(LabelSelector { labels })),
-        None => binding(args.workspace)?,
-    };
-    let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
     Ok(MintRequest {
         name: args.name,
         preset: args.preset,
         permissions: some(args.permission),
-        workspaces: bound,
+        workspaces: bound(&args.label, args.workspace)?,
         endpoints: some(args.endpoint),
         expires_in: args.expires_in,
         expires_at: args.expires_at,
@@ -226,6 +260,9 @@ fn fields(key: &Key) -> Table {
     table.field("expires at", or_dash(key.expires_at.as_deref()));
     push_grant(&mut table, &key.grant);
     table.field("metadata", or_dash(Some(&pairs(&key.metadata))));
+    if key.suspended_at.is_some() {
+        table.field("suspended at", or_dash(key.suspended_at.as_deref()));
+    }
     if key.revoked_at.is_some() {
         table.field("revoked at", or_dash(key.revoked_at.as_deref()));
         table.field("revoked by", or_dash(key.revoked_by.as_deref()));

@@ -1,20 +1,18 @@
 //! `/org/tokens`.
 
 use claviger_core::{
-    action::{ChangeKey, MintKey, ReadKeys, RevokeKey},
-    grant::{Grant, GrantText, WorkspacesText},
+    action::{Action, ChangeKey, MintKey, ReadKeys, ResumeKey, RevokeKey, SuspendKey},
     id::KeyId,
     key::{KeyStatus, OrgKey, SHOWN_ONCE},
-    permission::PermissionSet,
     text::parse_name,
-    time::{Timestamp, parse_duration},
+    time::Timestamp,
 };
-use claviger_store::{Idempotency, KeyFilter};
+use claviger_store::{Idempotency, KeyChange, KeyFilter, Recorder};
 use claviger_wire::{headers, keys as wire, map::TextMap};
 use http::{StatusCode, header};
 use serde_json::json;
 
-use super::{grant_view, name, texts};
+use super::{grant_view, grants::Asked, name, texts};
 use crate::{
     clock,
     failure::Failure,
@@ -34,10 +32,12 @@ const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 pub async fn mint(mut call: Call<MintKey>) -> Result<Reply, Failure> {
     let (body, bytes) = call.json_and_bytes::<wire::MintRequest>().await?;
     let now = clock::now();
+    let own = call.permit.principal().authority.layers().first();
+    let asked = Asked::from(&body);
     let mint = Mint {
         name: name(&body.name)?,
-        grant: grant(&call, &body)?,
-        expires_at: expiry(&call, &body, now)?,
+        grant: asked.grant(own.unwrap_or(&call.app.full_grant))?,
+        expires_at: expiry(&call, asked, now)?,
         idempotency: idempotency(&call, &bytes)?,
         metadata: texts("metadata", body.metadata.unwrap_or_default())?,
     };
@@ -59,81 +59,15 @@ pub async fn mint(mut call: Call<MintKey>) -> Result<Reply, Failure> {
         .written(minted.receipt))
 }
 
-/// The grant that is asked for: what is left out is the minter's own.
-fn grant(call: &Call<MintKey>, body: &wire::MintRequest) -> Result<Grant, Failure> {
-    let own = call.permit.principal().authority.layers().first();
-    let mut text = GrantText::from(own.map_or(&*call.app.full_grant, |own| &**own));
-    match (&body.preset, &body.permissions) {
-        (Some(_), Some(_)) => {
-            return Err(Failure::out_of_range(
-                "preset",
-                "cannot be given together with `permissions`",
-            ));
-        }
-        (Some(preset), None) => {
-            let set = PermissionSet::preset(preset);
-            text.permissions = set
-                .map_err(|error| Failure::out_of_range("preset", error))?
-                .patterns();
-        }
-        (None, Some(permissions)) => text.permissions.clone_from(permissions),
-        (None, None) => {}
-    }
-    match &body.workspaces {
-        None => {}
-        Some(wire::Workspaces::Word(word)) => text.workspaces = WorkspacesText::Word(word.clone()),
-        Some(wire::Workspaces::Ids(ids)) => text.workspaces = WorkspacesText::Ids(ids.clone()),
-        Some(wire::Workspaces::Selector(selector)) => {
-            let labels = texts("workspaces", selector.labels.clone())?;
-            text.workspaces = WorkspacesText::Selector { labels };
-        }
-    }
-    if let Some(endpoints) = &body.endpoints {
-        text.endpoints.clone_from(endpoints);
-    }
-    if let Some(not_before) = &body.not_before {
-        text.not_before = Some(not_before.clone());
-    }
-    if let Some(ip_allow) = &body.ip_allow {
-        text.ip_allow.clone_from(ip_allow);
-    }
-    text.check()
-        .map_err(|error| Failure::out_of_range(error.field, error.reason))
-}
-
 /// When the key is to end: at the latest with its minter.
 fn expiry(
     call: &Call<MintKey>,
-    body: &wire::MintRequest,
+    asked: Asked<'_>,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Failure> {
-    let asked = match (&body.expires_in, &body.expires_at) {
-        (Some(_), Some(_)) => {
-            return Err(Failure::out_of_range(
-                "expires_in",
-                "cannot be given together with `expires_at`",
-            ));
-        }
-        (Some(text), None) => {
-            let span = parse_duration(text);
-            let span =
-                span.map_err(|error| Failure::out_of_range("expires_in", format!("is {error}")))?;
-            Some(("expires_in", now.plus(span)))
-        }
-        (None, Some(text)) => {
-            let at = text.parse::<Timestamp>();
-            let at =
-                at.map_err(|error| Failure::out_of_range("expires_at", format!("is {error}")))?;
-            Some(("expires_at", at))
-        }
-        (None, None) => None,
-    };
     let minter_ends = call.key().and_then(|slot| slot.credential.expires());
-    match (asked, minter_ends) {
+    match (asked.end(now)?, minter_ends) {
         (None, ends) => Ok(ends),
-        (Some((field, at)), _) if at <= now => {
-            Err(Failure::out_of_range(field, "must be in the future"))
-        }
         (Some((field, at)), Some(ends)) if at > ends => Err(Failure::BeyondMinter(field)),
         (Some((_, at)), _) => Ok(Some(at)),
     }
@@ -247,17 +181,70 @@ pub async fn change(mut call: Call<ChangeKey>) -> Result<Reply, Failure> {
     let id: KeyId = call.id(0, "key")?;
     let body: wire::KeyChange = call.json().await?;
     let new_name = body.name.as_deref().map(name).transpose()?;
-    let metadata = body
-        .metadata
-        .map(|map| texts("metadata", map))
-        .transpose()?;
-    let said = json!({"name": new_name, "metadata": metadata});
+    let metadata = body.metadata.clone();
+    let metadata = metadata.map(|map| texts("metadata", map)).transpose()?;
+    let now = clock::now();
+    let end = Asked::from(&body).end(now)?;
+    let make = |before: &OrgKey| {
+        let asked = Asked::from(&body);
+        let grant = asked.is_about_grant().then(|| asked.grant(&before.grant));
+        Ok(KeyChange {
+            name: new_name,
+            metadata,
+            grant: grant.transpose()?.map(|to| (before.grant.clone(), to)),
+            expires_at: end.map(|(_, at)| at),
+            suspension: None,
+        })
+    };
+    let said = serde_json::to_value(&body).unwrap_or_default();
     let record = call.recorder(
         StatusCode::OK,
         move |key: &OrgKey| json!({"changed": {"id": key.id.to_string(), "to": said}}),
     );
-    let written = keys::change(&call.app, &call.permit, id, (new_name, metadata), record).await?;
+    let written = keys::change(&call.app, &call.permit, id, make, record).await?;
     Ok(Reply::json(StatusCode::OK, &view(&written.value, clock::now())).written(written.receipt))
+}
+
+/// `POST /org/tokens/{id}/suspend`.
+///
+/// # Errors
+/// As [`keys::suspend`].
+pub async fn suspend(mut call: Call<SuspendKey>) -> Result<Reply, Failure> {
+    let id: KeyId = call.id(0, "key")?;
+    let record = recorder_of_suspension(&mut call, "suspended").await?;
+    let written = keys::suspend(&call.app, &call.permit, id, record).await?;
+    Ok(Reply::json(StatusCode::OK, &view(&written.value, clock::now())).written(written.receipt))
+}
+
+/// `POST /org/tokens/{id}/resume`.
+///
+/// # Errors
+/// As [`keys::resume`].
+pub async fn resume(mut call: Call<ResumeKey>) -> Result<Reply, Failure> {
+    let id: KeyId = call.id(0, "key")?;
+    let record = recorder_of_suspension(&mut call, "resumed").await?;
+    let written = keys::resume(&call.app, &call.permit, id, record).await?;
+    Ok(Reply::json(StatusCode::OK, &view(&written.value, clock::now())).written(written.receipt))
+}
+
+async fn recorder_of_suspension<A: Action>(
+    call: &mut Call<A>,
+    what: &'static str,
+) -> Result<Recorder<OrgKey>, Failure> {
+    let body: wire::SuspensionRequest = call.json_or_default().await?;
+    let reason = reason(body.reason.as_deref())?;
+    Ok(call.recorder(StatusCode::OK, move |key: &OrgKey| {
+        let said =
+            json!({"id": key.id.to_string(), "prefix": key.prefix.as_str(), "reason": reason});
+        serde_json::Value::Object([(what.to_owned(), said)].into_iter().collect())
+    }))
+}
+
+fn reason(text: Option<&str>) -> Result<Option<String>, Failure> {
+    let parsed = text.map(|text| parse_name(text, REASON_CHARS_MAX));
+    parsed
+        .transpose()
+        .map_err(|error| Failure::out_of_range("reason", error))
 }
 
 /// `DELETE /org/tokens/{id}`.
@@ -267,11 +254,7 @@ pub async fn change(mut call: Call<ChangeKey>) -> Result<Reply, Failure> {
 pub async fn revoke(call: Call<RevokeKey>) -> Result<Reply, Failure> {
     let id: KeyId = call.id(0, "key")?;
     let query = call.query(&["reason"])?;
-    let reason = query
-        .get("reason")
-        .map(|text| parse_name(text, REASON_CHARS_MAX))
-        .transpose();
-    let reason = reason.map_err(|error| Failure::out_of_range("reason", error))?;
+    let reason = reason(query.get("reason"))?;
     let said = reason.clone();
     let record = call.recorder(StatusCode::OK, move |revoked: &claviger_store::Revoked| {
         let descendants: Vec<_> = revoked
@@ -323,6 +306,7 @@ fn view(key: &OrgKey, now: Timestamp) -> wire::Key {
         expires_at: text(key.expires_at),
         grant: grant_view(&key.grant),
         metadata: TextMap(key.metadata.clone()),
+        suspended_at: text(key.suspended_at),
         revoked_at: text(end.map(|end| end.at)),
         revoked_by: end.map(|end| end.by.to_string()),
         revoked_reason: end.and_then(|end| end.reason.clone()),

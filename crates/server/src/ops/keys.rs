@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use claviger_core::{
-    action::{Action, ChangeKey, MintKey, RevokeKey},
+    action::{Action, ChangeKey, MintKey, ResumeKey, RevokeKey, SuspendKey},
     authorize::Permit,
     denial::Denial,
     digest::Digest,
@@ -16,7 +16,8 @@ use claviger_core::{
     token::{Prefix, Secret},
 };
 use claviger_store::{
-    Idempotency, NewKey, Receipt, Recorder, Revocations, Revoked, StoreError, Written,
+    Idempotency, KeyChange, NewKey, Receipt, Recorder, Revocations, Revoked, StoreError,
+    Suspension, Written,
 };
 use serde_json::json;
 
@@ -193,31 +194,103 @@ pub fn refresh_last_used(app: &App, key: &mut OrgKey) {
     key.last_used_at = key.last_used_at.max(known);
 }
 
-/// Changes name and metadata.
+/// Changes name and metadata, or narrows a key; `make` says what changes, given what it is.
 ///
 /// # Errors
-/// 403 for a key wider than the caller, 404, 409 when it is revoked.
+/// 403 for a key wider than the caller, 404, 409 when it is revoked or was changed meanwhile, 422 for
+/// a change that would widen it.
 pub async fn change(
-    app: &App,
+    app: &Arc<App>,
     permit: &Permit<ChangeKey>,
     id: KeyId,
-    change: (Option<String>, Option<Metadata>),
+    make: impl FnOnce(&OrgKey) -> Result<KeyChange, Failure>,
     record: Recorder<OrgKey>,
 ) -> Result<Written<OrgKey>, Failure> {
     let before = get(app, permit, id).await?;
     may_act_on(permit, &before)?;
+    let change = make(&before)?;
+    if let Some((from, to)) = &change.grant {
+        from.covers(to).map_err(|error| {
+            let reason = "can only be narrowed; mint another key for more";
+            Failure::out_of_range(error.field, reason)
+        })?;
+    }
+    if let (Some(asked), Some(ends)) = (change.expires_at, before.expires_at)
+        && asked > ends
+    {
+        let reason = "can only be brought forward; mint another key for longer";
+        return Err(Failure::out_of_range("expires_at", reason));
+    }
+    settle(app, permit, id, change, record).await
+}
+
+/// Suspends a key: when this returns, no request with it, or with what it minted, is accepted until
+/// it is resumed.
+///
+/// # Errors
+/// 403 for a key that is not the caller's own, no descendant, and wider; 404, 409 when it is revoked.
+pub async fn suspend(
+    app: &Arc<App>,
+    permit: &Permit<SuspendKey>,
+    id: KeyId,
+    record: Recorder<OrgKey>,
+) -> Result<Written<OrgKey>, Failure> {
+    may_act_on(permit, &get(app, permit, id).await?)?;
+    let change = KeyChange {
+        suspension: Some(Suspension::Suspend(clock::now())),
+        ..KeyChange::default()
+    };
+    settle(app, permit, id, change, record).await
+}
+
+/// Resumes a suspended key.
+///
+/// # Errors
+/// As [`suspend`].
+pub async fn resume(
+    app: &Arc<App>,
+    permit: &Permit<ResumeKey>,
+    id: KeyId,
+    record: Recorder<OrgKey>,
+) -> Result<Written<OrgKey>, Failure> {
+    may_act_on(permit, &get(app, permit, id).await?)?;
+    let change = KeyChange {
+        suspension: Some(Suspension::Resume),
+        ..KeyChange::default()
+    };
+    settle(app, permit, id, change, record).await
+}
+
+/// Commits a change and makes the index follow. Changes of one key take turns, so that the index
+/// follows them in the order of their commits.
+async fn settle<A: Action>(
+    app: &Arc<App>,
+    permit: &Permit<A>,
+    id: KeyId,
+    change: KeyChange,
+    record: Recorder<OrgKey>,
+) -> Result<Written<OrgKey>, Failure> {
     let acting = super::acting(permit.principal());
+    let turn = app.key_turns.take(id).await;
     let mut written = app
         .store
         .change_key(permit.org(), id, change, acting, record)
-        .await?;
+        .await
+        .map_err(|error| super::narrowing_failed(app, error))?;
     if let Some(slot) = app.keys.find_by_id(id) {
-        let name = written.value.name.as_str().into();
-        app.keys.change(&slot.credential.digest, |old| Credential {
-            name,
-            ..old.clone()
+        let digest = slot.credential.digest;
+        let new = app.interner.minted(&written.value, digest);
+        let new = new.map_err(Failure::Internal)?;
+        app.keys.change(&digest, |old| Credential {
+            // A revocation is final, whichever of the two was committed first.
+            state: match old.state {
+                KeyState::Revoked => KeyState::Revoked,
+                KeyState::Live | KeyState::Suspended => new.state,
+            },
+            ..new
         });
     }
+    drop(turn);
     refresh_last_used(app, &mut written.value);
     Ok(written)
 }

@@ -44,6 +44,8 @@ const CALLERS: &[&str] = &[
     "key bound to other labels",
     "key for other endpoints",
     "key for other addresses",
+    "suspended key",
+    "key below a suspended one",
 ];
 
 /// The callers without a credential, on a server of their own.
@@ -66,6 +68,8 @@ struct Cast {
     by_labels: Minted,
     by_endpoint: Minted,
     by_address: Minted,
+    suspended: Minted,
+    below: Minted,
 }
 
 impl Cast {
@@ -81,6 +85,10 @@ impl Cast {
         let revoked = service.mint(ADMIN, name("revoked")).await;
         let end = service.ask_as(ADMIN, "DELETE", &revoked.path());
         end.send().await.ok(200);
+        let suspended = service.mint(ADMIN, name("suspended")).await;
+        let below = service.mint(&suspended.secret, name("below")).await;
+        let path = format!("{}/suspend", suspended.path());
+        service.ask_as(ADMIN, "POST", &path).send().await.ok(200);
         Self {
             expired: expired_key(service).await,
             admin: service.mint(ADMIN, name("admin")).await,
@@ -101,6 +109,8 @@ impl Cast {
             by_address: limited(service, "ip_allow", json!(["192.0.2.0/24"])).await,
             other_org,
             revoked,
+            suspended,
+            below,
         }
     }
 
@@ -136,6 +146,8 @@ impl Cast {
             "key bound to other labels" => &self.by_labels.secret,
             "key for other endpoints" => &self.by_endpoint.secret,
             "key for other addresses" => &self.by_address.secret,
+            "suspended key" => &self.suspended.secret,
+            "key below a suspended one" => &self.below.secret,
             name if name.starts_with("ADMIN_TOKEN") => ADMIN,
             other => panic!("no such caller: {other}"),
         };
@@ -242,7 +254,8 @@ fn body(route: &RouteInfo, at: usize) -> Option<Value> {
         }
         ("POST", "/workspaces/{id}/channels") => Some(channel_body()),
         ("POST" | "PUT", "/workspaces/{id}/secrets") => Some(json!({"key": "NAME", "value": "v"})),
-        ("POST", "/workspaces/{id}/tokens") => Some(json!({})),
+        ("POST", "/workspaces/{id}/tokens")
+        | ("POST", "/org/tokens/{id}/suspend" | "/org/tokens/{id}/resume") => Some(json!({})),
         ("POST", "/admin/orgs") => Some(json!({"name": format!("made-{at}")})),
         (method, path) => panic!("no body for {method} {path}: add one here"),
     }

@@ -8,16 +8,16 @@ use super::{
     load::{self, LOAD_MAX},
     orgs,
     row::{self, Columns},
-    session::Change,
+    session::{Change, Params},
 };
 use crate::{
-    Acting, Idempotency, KeyFilter, KeySink, KeyStore, NewKey, Page, Recorder, Result, Revocations,
-    Revoked, RevokedKey, StoreError, Written, labels_to_json,
+    Acting, Idempotency, KeyChange, KeyFilter, KeySink, KeyStore, NewKey, Page, Recorder, Result,
+    Revocations, Revoked, RevokedKey, StoreError, Written, labels_to_json,
 };
 use async_trait::async_trait;
 use claviger_core::{
     id::{KeyId, OrgId},
-    key::{Metadata, OrgKey, Revocation},
+    key::{OrgKey, Revocation},
     time::Timestamp,
 };
 
@@ -147,37 +147,25 @@ impl KeyStore for Postgres {
         &self,
         org: OrgId,
         id: KeyId,
-        change: (Option<String>, Option<Metadata>),
+        change: KeyChange,
         acting: Acting,
         record: Recorder<OrgKey>,
     ) -> Result<Written<OrgKey>> {
-        let (name, metadata) = change;
         self.write("change a key", async move {
             // Alone, for a key may change itself: two would wait for each other's lock for reading.
             let _alone = self.many.lock().await;
-            let change = self.sessions.begin().await?;
-            require_actor(&change, org, acting).await?;
-            let (org, id) = (org.to_string(), id.to_string());
-            let sql = "select revoked_at from keys where org = $1 and id = $2 for update";
-            let found = change
-                .row(sql, &[&org, &id])
-                .await?
-                .ok_or(StoreError::NotFound("key"))?;
-            if Columns::of("keys", &found)
-                .maybe_time("revoked_at")?
-                .is_some()
-            {
-                return Err(StoreError::Gone("key").into());
-            }
+            let tx = self.sessions.begin().await?;
+            require_actor(&tx, org, acting).await?;
             let sql = concat!(
-                "update keys set name = coalesce($2::text, name), \
-                 metadata = coalesce($3::text, metadata) where id = $1 returning ",
-                columns!()
+                "select ",
+                columns!(),
+                " from keys where org = $1 and id = $2 for update"
             );
-            let metadata = metadata.as_ref().map(labels_to_json);
-            let changed = change.row(sql, &[&id, &name, &metadata]).await?;
-            let key = row::key(&changed.ok_or(StoreError::NotFound("key"))?)?;
-            commit(change, key, record).await
+            let found = tx.row(sql, &[&org.to_string(), &id.to_string()]).await?;
+            let found = found.ok_or(StoreError::NotFound("key"))?;
+            let key = change.apply(row::key(&found)?)?;
+            update(&tx, &key).await?;
+            commit(tx, key, record).await
         })
         .await
     }
@@ -387,6 +375,22 @@ async fn insert(change: &Change, new: &NewKey) -> Outcome<()> {
         Some(_) => Err(StoreError::PrefixTaken.into()),
         None => Err(StoreError::Exists("key").into()),
     }
+}
+
+async fn update(change: &Change, key: &OrgKey) -> Outcome<()> {
+    let sql = "update keys set name = $2, metadata = $3, grant_json = $4, not_before = $5, \
+               expires_at = $6, suspended_at = $7 where id = $1";
+    let values: Params<'_> = &[
+        &key.id.to_string(),
+        &key.name,
+        &labels_to_json(&key.metadata),
+        &key.grant.to_json(),
+        &key.grant.not_before.map(Timestamp::millis),
+        &key.expires_at.map(Timestamp::millis),
+        &key.suspended_at.map(Timestamp::millis),
+    ];
+    change.execute(sql, values).await?;
+    Ok(())
 }
 
 /// The descendants of a locked key, and when each was revoked. Every generation is locked before the

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use claviger_core::{
     id::{KeyId, OrgId},
-    key::{KeyState, KeyStatus, Metadata, OrgKey, Revocation},
+    key::{KeyState, KeyStatus, OrgKey, Revocation},
     time::Timestamp,
 };
 use rusqlite::{Connection, params, types::Value};
@@ -17,8 +17,8 @@ use super::{
     writer::{Order, Tx},
 };
 use crate::{
-    Acting, Idempotency, KeyFilter, KeySink, KeyStore, LoadedKey, NewKey, Page, Recorder, Result,
-    Revocations, Revoked, RevokedKey, StoreError, Written, labels_to_json,
+    Acting, Idempotency, KeyChange, KeyFilter, KeySink, KeyStore, LoadedKey, NewKey, Page,
+    Recorder, Result, Revocations, Revoked, RevokedKey, StoreError, Written, labels_to_json,
 };
 
 /// How long a mint can be told from its repetition.
@@ -61,7 +61,7 @@ impl KeyStore for Sqlite {
         &self,
         org: OrgId,
         id: KeyId,
-        change: (Option<String>, Option<Metadata>),
+        change: KeyChange,
         acting: Acting,
         record: Recorder<OrgKey>,
     ) -> Result<Written<OrgKey>> {
@@ -320,22 +320,22 @@ fn select(org: OrgId, filter: KeyFilter, page: &Page<KeyId>) -> Query {
     query
 }
 
-fn update(
-    sql: &Connection,
-    org: OrgId,
-    id: KeyId,
-    (name, metadata): (Option<String>, Option<Metadata>),
-) -> Outcome<OrgKey> {
-    let mut key = find(sql, org, id)?.ok_or(StoreError::NotFound("key"))?;
-    if key.revocation.is_some() {
-        return Err(StoreError::Gone("key").into());
-    }
-    key.name = name.unwrap_or(key.name);
-    key.metadata = metadata.unwrap_or(key.metadata);
+fn update(sql: &Connection, org: OrgId, id: KeyId, change: KeyChange) -> Outcome<OrgKey> {
+    let key = find(sql, org, id)?.ok_or(StoreError::NotFound("key"))?;
+    let key = change.apply(key)?;
     row::run(
         sql,
-        "update keys set name = ?2, metadata = ?3 where id = ?1",
-        params![IdText::of(id), key.name, labels_to_json(&key.metadata)],
+        "update keys set name = ?2, metadata = ?3, grant_json = ?4, not_before = ?5,
+             expires_at = ?6, suspended_at = ?7 where id = ?1",
+        params![
+            IdText::of(id),
+            key.name,
+            labels_to_json(&key.metadata),
+            key.grant.to_json(),
+            key.grant.not_before.map(Timestamp::millis),
+            key.expires_at.map(Timestamp::millis),
+            key.suspended_at.map(Timestamp::millis),
+        ],
     )?;
     Ok(key)
 }

@@ -4,7 +4,7 @@ use claviger_core::{
     id::{ChannelId, OrgId, WorkspaceTokenId},
     key::OrgKey,
 };
-use claviger_store::{Acting, ChannelChange, StoreError, Workspace, WorkspaceChange};
+use claviger_store::{Acting, ChannelChange, KeyChange, StoreError, Workspace, WorkspaceChange};
 
 use crate::{
     bed::Db,
@@ -53,7 +53,10 @@ impl Target {
         let (org, key) = (self.org, self.key.id);
         let new = self::key(org, "new");
         let minted = db.mint_key(new, acting, unseen(org)).await;
-        let named = (Some("new".to_owned()), None);
+        let named = KeyChange {
+            name: Some("new".to_owned()),
+            ..KeyChange::default()
+        };
         let changed = db.change_key(org, key, named, acting, unseen(org)).await;
         let revoked = db.revoke_key(org, key, end(NOW), acting, unseen(org)).await;
         vec![
