@@ -38,6 +38,7 @@ fn credential(number: u64, shared: &(Arc<Grant>, Arc<Minter>)) -> Credential<Key
         digest: secret.digest(),
         prefix: secret.prefix(),
         state: KeyState::Live,
+        is_replaced: false,
         id: seed::id(number),
         org: OrgId::from_u128(1),
         grant: Arc::clone(&shared.0),

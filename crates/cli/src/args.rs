@@ -12,6 +12,7 @@ pub(crate) mod channels;
 pub(crate) mod keys;
 pub(crate) mod orgs;
 pub(crate) mod pair;
+pub(crate) mod scan;
 pub(crate) mod secrets;
 pub(crate) mod workspaces;
 
@@ -78,6 +79,8 @@ pub(crate) enum Command {
     /// Create, list and delete orgs: for ADMIN_TOKEN alone
     #[command(subcommand)]
     Orgs(orgs::OrgsCommand),
+    /// Find secrets in files and in git history, by shape and checksum; exit 10 if there are any
+    Scan(scan::ScanArgs),
     /// Say which settings are in force, where they come from, and what is wrong; exit 1 if something is
     Doctor(ServeFlags),
     /// Print the OpenAPI description of the API

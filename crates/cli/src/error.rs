@@ -23,6 +23,8 @@ pub(crate) enum Exit {
     Conflict,
     /// 503, or no connection.
     Unavailable,
+    /// A scan found secrets. The numbers below are about the answers of a server.
+    SecretsFound,
 }
 
 /// The exit codes and the variables, for the end of `--help` and of the man page.
@@ -41,7 +43,8 @@ Exit codes:
   4  forbidden (403)
   5  not found (404)
   6  conflict (409)
-  7  unavailable (502, 503, 504 or no connection)";
+  7  unavailable (502, 503, 504 or no connection)
+  10  secrets found (scan)";
 
 impl Exit {
     /// The number.
@@ -55,6 +58,7 @@ impl Exit {
             Self::NotFound => 5,
             Self::Conflict => 6,
             Self::Unavailable => 7,
+            Self::SecretsFound => 10,
         }
     }
 
@@ -108,6 +112,9 @@ pub(crate) enum Failure {
         /// Why not.
         cause: String,
     },
+    /// A scan found so many secrets, and has listed them.
+    #[error("secrets found: {0}")]
+    SecretsFound(usize),
     /// The output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(#[source] io::Error),
@@ -211,6 +218,7 @@ impl Failure {
             Self::Missing(_) => Exit::NotFound,
             Self::Refused(refusal) => Exit::of_status(refusal.status),
             Self::NoConnection { .. } | Self::NoAnswer { .. } => Exit::Unavailable,
+            Self::SecretsFound(_) => Exit::SecretsFound,
             Self::Closed => Exit::Done,
         }
     }
@@ -227,6 +235,11 @@ impl Failure {
             Self::NoAnswer { .. } => Some(
                 "try again; after a change, look first whether it was carried out (to repeat a \
                  revocation is safe)"
+                    .to_owned(),
+            ),
+            Self::SecretsFound(_) => Some(
+                "to take them out is not enough, for others may have read them: replace and revoke \
+                 each key; `claviger keys list --all --q PREFIX` tells whose it is"
                     .to_owned(),
             ),
             Self::Usage(_) | Self::Local(_) | Self::Missing(_) | Self::Output(_) | Self::Closed => {
@@ -294,6 +307,7 @@ mod tests {
         assert_eq!(no_connection.exit(), Exit::Unavailable);
         assert_eq!(Failure::Usage("x".to_owned()).exit(), Exit::Usage);
         assert_eq!(Failure::Local("x".to_owned()).exit(), Exit::Failed);
+        assert_eq!(Failure::SecretsFound(1).exit().code(), 10);
         let full = Failure::from(io::Error::from(io::ErrorKind::StorageFull));
         assert_eq!(full.exit(), Exit::Failed);
         let closed = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
@@ -311,6 +325,7 @@ mod tests {
             (Exit::NotFound, "not found (404)"),
             (Exit::Conflict, "conflict (409)"),
             (Exit::Unavailable, "unavailable"),
+            (Exit::SecretsFound, "secrets found (scan)"),
         ];
         for (exit, word) in words {
             let line = format!("\n  {}  {word}", exit.code());

@@ -15,6 +15,8 @@ mod bed;
 mod captured;
 #[path = "support/cli.rs"]
 mod cli;
+#[path = "support/story/history.rs"]
+mod history;
 #[path = "support/story/newcomer.rs"]
 mod newcomer;
 #[path = "support/story/process.rs"]
@@ -23,6 +25,8 @@ mod process;
 mod rekey;
 #[path = "support/run.rs"]
 mod run;
+#[path = "support/story/scan.rs"]
+mod scan;
 #[path = "support/server.rs"]
 mod server;
 #[path = "support/story/tools.rs"]

@@ -67,6 +67,8 @@ actions! {
     MintKey: Needs::Permission(Permission::TokensMint), Org;
     /// Change a key's name or metadata, or narrow it.
     ChangeKey: Needs::Permission(Permission::TokensMint), Org;
+    /// Give a key another secret; a key may always rotate itself, which the operation decides.
+    RotateKey: Needs::Anyone, Org;
     /// Suspend a key.
     SuspendKey: Needs::Permission(Permission::TokensRevoke), Org;
     /// Resume a suspended key.

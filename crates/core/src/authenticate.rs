@@ -32,6 +32,7 @@ fn of_the_org(tier: Tier, actor: Actor, org: OrgId, grant: Arc<Grant>) -> Princi
         key: None,
         minter: None,
         own_workspace: None,
+        replaced_until: None,
         authority,
     }
 }
@@ -58,6 +59,7 @@ pub fn org_key(
         key: Some(key.id),
         minter: Some(Arc::clone(&key.minter)),
         own_workspace: None,
+        replaced_until: None,
         authority: Authority::of(layers),
     })
 }
@@ -86,6 +88,7 @@ pub fn workspace_token(
         key: None,
         minter: Some(Arc::clone(&token.minter)),
         own_workspace,
+        replaced_until: None,
         authority: Authority::of(layers),
     })
 }
@@ -96,6 +99,7 @@ fn check_status<K>(credential: &Credential<K>, now: Timestamp) -> Result<(), Den
         KeyStatus::Revoked => Err(Denial::Revoked),
         KeyStatus::Suspended => Err(Denial::Suspended),
         KeyStatus::Expired => Err(Denial::Expired(credential.expires_at)),
+        KeyStatus::RotatedOut => Err(Denial::RotatedOut(credential.expires_at)),
         KeyStatus::NotYetValid => Err(Denial::NotYetValid(
             credential.grant.not_before.unwrap_or(Timestamp::MAX),
         )),

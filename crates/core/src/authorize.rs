@@ -216,6 +216,7 @@ mod tests {
             key: None,
             minter: None,
             own_workspace: Some(WorkspaceId::from_u128(7)),
+            replaced_until: None,
             authority: Authority::of(layers.into_iter().map(Arc::new).collect()),
         })
     }

@@ -26,6 +26,9 @@ pub enum Denial {
     /// The whole secret of an expired key.
     #[error("the key expired at {0}")]
     Expired(Timestamp),
+    /// The whole of a secret that was replaced, after its overlap.
+    #[error("the secret was replaced and has not been accepted since {0}; use the key's new one")]
+    RotatedOut(Timestamp),
     /// The whole secret of a suspended key.
     #[error("the key is suspended")]
     Suspended,
@@ -64,6 +67,9 @@ pub enum Denial {
     /// Only `ADMIN_TOKEN` may.
     #[error("only `ADMIN_TOKEN` may do this")]
     AdminTokenOnly,
+    /// A secret that was replaced, and whoever holds it would bring it back.
+    #[error("a replaced secret cannot rotate its key; use the new one")]
+    ReplacedSecret,
     /// The key to be acted on is wider than the caller.
     #[error("the key to act on holds more than the caller")]
     WiderKey,
@@ -81,6 +87,7 @@ impl Denial {
             Self::Unknown => "unknown_token",
             Self::Revoked => "token_revoked",
             Self::Expired(_) => "token_expired",
+            Self::RotatedOut(_) => "token_rotated_out",
             Self::Suspended => "token_suspended",
             Self::NotYetValid(_) => "token_not_yet_valid",
             Self::MinterInactive => "minter_inactive",
@@ -93,6 +100,7 @@ impl Denial {
             Self::OutsideAddresses => "outside_addresses",
             Self::OutsideWorkspaceToken => "outside_workspace_token",
             Self::AdminTokenOnly => "admin_token_only",
+            Self::ReplacedSecret => "replaced_secret",
             Self::WiderKey => "wider_key",
         }
     }
@@ -108,6 +116,7 @@ impl Denial {
             | Self::Unknown
             | Self::Revoked
             | Self::Expired(_)
+            | Self::RotatedOut(_)
             | Self::Suspended
             | Self::NotYetValid(_)
             | Self::MinterInactive
@@ -120,6 +129,7 @@ impl Denial {
             | Self::OutsideAddresses
             | Self::OutsideWorkspaceToken
             | Self::AdminTokenOnly
+            | Self::ReplacedSecret
             | Self::WiderKey => true,
         }
     }

@@ -30,10 +30,12 @@ pub enum KeyStatus {
     Suspended,
     /// Off for good.
     Revoked,
+    /// Of a secret alone: it was replaced, and its overlap is over. A key never has this status.
+    RotatedOut,
 }
 
 impl KeyStatus {
-    /// Every status.
+    /// Every status of a key.
     pub const ALL: &'static [Self] = &[
         Self::Active,
         Self::NotYetValid,
@@ -51,6 +53,7 @@ impl KeyStatus {
             Self::Expired => "expired",
             Self::Suspended => "suspended",
             Self::Revoked => "revoked",
+            Self::RotatedOut => "rotated_out",
         }
     }
 }
@@ -106,6 +109,19 @@ pub struct OrgKey {
     pub last_used_at: Option<Timestamp>,
 }
 
+/// A secret of a key that was replaced by a newer one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OldSecret {
+    /// The key.
+    pub key: KeyId,
+    /// Its public name.
+    pub prefix: Prefix,
+    /// When it was replaced.
+    pub replaced_at: Timestamp,
+    /// From when on it is refused.
+    pub ends_at: Timestamp,
+}
+
 /// How a key stands: revoked over suspended over expired over not yet valid.
 #[must_use]
 pub fn status(
@@ -157,6 +173,8 @@ pub struct Credential<K> {
     pub prefix: Prefix,
     /// What was done to it.
     pub state: KeyState,
+    /// Whether the secret was replaced by a newer one: `expires_at` is the end of its overlap then.
+    pub is_replaced: bool,
     /// Its id.
     pub id: Id<K>,
     /// The org that it belongs to.
@@ -183,7 +201,10 @@ impl<K> Credential<K> {
     /// How it stands at this instant.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> KeyStatus {
-        status(self.state, self.grant.not_before, self.expires(), now)
+        match status(self.state, self.grant.not_before, self.expires(), now) {
+            KeyStatus::Expired if self.is_replaced => KeyStatus::RotatedOut,
+            status => status,
+        }
     }
 
     /// When it ends by itself.

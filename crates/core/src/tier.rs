@@ -163,6 +163,8 @@ pub struct Principal {
     pub minter: Option<Arc<Minter>>,
     /// The workspace that a tier 3 token belongs to.
     pub own_workspace: Option<WorkspaceId>,
+    /// Until when the presented secret is accepted, if a newer one has replaced it.
+    pub replaced_until: Option<crate::time::Timestamp>,
     /// What bounds it.
     pub authority: Authority,
 }

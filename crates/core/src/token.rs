@@ -18,6 +18,8 @@ const CHECKSUM_LEN: usize = 6;
 const PREFIX_BODY_LEN: usize = 8;
 /// The longest prefix: a brand of four letters, `_` and eight more.
 const PREFIX_LEN_MAX: usize = 13;
+/// The longest secret: a brand of four letters, `_`, the body and the checksum.
+pub const SECRET_LEN_MAX: usize = 4 + 1 + BODY_LEN + CHECKSUM_LEN;
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -60,6 +62,18 @@ impl Brand {
     pub fn begins(&self, text: &str) -> bool {
         text.strip_prefix(self.as_str())
             .is_some_and(|rest| rest.starts_with('_'))
+    }
+
+    /// How many bytes a secret of this brand has.
+    #[must_use]
+    pub fn secret_len(&self) -> usize {
+        self.as_str().len() + 1 + BODY_LEN + CHECKSUM_LEN
+    }
+
+    /// How many of them are its public prefix.
+    #[must_use]
+    pub fn prefix_len(&self) -> usize {
+        self.as_str().len() + 1 + PREFIX_BODY_LEN
     }
 }
 

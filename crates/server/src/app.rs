@@ -25,10 +25,11 @@ use crate::{
     ledger::Ledger,
     limiter::MintLimiter,
     line::LineWriter,
-    load::{Interner, load_index},
+    load::{Interner, load_index, load_old_secrets},
     metrics::Metrics,
     orgs::Orgs,
     refusals::Refusals,
+    rotations::OldSecrets,
     seal,
     turns::Turns,
 };
@@ -72,6 +73,8 @@ pub struct App {
     /// revocation after its commit: whoever revokes what was just minted waits until the index can
     /// be told.
     pub(crate) births: tokio::sync::RwLock<()>,
+    /// Replaced secrets that are still accepted.
+    pub(crate) old_secrets: OldSecrets,
     /// Changes of one key take turns.
     pub(crate) key_turns: Turns,
     /// Places for scans of long lists.
@@ -131,7 +134,6 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let app = Arc::new(Self {
             default_org: deployment.default_org,
-            keys,
             workspace_tokens,
             orgs: Orgs::load(&*store).await?,
             admin_token,
@@ -153,7 +155,9 @@ impl App {
             sealer,
             metrics,
             births: tokio::sync::RwLock::default(),
+            old_secrets: load_old_secrets(&*store, &keys).await?,
             key_turns: Turns::default(),
+            keys,
             scans: tokio::sync::Semaphore::new(SCANS_MAX),
             probed: tokio::sync::Mutex::default(),
             effective: Mutex::default(),
@@ -254,19 +258,15 @@ impl App {
         let alone = self.births.write().await;
         let sink: KeySink = {
             let app = Arc::clone(self);
-            Arc::new(move |loaded: LoadedKey<'_>| {
-                if loaded.state != KeyState::Live {
-                    let digest = Digest::from_bytes(loaded.digest);
-                    app.keys.change(&digest, |old| Credential {
-                        state: loaded.state,
-                        ..old.clone()
-                    });
-                }
-            })
+            Arc::new(move |loaded: LoadedKey<'_>| app.follow(&loaded))
         };
         self.store
             .load_keys(clock::now().minus(DEAD_KEYS_KEPT), sink)
             .await?;
+        for (old, digest) in self.store.load_old_secrets(clock::now()).await? {
+            let digest = Digest::from_bytes(digest);
+            self.old_secrets.take_in(&self.keys, old, digest);
+        }
         let living = self.store.load_workspace_tokens().await?;
         let living: std::collections::HashSet<_> =
             living.iter().map(|token| token.digest).collect();
@@ -284,6 +284,36 @@ impl App {
         }
         drop(alone);
         Ok(())
+    }
+
+    /// Makes the index say of a key what the store says, where it differs.
+    fn follow(&self, loaded: &LoadedKey<'_>) {
+        let digest = Digest::from_bytes(loaded.digest);
+        let Some(slot) = self.keys.find_by_id(loaded.id) else {
+            return;
+        };
+        let Ok(new) = self.interner.credential(loaded) else {
+            return tracing::error!(key = %loaded.id, "the store holds a key that cannot be read");
+        };
+        let own = &slot.credential;
+        if own.digest != digest {
+            // It was rotated, and nobody here was told: the other secret ends now, unless its
+            // overlap is found to last.
+            self.keys.change(&own.digest, |old| Credential {
+                is_replaced: true,
+                expires_at: clock::now(),
+                ..old.clone()
+            });
+            self.keys.put(new, slot.last_used());
+        } else if own.state != new.state
+            || own.expires_at != new.expires_at
+            || own.grant != new.grant
+        {
+            self.keys.change(&digest, |old| match old.state {
+                KeyState::Revoked => old.clone(),
+                KeyState::Live | KeyState::Suspended => new,
+            });
+        }
     }
 
     /// Writes when credentials were last used.

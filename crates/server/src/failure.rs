@@ -70,6 +70,11 @@ pub enum Failure {
         /// When the next one would be allowed.
         retry_after: Duration,
     },
+    /// The overlap of an earlier rotation has not ended.
+    #[error(
+        "the overlap of an earlier rotation has not ended: POST …/rotate/finish or …/rotate/cancel first"
+    )]
+    RotationLasts,
     /// Something that must stay.
     #[error("{0}")]
     Refused(&'static str),

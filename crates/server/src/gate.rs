@@ -19,6 +19,7 @@ use claviger_core::{
     ledger::entry::{Draft, Entry},
     permission::Permission,
     tier::{Principal, Tier},
+    time::Timestamp,
 };
 use claviger_wire::headers;
 use http::{HeaderValue, Method, Request, header, request::Parts};
@@ -259,6 +260,9 @@ async fn finish(
     if trace.principal.tier == Tier::WorkspaceToken {
         deprecate(app, fields);
     }
+    if let Some(end) = trace.principal.replaced_until {
+        tell_of_rotation(app, trace, fields, end);
+    }
     response
 }
 
@@ -361,6 +365,19 @@ fn deprecate(app: &App, fields: &mut http::HeaderMap) {
     );
 }
 
+/// Says on every answer to a replaced secret since when it is, and until when it works (RFC 9745,
+/// RFC 8594).
+fn tell_of_rotation(app: &App, trace: &Trace, fields: &mut http::HeaderMap, end: Timestamp) {
+    let old = trace.principal.key.and_then(|id| app.old_secrets.get(id));
+    let since = old.map_or(trace.at, |(old, _)| old.replaced_at);
+    if let Ok(since) = HeaderValue::from_str(&format!("@{}", since.millis() / 1000)) {
+        fields.insert(headers::DEPRECATION, since);
+    }
+    if let Ok(end) = HeaderValue::from_str(&end.to_http_date()) {
+        fields.insert(headers::SUNSET, end);
+    }
+}
+
 /// Leaves a record when the caller hangs up before the answer.
 struct Guard<'a> {
     app: &'a App,
@@ -411,6 +428,7 @@ fn nobody(org: claviger_core::id::OrgId) -> Principal {
         key: None,
         minter: None,
         own_workspace: None,
+        replaced_until: None,
         authority: claviger_core::tier::Authority::default(),
     }
 }

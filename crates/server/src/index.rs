@@ -124,7 +124,9 @@ impl<K: Kind> Index<K> {
             credential,
             last_used: AtomicI64::new(last_used.map_or(0, Timestamp::millis)),
         });
-        if let Some(by_id) = shard(&self.by_id, id.low()) {
+        // A secret that was replaced is found by what is presented, and by nothing else.
+        let is_own = !slot.credential.is_replaced;
+        if let Some(by_id) = shard(&self.by_id, id.low()).filter(|_| is_own) {
             let mut by_id = by_id.write();
             let is_it = |other: &Arc<Slot<K>>| other.credential.id == id;
             let entry = by_id.entry(id.low(), is_it, |other| other.credential.id.low());
@@ -208,6 +210,7 @@ mod tests {
             digest: Digest::of(&n.to_le_bytes()),
             prefix: "mole_a1b2c3d4".parse().expect("a prefix"),
             state: KeyState::Live,
+            is_replaced: false,
             id: KeyId::from_u128(n),
             org: OrgId::from_u128(1),
             grant: Arc::new(Grant::admin()),

@@ -26,6 +26,7 @@ pub mod orgs;
 pub mod problem;
 pub mod refusals;
 mod rekey;
+mod rotations;
 pub mod router;
 pub mod seal;
 pub mod telemetry;

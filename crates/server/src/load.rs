@@ -13,7 +13,7 @@ use claviger_core::{
 use claviger_store::{KeySink, LoadedKey, Store};
 use parking_lot::Mutex;
 
-use crate::{ServeError, app::DEAD_KEYS_KEPT, clock, index::Index};
+use crate::{ServeError, app::DEAD_KEYS_KEPT, clock, index::Index, rotations::OldSecrets};
 
 /// Loads every credential.
 pub(crate) async fn load_index(
@@ -52,6 +52,22 @@ pub(crate) async fn load_index(
     Ok((keys, tokens))
 }
 
+/// Takes the replaced secrets into the index: those that are accepted, and those that ended a while
+/// ago, so that their holder can be told.
+pub(crate) async fn load_old_secrets(
+    store: &dyn Store,
+    keys: &Index<Key>,
+) -> claviger_store::Result<OldSecrets> {
+    let found = OldSecrets::default();
+    for (old, digest) in store
+        .load_old_secrets(clock::now().minus(DEAD_KEYS_KEPT))
+        .await?
+    {
+        found.take_in(keys, old, Digest::from_bytes(digest));
+    }
+    Ok(found)
+}
+
 /// A workspace token as the gate sees it.
 pub(crate) fn workspace_token_credential(
     token: &claviger_core::key::WorkspaceTokenRow,
@@ -65,6 +81,7 @@ pub(crate) fn workspace_token_credential(
         } else {
             KeyState::Live
         },
+        is_replaced: false,
         id: token.id,
         org: token.org,
         grant: Arc::new(Grant::workspace_token(token.workspace)),
@@ -116,11 +133,12 @@ impl Interner {
         })
     }
 
-    fn credential(&self, loaded: &LoadedKey<'_>) -> Result<Credential<Key>, String> {
+    pub(crate) fn credential(&self, loaded: &LoadedKey<'_>) -> Result<Credential<Key>, String> {
         Ok(Credential {
             digest: Digest::from_bytes(loaded.digest),
             prefix: loaded.prefix,
             state: loaded.state,
+            is_replaced: false,
             id: loaded.id,
             org: loaded.org,
             grant: self.grant(loaded.grant)?,

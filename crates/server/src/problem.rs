@@ -27,6 +27,7 @@ pub fn answer(failure: &Failure) -> Answer {
     let (status, code) = match failure {
         Failure::Denied(denial) => (status_of_denial(*denial), denial.code()),
         Failure::BeyondMinter(_) => (StatusCode::FORBIDDEN, "beyond_minter"),
+        Failure::RotationLasts => (StatusCode::CONFLICT, "rotation_lasts"),
         Failure::Store(error) => status_of_store(error),
         Failure::Malformed { code, .. } => (StatusCode::BAD_REQUEST, *code),
         Failure::OutOfRange { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "out_of_range"),

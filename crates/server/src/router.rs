@@ -12,14 +12,14 @@ use axum::{
 use claviger_core::action::{
     Action, ChangeKey, ChangeWorkspace, CreateWorkspace, DeleteWorkspace, ListSecrets,
     ListWorkspaces, ManageOrgs, ManageWorkspaceTokens, MintKey, Needs, ReadAudit, ReadChannels,
-    ReadKeys, ReadWorkspace, ResumeKey, RevealSecrets, RevokeKey, Scope, SuspendKey, WhoAmI,
-    WriteChannels, WriteSecrets,
+    ReadKeys, ReadWorkspace, ResumeKey, RevealSecrets, RevokeKey, RotateKey, Scope, SuspendKey,
+    WhoAmI, WriteChannels, WriteSecrets,
 };
 use claviger_wire as wire;
 use http::{Method, Request};
 
 use crate::{
-    api::{audit, channels, keys, orgs, secrets, whoami, workspace_tokens, workspaces},
+    api::{audit, channels, keys, orgs, rotations, secrets, whoami, workspace_tokens, workspaces},
     app::App,
     failure::Failure,
     gate::{self, Call, Reply, RouteFacts},
@@ -46,6 +46,13 @@ fn declare(routes: &mut Routes) {
         Doc::new("Get a key").answers::<wire::keys::Key>(200));
     routes.add::<ChangeKey, _, _>(&patch, "/org/tokens/{id}", keys::change,
         Doc::new("Change a key's name or metadata, or narrow it").takes::<wire::keys::KeyChange>().answers::<wire::keys::Key>(200));
+    routes.add::<RotateKey, _, _>(&post, "/org/tokens/{id}/rotate", rotations::rotate,
+        Doc::new("Give a key another secret, shown in this one answer; both work until the overlap ends")
+            .takes_optional::<wire::keys::RotationRequest>().answers::<wire::keys::RotatedKey>(200));
+    routes.add::<RotateKey, _, _>(&post, "/org/tokens/{id}/rotate/finish", rotations::finish,
+        Doc::new("End a rotation: the old secret is refused from now on").answers::<wire::keys::Key>(200));
+    routes.add::<RotateKey, _, _>(&post, "/org/tokens/{id}/rotate/cancel", rotations::cancel,
+        Doc::new("Undo a rotation: the new secret is refused from now on").answers::<wire::keys::Key>(200));
     routes.add::<SuspendKey, _, _>(&post, "/org/tokens/{id}/suspend", keys::suspend,
         Doc::new("Suspend a key, and with it what it minted, until it is resumed")
             .takes_optional::<wire::keys::SuspensionRequest>().answers::<wire::keys::Key>(200));

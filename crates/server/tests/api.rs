@@ -64,6 +64,8 @@ mod operation;
 mod outage;
 #[path = "api/requests.rs"]
 mod requests;
+#[path = "api/rotation.rs"]
+mod rotation;
 #[path = "api/service.rs"]
 mod service;
 #[path = "api/tiers.rs"]

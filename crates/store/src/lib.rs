@@ -6,6 +6,7 @@
 //! name. What every backend must do is in `tests/conformance/`.
 
 mod error;
+mod key_store;
 mod open;
 mod postgres;
 mod rows;
@@ -19,19 +20,21 @@ use async_trait::async_trait;
 pub use claviger_core::ledger::filter::AuditFilter;
 use claviger_core::{
     grant::Labels,
-    id::{ChannelId, KeyId, OrgId, WorkspaceId, WorkspaceTokenId},
-    key::{OrgKey, Revocation, WorkspaceTokenRow},
+    id::{ChannelId, OrgId, WorkspaceId, WorkspaceTokenId},
+    key::{Revocation, WorkspaceTokenRow},
     ledger::batch::Batch,
     time::Timestamp,
 };
 
 pub use error::StoreError;
+pub use key_store::KeyStore;
 pub use open::{OpenOptions, open};
 pub use rows::{
     Acting, AuditPart, AuditRow, Channel, ChannelChange, Deployment, Idempotency, KeyChange,
-    KeyFilter, LoadedKey, LoadedWorkspaceToken, NewKey, NewSecret, Org, OrgDeletion, Page, Revoked,
-    RevokedKey, SECRETS_PER_WORKSPACE_MAX, Sealed, SealedRow, SecretName, SecretRow, Suspension,
-    Workspace, WorkspaceChange, WorkspaceDeletion,
+    KeyFilter, LoadedKey, LoadedWorkspaceToken, NewKey, NewSecret, NewSecretOfKey, Org,
+    OrgDeletion, Page, Revoked, RevokedKey, Rotated, RotationEnd, SECRETS_PER_WORKSPACE_MAX,
+    Sealed, SealedRow, SecretName, SecretRow, Suspension, Workspace, WorkspaceChange,
+    WorkspaceDeletion,
 };
 pub use scan::SCAN_BYTES_MAX;
 pub use written::{KeySink, Receipt, Recorder, Resealer, Result, Revocations, Sealer, Written};
@@ -118,89 +121,6 @@ pub trait OrgStore: Send + Sync + 'static {
         end: Revocation,
         record: Recorder<OrgDeletion>,
     ) -> Result<Written<OrgDeletion>>;
-}
-
-/// Org API keys.
-#[async_trait]
-pub trait KeyStore: Send + Sync + 'static {
-    /// Inserts a key. Any mint closes the bootstrap for good in the same transaction; one that
-    /// comes through the bootstrap needs it to be open still, so of racing first mints one wins.
-    ///
-    /// # Errors
-    /// [`StoreError::BootstrapClosed`]; [`StoreError::PrefixTaken`] (mint again with another
-    /// secret); [`StoreError::Replayed`] when the idempotency key was used within a day;
-    /// [`StoreError::ActorGone`] when the minter is no longer accepted.
-    async fn mint_key(
-        &self,
-        key: NewKey,
-        acting: Acting,
-        record: Recorder<OrgKey>,
-    ) -> Result<Written<OrgKey>>;
-
-    /// A key of the org, whatever its status.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    async fn find_key(&self, org: OrgId, id: KeyId) -> Result<Option<OrgKey>>;
-
-    /// Keys of the org, newest first (by id, descending). The cursor is the id of the last one.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    async fn list_keys(
-        &self,
-        org: OrgId,
-        filter: KeyFilter,
-        page: Page<KeyId>,
-    ) -> Result<Vec<OrgKey>>;
-
-    /// Changes a key that is not revoked.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::Gone`] when it is revoked; [`StoreError::Stale`] when
-    /// its grant is not the one that the change was made for; [`StoreError::ActorGone`].
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "every change takes an address, what changes, an actor and a recorder"
-    )]
-    async fn change_key(
-        &self,
-        org: OrgId,
-        id: KeyId,
-        change: KeyChange,
-        acting: Acting,
-        record: Recorder<OrgKey>,
-    ) -> Result<Written<OrgKey>>;
-
-    /// Revokes a key and every living descendant, in one transaction, synced to the disk.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::ActorGone`].
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "every change takes an address, what changes, an actor and a recorder"
-    )]
-    async fn revoke_key(
-        &self,
-        org: OrgId,
-        id: KeyId,
-        end: Revocation,
-        acting: Acting,
-        record: Recorder<Revoked>,
-    ) -> Result<Revocations>;
-
-    /// Keeps when keys were last used; never moves a time back.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    async fn touch_keys(&self, used: Vec<(KeyId, Timestamp)>) -> Result<()>;
-
-    /// Every key that is not revoked, and those revoked after `dead_since`, to the sink, in no
-    /// order and as fast as the database allows. Gives their number.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
-    async fn load_keys(&self, dead_since: Timestamp, sink: KeySink) -> Result<u64>;
 }
 
 /// Workspaces.

@@ -9,6 +9,7 @@ mod keys;
 mod ledgers;
 mod load;
 mod orgs;
+mod rotations;
 mod row;
 mod secrets;
 mod session;

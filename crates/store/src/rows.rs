@@ -6,7 +6,7 @@ use claviger_core::{
     channel::ChannelKind,
     grant::{Grant, Labels},
     id::{ChannelId, KeyId, OrgId, WorkspaceId},
-    key::{KeyState, KeyStatus, Metadata, OrgKey, WorkspaceTokenRow},
+    key::{KeyState, KeyStatus, Metadata, OldSecret, OrgKey, WorkspaceTokenRow},
     tier::Actor,
     time::Timestamp,
     token::Prefix,
@@ -146,6 +146,58 @@ impl KeyChange {
             Some(Suspension::Suspend(at)) => key.suspended_at.or(Some(at)),
         };
         Ok(key)
+    }
+}
+
+/// A new secret for a key.
+#[derive(Clone)]
+pub struct NewSecretOfKey {
+    /// Its public name.
+    pub prefix: Prefix,
+    /// Its SHA-256.
+    pub digest: [u8; 32],
+    /// When the old one is replaced.
+    pub at: Timestamp,
+    /// From when on the old one is refused.
+    pub ends_at: Timestamp,
+}
+
+impl std::fmt::Debug for NewSecretOfKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewSecretOfKey")
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the overlap of a rotation ends before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RotationEnd {
+    /// The old secret is refused from now on.
+    Finish,
+    /// The new secret is refused from now on, and the old one is the key's own again.
+    Cancel,
+}
+
+/// What a rotation, or its end, came to.
+#[derive(Clone)]
+pub struct Rotated {
+    /// The key with the secret that is its own now.
+    pub key: OrgKey,
+    /// What its own secret is looked up by.
+    pub digest: [u8; 32],
+    /// The other secret.
+    pub old: OldSecret,
+    /// What the other secret is looked up by.
+    pub old_digest: [u8; 32],
+}
+
+impl std::fmt::Debug for Rotated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rotated")
+            .field("key", &self.key)
+            .field("old", &self.old)
+            .finish_non_exhaustive()
     }
 }
 

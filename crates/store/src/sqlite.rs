@@ -6,6 +6,7 @@ mod deployment;
 mod keys;
 mod ledgers;
 mod orgs;
+mod rotations;
 mod row;
 mod secrets;
 mod workspace_tokens;

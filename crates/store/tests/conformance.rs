@@ -19,6 +19,8 @@ mod deployment;
 mod endings;
 #[path = "conformance/faults.rs"]
 mod faults;
+#[path = "conformance/key_changes.rs"]
+mod key_changes;
 #[path = "conformance/key_lists.rs"]
 mod key_lists;
 #[path = "conformance/keys.rs"]
@@ -29,6 +31,8 @@ mod orgs;
 mod races;
 #[path = "conformance/races_of_endings.rs"]
 mod races_of_endings;
+#[path = "conformance/rotations.rs"]
+mod rotations;
 #[path = "conformance/secrets.rs"]
 mod secrets;
 #[path = "conformance/support.rs"]
@@ -100,10 +104,15 @@ conformance! {
     keys::repeated_mint_is_recognised_though_its_key_is_revoked,
     keys::idempotency_keys_of_actors_and_orgs_are_apart,
     keys::failed_mint_does_not_use_up_its_idempotency_key,
-    keys::change_sets_name_and_metadata_and_no_more,
-    keys::narrowed_key_has_the_new_grant_and_the_earlier_end,
-    keys::suspended_key_keeps_its_first_instant_until_it_is_resumed,
-    keys::revoked_key_cannot_be_changed,
+    key_changes::change_sets_name_and_metadata_and_no_more,
+    key_changes::narrowed_key_has_the_new_grant_and_the_earlier_end,
+    key_changes::suspended_key_keeps_its_first_instant_until_it_is_resumed,
+    rotations::rotated_key_keeps_everything_but_its_secret,
+    rotations::one_rotation_at_a_time,
+    rotations::finished_rotation_ends_the_old_secret_and_cancelled_one_the_new,
+    rotations::secret_of_another_key_is_taken_also_when_it_was_replaced,
+    rotations::revoked_foreign_and_unknown_keys_are_not_rotated,
+    key_changes::revoked_key_cannot_be_changed,
     keys::last_use_never_moves_back,
     keys::every_key_is_loaded_but_those_long_dead,
     keys::thousands_of_keys_are_loaded_once_each,

@@ -136,6 +136,9 @@ pub struct Key {
     pub grant: Grant,
     /// Free pairs.
     pub metadata: TextMap,
+    /// The secret that was replaced and is still accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousSecret>,
     /// Since when it is suspended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended_at: Option<String>,
@@ -193,6 +196,54 @@ pub struct KeyChange {
     /// An earlier end (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
+}
+
+/// A secret of a key that a newer one has replaced.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PreviousSecret {
+    /// Its public name.
+    pub prefix: String,
+    /// When it was replaced.
+    pub replaced_at: String,
+    /// From when on it is refused.
+    pub overlap_until: String,
+    /// When it was last accepted since then, as far as the running server knows.
+    pub last_used_at: Option<String>,
+}
+
+/// `POST /org/tokens/{id}/rotate`; the body may be left out.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotationRequest {
+    /// For how long the old secret goes on working: `0s`, or `1s` to `30d`; `24h` if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "24h")]
+    pub overlap: Option<String>,
+}
+
+/// The one answer that shows the new secret of a key.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct RotatedKey {
+    /// The key's id, as before.
+    pub id: String,
+    /// The public name of the new secret.
+    pub prefix: String,
+    /// The new secret. It is shown here and nowhere else.
+    pub auth_token: String,
+    /// `copy this token now; it will not be shown again`
+    pub warning: String,
+    /// The public name of the old secret.
+    pub previous_prefix: String,
+    /// From when on the old secret is refused.
+    pub overlap_until: String,
+}
+
+impl std::fmt::Debug for RotatedKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RotatedKey")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
 }
 
 /// `POST /org/tokens/{id}/suspend` and `/resume`; the body may be left out.

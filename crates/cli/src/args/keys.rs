@@ -19,6 +19,9 @@ pub(crate) enum KeysCommand {
     },
     /// Change the name or the metadata of a key, or narrow it
     Update(Box<UpdateArgs>),
+    /// Give a key another secret; both work until the overlap ends. In a pipe, standard output is the
+    /// new secret and nothing else
+    Rotate(RotateArgs),
     /// Suspend a key, and with it all that it minted, until it is resumed
     Suspend(SuspensionArgs),
     /// Resume a suspended key
@@ -140,6 +143,23 @@ pub(crate) struct UpdateArgs {
     /// Only this address range (CIDR) from now on; may be repeated
     #[arg(long, value_name = "CIDR", group = "change")]
     pub(crate) ip_allow: Vec<String>,
+}
+
+/// `claviger keys rotate`.
+#[derive(Debug, Args)]
+pub(crate) struct RotateArgs {
+    /// Its id
+    #[arg(value_parser = segment)]
+    pub(crate) id: String,
+    /// For how long the old secret goes on working: 0, or 1s to 30d [default: 24h]
+    #[arg(long, value_name = "DURATION", conflicts_with_all = ["finish", "cancel"])]
+    pub(crate) overlap: Option<String>,
+    /// End a rotation: the old secret is refused from now on
+    #[arg(long, conflicts_with = "cancel")]
+    pub(crate) finish: bool,
+    /// Undo a rotation: the new secret is refused from now on
+    #[arg(long)]
+    pub(crate) cancel: bool,
 }
 
 /// `claviger keys suspend` and `resume`.

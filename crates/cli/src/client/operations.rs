@@ -5,7 +5,10 @@ use std::time::Duration;
 use claviger_wire::{
     channels::{Channel, ChannelChange, ChannelList, Deleted, NewChannel},
     headers,
-    keys::{Key, KeyChange, KeyList, MintRequest, MintedKey, Revocation, SuspensionRequest},
+    keys::{
+        Key, KeyChange, KeyList, MintRequest, MintedKey, Revocation, RotatedKey, RotationRequest,
+        SuspensionRequest,
+    },
     ledger::EventList,
     orgs::{DeletedOrg, NewOrg, Org, OrgList},
     secrets::{NewSecret, Secret, SecretList, SecretValues},
@@ -56,6 +59,23 @@ impl Client {
     /// `PATCH /org/tokens/{id}`.
     pub(crate) async fn update_key(&self, id: &str, body: &KeyChange) -> Result<Key, Failure> {
         self.send(Method::PATCH, &["org", "tokens", id], body).await
+    }
+
+    /// `POST /org/tokens/{id}/rotate`.
+    pub(crate) async fn rotate_key(
+        &self,
+        id: &str,
+        body: &RotationRequest,
+    ) -> Result<RotatedKey, Failure> {
+        self.send(Method::POST, &["org", "tokens", id, "rotate"], body)
+            .await
+    }
+
+    /// `POST /org/tokens/{id}/rotate/finish` or `/cancel`.
+    pub(crate) async fn end_rotation(&self, id: &str, how: &str) -> Result<Key, Failure> {
+        let body = SuspensionRequest::default();
+        self.send(Method::POST, &["org", "tokens", id, "rotate", how], &body)
+            .await
     }
 
     /// `POST /org/tokens/{id}/suspend` or `/resume`.

@@ -1,14 +1,16 @@
 //! `claviger keys`.
 
 use claviger_wire::keys::{
-    Key, KeyChange, LabelSelector, MintRequest, MintedKey, Revocation, SuspensionRequest,
-    Workspaces,
+    Key, KeyChange, LabelSelector, MintRequest, MintedKey, Revocation, RotationRequest,
+    SuspensionRequest, Workspaces,
 };
 
 use super::whoami::push_grant;
 use crate::{
     args::{
-        keys::{KeysCommand, ListArgs, MintArgs, RevokeArgs, SuspensionArgs, UpdateArgs},
+        keys::{
+            KeysCommand, ListArgs, MintArgs, RevokeArgs, RotateArgs, SuspensionArgs, UpdateArgs,
+        },
         pair::{self, Pair},
     },
     client::{Client, Query},
@@ -39,6 +41,7 @@ pub(super) async fn run(
             let key = client.update_key(&id, &change(*args)?).await?;
             out.show(&key, fields)
         }
+        KeysCommand::Rotate(args) => rotate(args, client, out).await,
         KeysCommand::Suspend(args) => turn("suspend", args, client, out).await,
         KeysCommand::Resume(args) => turn("resume", args, client, out).await,
         KeysCommand::Revoke(args) => revoke(args, client, out).await,
@@ -63,6 +66,34 @@ async fn mint(args: MintArgs, client: &Client, out: &Output) -> Result<(), Failu
         out.note("to use it with this program: export CLAVIGER_TOKEN=<the secret>");
     }
     Ok(())
+}
+
+async fn rotate(args: RotateArgs, client: &Client, out: &Output) -> Result<(), Failure> {
+    for (is_asked, how) in [(args.finish, "finish"), (args.cancel, "cancel")] {
+        if is_asked {
+            let key = client.end_rotation(&args.id, how).await?;
+            return out.show(&key, fields);
+        }
+    }
+    let body = RotationRequest {
+        overlap: args.overlap,
+    };
+    let key = client.rotate_key(&args.id, &body).await?;
+    if out.is_json() {
+        return out.json(&key);
+    }
+    let mut table = Table::fields();
+    table.field("id", key.id.as_str());
+    table.field("prefix", key.prefix.as_str());
+    table.field("previous prefix", key.previous_prefix.as_str());
+    table.field("overlap until", key.overlap_until.as_str());
+    let minted = Minted {
+        id: &key.id,
+        secret: &key.auth_token,
+        warning: &key.warning,
+        example: format!("{}/org/whoami", client.url()),
+    };
+    show_minted(out, &table, &minted)
 }
 
 async fn turn(
@@ -260,6 +291,11 @@ fn fields(key: &Key) -> Table {
     table.field("expires at", or_dash(key.expires_at.as_deref()));
     push_grant(&mut table, &key.grant);
     table.field("metadata", or_dash(Some(&pairs(&key.metadata))));
+    if let Some(old) = &key.previous {
+        table.field("previous prefix", old.prefix.as_str());
+        table.field("overlap until", old.overlap_until.as_str());
+        table.field("previous last used", or_dash(old.last_used_at.as_deref()));
+    }
     if key.suspended_at.is_some() {
         table.field("suspended at", or_dash(key.suspended_at.as_deref()));
     }

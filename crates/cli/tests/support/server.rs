@@ -23,7 +23,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the command, and waits until it says where it listens.
+    /// Starts the command, and waits until it says where it listens and who may come in.
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
@@ -40,11 +40,13 @@ impl Server {
             err,
             url: String::new(),
         };
-        server.url = server.err.wait_for("the address", |text| {
-            let words = text
-                .lines()
-                .find_map(|line| line.split_once(" listens on "))?;
-            Some(words.1.trim().to_owned())
+        // Up to the line that says which tier is open: tests look for it next.
+        server.url = server.err.wait_for("the welcome", |text| {
+            let (_, words) = text.split_once(" listens on ")?;
+            let (_, rest) = words.split_once("  reference ")?;
+            let (_, state) = rest.split_once("\n\n")?;
+            state.contains('\n').then_some(())?;
+            Some(words.lines().next()?.trim().to_owned())
         });
         server
     }

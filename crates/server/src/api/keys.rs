@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::{grant_view, grants::Asked, name, texts};
 use crate::{
+    app::App,
     clock,
     failure::Failure,
     gate::{Call, Query, Reply},
@@ -123,7 +124,7 @@ pub async fn list(call: Call<ReadKeys>) -> Result<Reply, Failure> {
         .for_each(|key| keys::refresh_last_used(&call.app, key));
     let answer = wire::KeyList {
         next_cursor: next_cursor(&found, limit, |key| key.id.to_string()),
-        tokens: found.iter().map(|key| view(key, now)).collect(),
+        tokens: found.iter().map(|key| view(&call.app, key)).collect(),
     };
     Ok(Reply::json(StatusCode::OK, &answer))
 }
@@ -170,7 +171,7 @@ fn statuses(query: &Query) -> Result<Vec<KeyStatus>, Failure> {
 /// 404, 503.
 pub async fn get(call: Call<ReadKeys>) -> Result<Reply, Failure> {
     let key = keys::get(&call.app, &call.permit, call.id(0, "key")?).await?;
-    Ok(Reply::json(StatusCode::OK, &view(&key, clock::now())))
+    Ok(Reply::json(StatusCode::OK, &view(&call.app, &key)))
 }
 
 /// `PATCH /org/tokens/{id}`.
@@ -202,7 +203,7 @@ pub async fn change(mut call: Call<ChangeKey>) -> Result<Reply, Failure> {
         move |key: &OrgKey| json!({"changed": {"id": key.id.to_string(), "to": said}}),
     );
     let written = keys::change(&call.app, &call.permit, id, make, record).await?;
-    Ok(Reply::json(StatusCode::OK, &view(&written.value, clock::now())).written(written.receipt))
+    Ok(Reply::json(StatusCode::OK, &view(&call.app, &written.value)).written(written.receipt))
 }
 
 /// `POST /org/tokens/{id}/suspend`.
@@ -213,7 +214,7 @@ pub async fn suspend(mut call: Call<SuspendKey>) -> Result<Reply, Failure> {
     let id: KeyId = call.id(0, "key")?;
     let record = recorder_of_suspension(&mut call, "suspended").await?;
     let written = keys::suspend(&call.app, &call.permit, id, record).await?;
-    Ok(Reply::json(StatusCode::OK, &view(&written.value, clock::now())).written(written.receipt))
+    Ok(Reply::json(StatusCode::OK, &view(&call.app, &written.value)).written(written.receipt))
 }
 
 /// `POST /org/tokens/{id}/resume`.
@@ -224,7 +225,7 @@ pub async fn resume(mut call: Call<ResumeKey>) -> Result<Reply, Failure> {
     let id: KeyId = call.id(0, "key")?;
     let record = recorder_of_suspension(&mut call, "resumed").await?;
     let written = keys::resume(&call.app, &call.permit, id, record).await?;
-    Ok(Reply::json(StatusCode::OK, &view(&written.value, clock::now())).written(written.receipt))
+    Ok(Reply::json(StatusCode::OK, &view(&call.app, &written.value)).written(written.receipt))
 }
 
 async fn recorder_of_suspension<A: Action>(
@@ -291,7 +292,8 @@ pub async fn revoke(call: Call<RevokeKey>) -> Result<Reply, Failure> {
 }
 
 /// A key as it is listed.
-fn view(key: &OrgKey, now: Timestamp) -> wire::Key {
+pub(super) fn view(app: &App, key: &OrgKey) -> wire::Key {
+    let now = clock::now();
     let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
     let end = key.revocation.as_ref();
     wire::Key {
@@ -306,11 +308,28 @@ fn view(key: &OrgKey, now: Timestamp) -> wire::Key {
         expires_at: text(key.expires_at),
         grant: grant_view(&key.grant),
         metadata: TextMap(key.metadata.clone()),
+        previous: previous(app, key, now),
         suspended_at: text(key.suspended_at),
         revoked_at: text(end.map(|end| end.at)),
         revoked_by: end.map(|end| end.by.to_string()),
         revoked_reason: end.and_then(|end| end.reason.clone()),
     }
+}
+
+/// The replaced secret of a key, while it is accepted.
+fn previous(app: &App, key: &OrgKey, now: Timestamp) -> Option<wire::PreviousSecret> {
+    let (old, digest) = app.old_secrets.get(key.id)?;
+    if old.ends_at <= now || key.revocation.is_some() {
+        return None;
+    }
+    let slot = app.keys.find(&digest);
+    let used = slot.and_then(|slot| slot.last_used());
+    Some(wire::PreviousSecret {
+        prefix: old.prefix.to_string(),
+        replaced_at: old.replaced_at.to_string(),
+        overlap_until: old.ends_at.to_string(),
+        last_used_at: used.map(|at| at.to_string()),
+    })
 }
 
 /// The cursor of the next part, if this one is full.

@@ -187,6 +187,9 @@ fn with_key(app: &App, parts: &Parts, slot: KeySlot, now: Timestamp) -> Identifi
 }
 
 fn accept_key(app: &App, key: &Credential<Key>, now: Timestamp) -> Result<Principal, Denial> {
+    if key.is_replaced {
+        return accept_replaced(app, key, now);
+    }
     match above(app, &key.minter, now) {
         Some(above) => authenticate::org_key(key, above, now),
         // Its own state is the better news, if it has any.
@@ -195,6 +198,20 @@ fn accept_key(app: &App, key: &Credential<Key>, now: Timestamp) -> Result<Princi
             Ok(_) => Denial::MinterInactive,
         }),
     }
+}
+
+/// A secret that a newer one has replaced: whatever holds for the key holds for it, until its end.
+fn accept_replaced(app: &App, old: &Credential<Key>, now: Timestamp) -> Result<Principal, Denial> {
+    let key = app.keys.find_by_id(old.id).ok_or(Denial::Unknown)?;
+    let principal = accept_key(app, &key.credential, now)?;
+    if now >= old.expires_at {
+        return Err(Denial::RotatedOut(old.expires_at));
+    }
+    Ok(Principal {
+        actor: Actor::OrgKey(old.prefix),
+        replaced_until: Some(old.expires_at),
+        ..principal
+    })
 }
 
 fn accept_workspace_token(
@@ -279,6 +296,7 @@ where
         key: credential.key_of(),
         minter: Some(Arc::clone(&credential.minter)),
         own_workspace: None,
+        replaced_until: None,
         authority: Authority::default(),
     };
     Identified {

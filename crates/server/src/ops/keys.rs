@@ -25,7 +25,7 @@ use crate::{app::App, clock, entropy, failure::Failure, trace::Trace};
 
 /// How often a mint is tried with another secret when its prefix is taken: at a million keys that
 /// happens once in a hundred million mints.
-const PREFIX_TRIES: usize = 5;
+pub(super) const PREFIX_TRIES: usize = 5;
 /// The most keys above a key: each of them is looked at for each request.
 const CHAIN_MAX: usize = 16;
 
@@ -385,7 +385,7 @@ async fn drop_keys(app: &App, revoked: &Revoked, first: Option<Timestamp>) -> Ti
 }
 
 /// Acting on a key: the caller's own, a descendant, or one that the caller's authority covers.
-fn may_act_on<A: Action>(permit: &Permit<A>, key: &OrgKey) -> Result<(), Failure> {
+pub(super) fn may_act_on<A: Action>(permit: &Permit<A>, key: &OrgKey) -> Result<(), Failure> {
     let own = permit.principal().key;
     let is_own = own == Some(key.id);
     let is_descendant = own.is_some_and(|own| key.minter.chain.contains(&own));

@@ -190,7 +190,14 @@ async fn fresh_path(
     let mut own_token = None;
     if path.starts_with("/org/tokens/{id}") {
         let target = match by {
-            Some(by) => service.mint(by, json!({"name": "target"})).await.id,
+            Some(by) => {
+                let target = service.mint(by, json!({"name": "target"})).await;
+                if path.contains("/rotate/") {
+                    let rotate = format!("{}/rotate", target.path());
+                    service.ask_as(by, "POST", &rotate).send().await.ok(200);
+                }
+                target.id
+            }
             None => "tok_01J00000000000000000000000".to_owned(),
         };
         path = path.replace("{id}", &target);
@@ -255,7 +262,11 @@ fn body(route: &RouteInfo, at: usize) -> Option<Value> {
         ("POST", "/workspaces/{id}/channels") => Some(channel_body()),
         ("POST" | "PUT", "/workspaces/{id}/secrets") => Some(json!({"key": "NAME", "value": "v"})),
         ("POST", "/workspaces/{id}/tokens")
-        | ("POST", "/org/tokens/{id}/suspend" | "/org/tokens/{id}/resume") => Some(json!({})),
+        | (
+            "POST",
+            "/org/tokens/{id}/suspend" | "/org/tokens/{id}/resume" | "/org/tokens/{id}/rotate",
+        ) => Some(json!({})),
+        ("POST", "/org/tokens/{id}/rotate/finish" | "/org/tokens/{id}/rotate/cancel") => None,
         ("POST", "/admin/orgs") => Some(json!({"name": format!("made-{at}")})),
         (method, path) => panic!("no body for {method} {path}: add one here"),
     }

@@ -49,6 +49,17 @@ with (fillfactor = 85);
 create index keys_of_org on keys (org, id);
 create index keys_of_parent on keys (parent) where parent is not null;
 
+-- Secrets that were replaced. They stay, so that what they did can be told; only the last one of a key
+-- may still be accepted.
+create table old_secrets (
+    prefix text collate "C" primary key,
+    key_id text collate "C" not null references keys (id),
+    digest bytea not null unique constraint digest_is_sha256 check (length(digest) = 32),
+    replaced_at bigint not null,
+    ends_at bigint not null
+);
+create index old_secrets_of_key on old_secrets (key_id, replaced_at);
+
 create table mint_replays (
     org text collate "C" not null,
     actor text collate "C" not null,

@@ -46,6 +46,17 @@ create table keys (
 create index keys_of_org on keys (org, id);
 create index keys_of_parent on keys (parent) where parent is not null;
 
+-- Secrets that were replaced. They stay, so that what they did can be told; only the last one of a key
+-- may still be accepted.
+create table old_secrets (
+    prefix text primary key,
+    key_id text not null references keys (id),
+    digest blob not null unique constraint digest_is_sha256 check (length(digest) = 32),
+    replaced_at integer not null,
+    ends_at integer not null
+) strict;
+create index old_secrets_of_key on old_secrets (key_id, replaced_at);
+
 create table mint_replays (
     org text not null,
     actor text not null,

@@ -6,18 +6,19 @@ use super::{
     Postgres, commit,
     fault::{Fault, Outcome},
     load::{self, LOAD_MAX},
-    orgs,
+    orgs, rotations,
     row::{self, Columns},
     session::{Change, Params},
 };
 use crate::{
-    Acting, Idempotency, KeyChange, KeyFilter, KeySink, KeyStore, NewKey, Page, Recorder, Result,
-    Revocations, Revoked, RevokedKey, StoreError, Written, labels_to_json,
+    Acting, Idempotency, KeyChange, KeyFilter, KeySink, KeyStore, NewKey, NewSecretOfKey, Page,
+    Recorder, Result, Revocations, Revoked, RevokedKey, Rotated, RotationEnd, StoreError, Written,
+    labels_to_json,
 };
 use async_trait::async_trait;
 use claviger_core::{
     id::{KeyId, OrgId},
-    key::{OrgKey, Revocation},
+    key::{OldSecret, OrgKey, Revocation},
     time::Timestamp,
 };
 
@@ -218,6 +219,47 @@ impl KeyStore for Postgres {
         .await
     }
 
+    async fn rotate_key(
+        &self,
+        org: OrgId,
+        id: KeyId,
+        secret: NewSecretOfKey,
+        acting: Acting,
+        record: Recorder<Rotated>,
+    ) -> Result<Written<Rotated>> {
+        self.write("rotate a key", async move {
+            let _alone = self.many.lock().await;
+            let change = self.sessions.begin().await?;
+            require_actor(&change, org, acting).await?;
+            let rotated = rotations::rotate(&change, org, id, &secret).await?;
+            commit(change, rotated, record).await
+        })
+        .await
+    }
+
+    async fn end_rotation(
+        &self,
+        org: OrgId,
+        id: KeyId,
+        end: RotationEnd,
+        acting: Acting,
+        record: Recorder<Rotated>,
+    ) -> Result<Written<Rotated>> {
+        self.write("end a rotation", async move {
+            let _alone = self.many.lock().await;
+            let change = self.sessions.begin().await?;
+            require_actor(&change, org, acting).await?;
+            let rotated = rotations::end(&change, org, id, (end, acting.now)).await?;
+            commit(change, rotated, record).await
+        })
+        .await
+    }
+
+    async fn load_old_secrets(&self, after: Timestamp) -> Result<Vec<(OldSecret, [u8; 32])>> {
+        self.read("load the replaced secrets", rotations::load(self, after))
+            .await
+    }
+
     async fn touch_keys(&self, used: Vec<(KeyId, Timestamp)>) -> Result<()> {
         for part in used.chunks(TOUCHED_MAX) {
             let ids: Vec<String> = part.iter().map(|(id, _)| id.to_string()).collect();
@@ -338,6 +380,7 @@ async fn remember(
 
 async fn insert(change: &Change, new: &NewKey) -> Outcome<()> {
     let key = &new.key;
+    rotations::require_unused(change, key.prefix.as_str()).await?;
     let sql = "insert into keys (id, org, name, prefix, digest, created_by, root, parent, chain, \
                created_at, expires_at, not_before, grant_json, metadata) \
                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
@@ -374,6 +417,28 @@ async fn insert(change: &Change, new: &NewKey) -> Outcome<()> {
     {
         Some(_) => Err(StoreError::PrefixTaken.into()),
         None => Err(StoreError::Exists("key").into()),
+    }
+}
+
+/// A key that is not revoked, locked, and what its secret is looked up by.
+pub(super) async fn require_living(
+    change: &Change,
+    org: OrgId,
+    id: KeyId,
+) -> Outcome<(OrgKey, [u8; 32])> {
+    let sql = concat!(
+        "select digest, ",
+        columns!(),
+        " from keys where org = $1 and id = $2 for update"
+    );
+    let found = change
+        .row(sql, &[&org.to_string(), &id.to_string()])
+        .await?;
+    let found = found.ok_or(StoreError::NotFound("key"))?;
+    let key = row::key(&found)?;
+    match key.revocation {
+        Some(_) => Err(StoreError::Gone("key").into()),
+        None => Ok((key, Columns::of("keys", &found).digest("digest")?)),
     }
 }
 

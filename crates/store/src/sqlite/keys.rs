@@ -5,20 +5,21 @@ use std::{path::Path, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use claviger_core::{
     id::{KeyId, OrgId},
-    key::{KeyState, KeyStatus, OrgKey, Revocation},
+    key::{KeyState, KeyStatus, OldSecret, OrgKey, Revocation},
     time::Timestamp,
 };
 use rusqlite::{Connection, params, types::Value};
 
 use super::{
-    Outcome, Sqlite, connect_reader, orgs, row,
+    Outcome, Sqlite, connect_reader, orgs, rotations, row,
     row::{IdText, Query},
     unavailable,
     writer::{Order, Tx},
 };
 use crate::{
-    Acting, Idempotency, KeyChange, KeyFilter, KeySink, KeyStore, LoadedKey, NewKey, Page,
-    Recorder, Result, Revocations, Revoked, RevokedKey, StoreError, Written, labels_to_json,
+    Acting, Idempotency, KeyChange, KeyFilter, KeySink, KeyStore, LoadedKey, NewKey,
+    NewSecretOfKey, Page, Recorder, Result, Revocations, Revoked, RevokedKey, Rotated, RotationEnd,
+    StoreError, Written, labels_to_json,
 };
 
 /// How long a mint can be told from its repetition.
@@ -101,6 +102,51 @@ impl KeyStore for Sqlite {
         self.writer
             .change(Order::synced("revoke a key"), work)
             .await
+    }
+
+    async fn rotate_key(
+        &self,
+        org: OrgId,
+        id: KeyId,
+        secret: NewSecretOfKey,
+        acting: Acting,
+        record: Recorder<Rotated>,
+    ) -> Result<Written<Rotated>> {
+        let work = move |tx: &mut Tx<'_>| {
+            require_actor(tx.sql, acting)?;
+            orgs::require(tx.sql, org)?;
+            let rotated = rotations::rotate(tx.sql, org, id, &secret)?;
+            tx.written(rotated, record)
+        };
+        self.writer
+            .change(Order::synced("rotate a key"), work)
+            .await
+    }
+
+    async fn end_rotation(
+        &self,
+        org: OrgId,
+        id: KeyId,
+        end: RotationEnd,
+        acting: Acting,
+        record: Recorder<Rotated>,
+    ) -> Result<Written<Rotated>> {
+        let work = move |tx: &mut Tx<'_>| {
+            require_actor(tx.sql, acting)?;
+            orgs::require(tx.sql, org)?;
+            let rotated = rotations::end(tx.sql, org, id, end, acting.now)?;
+            tx.written(rotated, record)
+        };
+        self.writer
+            .change(Order::synced("end a rotation"), work)
+            .await
+    }
+
+    async fn load_old_secrets(&self, after: Timestamp) -> Result<Vec<(OldSecret, [u8; 32])>> {
+        self.read("load the replaced secrets", move |sql| {
+            rotations::load(sql, after)
+        })
+        .await
     }
 
     async fn touch_keys(&self, used: Vec<(KeyId, Timestamp)>) -> Result<()> {
@@ -231,6 +277,7 @@ fn keep_replay(
 
 fn insert(sql: &Connection, new: &NewKey) -> Outcome<()> {
     let key = &new.key;
+    rotations::require_unused(sql, key.prefix.as_str())?;
     let statement = "insert into keys
          (id, org, name, prefix, digest, created_by, root, parent, chain, created_at, expires_at,
           not_before, grant_json, metadata)
@@ -263,6 +310,15 @@ fn insert(sql: &Connection, new: &NewKey) -> Outcome<()> {
         Err(fault) if row::is_taken(&fault, "keys.id") => Err(StoreError::Exists("key").into()),
         Err(fault) => Err(fault),
         Ok(_) => Ok(()),
+    }
+}
+
+/// A key that is not revoked.
+pub(super) fn require_living(sql: &Connection, org: OrgId, id: KeyId) -> Outcome<OrgKey> {
+    let key = find(sql, org, id)?.ok_or(StoreError::NotFound("key"))?;
+    match key.revocation {
+        Some(_) => Err(StoreError::Gone("key").into()),
+        None => Ok(key),
     }
 }
 

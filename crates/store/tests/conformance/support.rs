@@ -142,6 +142,11 @@ pub(crate) fn acting(key: &OrgKey) -> Acting {
     }
 }
 
+/// On behalf of no key, at this instant.
+pub(crate) const fn acting_at(now: Timestamp) -> Acting {
+    Acting { key: None, now }
+}
+
 pub(crate) async fn mint(db: &Db, new: NewKey) -> OrgKey {
     let org = new.key.org;
     done(db, org, |record| db.mint_key(new, NOBODY, record)).await

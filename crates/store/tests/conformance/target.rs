@@ -4,13 +4,16 @@ use claviger_core::{
     id::{ChannelId, OrgId, WorkspaceTokenId},
     key::OrgKey,
 };
-use claviger_store::{Acting, ChannelChange, KeyChange, StoreError, Workspace, WorkspaceChange};
+use claviger_store::{
+    Acting, ChannelChange, KeyChange, NewSecretOfKey, RotationEnd, StoreError, Workspace,
+    WorkspaceChange,
+};
 
 use crate::{
     bed::Db,
     support::{
         NOW, channel, digest, end, insert_channel, insert_token, insert_workspace, key, later,
-        mint, put_secret, token, workspace,
+        mint, prefix, put_secret, token, workspace,
     },
     witness::unseen,
 };
@@ -58,10 +61,21 @@ impl Target {
             ..KeyChange::default()
         };
         let changed = db.change_key(org, key, named, acting, unseen(org)).await;
+        let secret = NewSecretOfKey {
+            prefix: prefix("mole"),
+            digest: digest(),
+            at: NOW,
+            ends_at: later(1000),
+        };
+        let rotated = db.rotate_key(org, key, secret, acting, unseen(org)).await;
+        let finish = RotationEnd::Finish;
+        let finished = db.end_rotation(org, key, finish, acting, unseen(org)).await;
         let revoked = db.revoke_key(org, key, end(NOW), acting, unseen(org)).await;
         vec![
             ("mint a key", minted.err()),
             ("change a key", changed.err()),
+            ("rotate a key", rotated.err()),
+            ("end a rotation", finished.err()),
             ("revoke a key", revoked.err()),
         ]
     }

@@ -1,0 +1,185 @@
+//! Rotation: a key gets another secret, and for a while both work.
+
+use std::{sync::Arc, time::Duration};
+
+use claviger_core::{
+    action::RotateKey, authorize::Permit, denial::Denial, digest::Digest, id::KeyId,
+    key::Credential, permission::Permission, token::Secret,
+};
+use claviger_store::{NewSecretOfKey, Receipt, Rotated, RotationEnd, StoreError, Written};
+use serde_json::json;
+
+use super::keys::{PREFIX_TRIES, get, may_act_on};
+use crate::{app::App, clock, entropy, failure::Failure, trace::Trace};
+
+/// How long both secrets of a key may work.
+pub const OVERLAP_MAX: Duration = Duration::from_hours(30 * 24);
+
+/// A key with a new secret.
+pub struct NewSecret {
+    /// The key, and the secret that it had.
+    pub rotated: Rotated,
+    /// The new secret: for the one response that shows it.
+    pub secret: Secret,
+    /// Proof that it is recorded.
+    pub receipt: Receipt,
+}
+
+impl std::fmt::Debug for NewSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewSecret")
+            .field("rotated", &self.rotated)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Gives a key another secret. The one that it had is refused from the end of the overlap on, to
+/// the millisecond.
+///
+/// # Errors
+/// 403 for a key that is not the caller's own, no descendant, and wider; 404; 409 when it is revoked,
+/// or while the overlap of an earlier rotation lasts; 429 beyond the mint limit.
+pub async fn rotate(
+    app: &Arc<App>,
+    permit: &Permit<RotateKey>,
+    id: KeyId,
+    overlap: Duration,
+    trace: &Arc<Trace>,
+) -> Result<NewSecret, Failure> {
+    check(app, permit, id, trace).await?;
+    refuse_replaced(permit)?;
+    let principal = permit.principal();
+    app.mint_limiter.check(
+        principal.tier,
+        principal.org,
+        &principal.actor,
+        clock::now(),
+    )?;
+    let turn = app.key_turns.take(id).await;
+    for _ in 0..PREFIX_TRIES {
+        let secret = Secret::from_entropy(&app.config.brand, &entropy::for_secret()?);
+        let acting = super::acting(principal);
+        let new = NewSecretOfKey {
+            prefix: secret.prefix(),
+            digest: *secret.digest().as_bytes(),
+            at: acting.now,
+            ends_at: acting.now.plus(overlap),
+        };
+        let record = {
+            let trace = Arc::clone(trace);
+            Box::new(move |rotated: &Rotated| trace.entry_of_change(200, &said("rotated", rotated)))
+        };
+        // As with a mint: whoever revokes the key waits until the index has its new secret.
+        let birth = app.births.read().await;
+        let outcome = app
+            .store
+            .rotate_key(permit.org(), id, new, acting, record)
+            .await;
+        match outcome {
+            Ok(Written { value, receipt }) => {
+                follow(app, &value)?;
+                drop((birth, turn));
+                return Ok(NewSecret {
+                    rotated: value,
+                    secret,
+                    receipt,
+                });
+            }
+            Err(StoreError::PrefixTaken) => {}
+            Err(StoreError::Exists(_)) => return Err(Failure::RotationLasts),
+            Err(error) => return Err(super::narrowing_failed(app, error)),
+        }
+    }
+    Err(Failure::Internal("no free prefix was found".to_owned()))
+}
+
+/// Ends the overlap of a rotation before its time: when this returns, one of the two secrets is
+/// refused.
+///
+/// # Errors
+/// As [`rotate`]; 404 when no overlap lasts.
+pub async fn end(
+    app: &Arc<App>,
+    permit: &Permit<RotateKey>,
+    id: KeyId,
+    end: RotationEnd,
+    trace: &Arc<Trace>,
+) -> Result<Written<Rotated>, Failure> {
+    check(app, permit, id, trace).await?;
+    if end == RotationEnd::Cancel {
+        refuse_replaced(permit)?;
+    }
+    let turn = app.key_turns.take(id).await;
+    let what = match end {
+        RotationEnd::Finish => "finished_rotation",
+        RotationEnd::Cancel => "cancelled_rotation",
+    };
+    let record = {
+        let trace = Arc::clone(trace);
+        Box::new(move |rotated: &Rotated| trace.entry_of_change(200, &said(what, rotated)))
+    };
+    let birth = app.births.read().await;
+    let acting = super::acting(permit.principal());
+    let written = app
+        .store
+        .end_rotation(permit.org(), id, end, acting, record)
+        .await
+        .map_err(|error| super::narrowing_failed(app, error))?;
+    follow(app, &written.value)?;
+    drop((birth, turn));
+    Ok(written)
+}
+
+/// A key may always rotate itself; another one under the rules for acting on keys.
+async fn check(
+    app: &App,
+    permit: &Permit<RotateKey>,
+    id: KeyId,
+    trace: &Trace,
+) -> Result<(), Failure> {
+    if permit.principal().key == Some(id) {
+        return Ok(());
+    }
+    if !permit.has(Permission::TokensMint) {
+        return Err(Denial::MissingPermission(Permission::TokensMint).into());
+    }
+    // The action itself asks for nothing, so that a key can always rotate itself.
+    if !permit.reaches_endpoint(trace.method.as_str(), &trace.path) {
+        return Err(Denial::OutsideEndpoints.into());
+    }
+    may_act_on(permit, &get(app, permit, id).await?)
+}
+
+/// Whoever holds a secret that was replaced, perhaps because it leaked, must not get a new one with it,
+/// nor take the new one out of force.
+fn refuse_replaced(permit: &Permit<RotateKey>) -> Result<(), Failure> {
+    match permit.principal().replaced_until {
+        Some(_) => Err(Denial::ReplacedSecret.into()),
+        None => Ok(()),
+    }
+}
+
+/// From here on the index knows both secrets as the store does.
+fn follow(app: &App, rotated: &Rotated) -> Result<(), Failure> {
+    let digest = Digest::from_bytes(rotated.digest);
+    let old_digest = Digest::from_bytes(rotated.old_digest);
+    let last_used = app
+        .keys
+        .find_by_id(rotated.key.id)
+        .and_then(|slot| slot.last_used());
+    let own = app.interner.minted(&rotated.key, digest);
+    let own: Credential<_> = own.map_err(Failure::Internal)?;
+    app.old_secrets.take_in(&app.keys, rotated.old, old_digest);
+    app.keys.put(own, last_used);
+    Ok(())
+}
+
+fn said(what: &str, rotated: &Rotated) -> serde_json::Value {
+    let said = json!({
+        "id": rotated.key.id.to_string(),
+        "prefix": rotated.key.prefix.as_str(),
+        "previous": rotated.old.prefix.as_str(),
+        "overlap_until": rotated.old.ends_at.to_string(),
+    });
+    serde_json::Value::Object([(what.to_owned(), said)].into_iter().collect())
+}

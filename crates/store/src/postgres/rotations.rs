@@ -1,0 +1,147 @@
+//! Replaced secrets of keys.
+
+use claviger_core::{
+    id::{KeyId, OrgId},
+    key::OldSecret,
+    time::Timestamp,
+};
+use tokio_postgres::Row;
+
+use super::{
+    Postgres,
+    fault::Outcome,
+    keys,
+    row::{self, Columns},
+    session::{Change, Params},
+};
+use crate::{NewSecretOfKey, Result, Rotated, RotationEnd, StoreError};
+
+/// Puts a new secret in the place of the key's own.
+pub(super) async fn rotate(
+    change: &Change,
+    org: OrgId,
+    id: KeyId,
+    new: &NewSecretOfKey,
+) -> Outcome<Rotated> {
+    let (mut key, old_digest) = keys::require_living(change, org, id).await?;
+    let before = last(change, id).await?;
+    if before.is_some_and(|(old, _)| old.ends_at > new.at) {
+        return Err(StoreError::Exists("rotation").into());
+    }
+    let old = OldSecret {
+        key: id,
+        prefix: key.prefix,
+        replaced_at: new.at,
+        ends_at: new.ends_at,
+    };
+    let prefix = new.prefix.as_str();
+    require_unused(change, prefix).await?;
+    // Asked for before it is set: an error would end the transaction, and its words are no contract.
+    let sql = "select 1 from keys where prefix = $1 or digest = $2";
+    if change
+        .row(sql, &[&prefix, &&new.digest[..]])
+        .await?
+        .is_some()
+    {
+        return Err(StoreError::PrefixTaken.into());
+    }
+    keep(change, &old, old_digest).await?;
+    key.prefix = new.prefix;
+    set_own(change, id, prefix, new.digest).await?;
+    Ok(Rotated {
+        key,
+        digest: new.digest,
+        old,
+        old_digest,
+    })
+}
+
+/// Ends the overlap that lasts at this instant.
+pub(super) async fn end(
+    change: &Change,
+    org: OrgId,
+    id: KeyId,
+    (end, now): (RotationEnd, Timestamp),
+) -> Outcome<Rotated> {
+    let (mut key, mut digest) = keys::require_living(change, org, id).await?;
+    let lasting = last(change, id).await?.filter(|(old, _)| old.ends_at > now);
+    let (mut old, mut old_digest) = lasting.ok_or(StoreError::NotFound("rotation"))?;
+    let forget = "delete from old_secrets where prefix = $1";
+    change.execute(forget, &[&old.prefix.as_str()]).await?;
+    if end == RotationEnd::Cancel {
+        std::mem::swap(&mut key.prefix, &mut old.prefix);
+        std::mem::swap(&mut digest, &mut old_digest);
+        set_own(change, id, key.prefix.as_str(), digest).await?;
+    }
+    old.ends_at = now;
+    keep(change, &old, old_digest).await?;
+    Ok(Rotated {
+        key,
+        digest,
+        old,
+        old_digest,
+    })
+}
+
+/// No secret that was replaced had this prefix: a prefix names one secret for ever.
+pub(super) async fn require_unused(change: &Change, prefix: &str) -> Outcome<()> {
+    let sql = "select 1 from old_secrets where prefix = $1";
+    match change.row(sql, &[&prefix]).await? {
+        Some(_) => Err(StoreError::PrefixTaken.into()),
+        None => Ok(()),
+    }
+}
+
+/// Those that are accepted after this instant.
+pub(super) async fn load(
+    store: &Postgres,
+    after: Timestamp,
+) -> Outcome<Vec<(OldSecret, [u8; 32])>> {
+    let session = store.sessions.session().await?;
+    let sql = "select old_secrets.key_id, old_secrets.prefix, old_secrets.replaced_at, \
+                   old_secrets.ends_at, old_secrets.digest \
+               from old_secrets join keys on keys.id = old_secrets.key_id \
+               where old_secrets.ends_at > $1 and keys.revoked_at is null";
+    let rows = session.rows(sql, &[&after.millis()]).await?;
+    Ok(row::all(&rows, old_secret)?)
+}
+
+async fn last(change: &Change, id: KeyId) -> Outcome<Option<(OldSecret, [u8; 32])>> {
+    let sql = "select key_id, prefix, replaced_at, ends_at, digest from old_secrets \
+               where key_id = $1 order by replaced_at desc, ends_at desc limit 1";
+    let found = change.row(sql, &[&id.to_string()]).await?;
+    Ok(found.as_ref().map(old_secret).transpose()?)
+}
+
+fn old_secret(row: &Row) -> Result<(OldSecret, [u8; 32])> {
+    let columns = Columns::of("old_secrets", row);
+    let old = OldSecret {
+        key: columns.parse("key_id")?,
+        prefix: columns.parse("prefix")?,
+        replaced_at: columns.time("replaced_at")?,
+        ends_at: columns.time("ends_at")?,
+    };
+    Ok((old, columns.digest("digest")?))
+}
+
+async fn set_own(change: &Change, id: KeyId, prefix: &str, digest: [u8; 32]) -> Outcome<()> {
+    let sql = "update keys set prefix = $2, digest = $3 where id = $1";
+    change
+        .execute(sql, &[&id.to_string(), &prefix, &&digest[..]])
+        .await?;
+    Ok(())
+}
+
+async fn keep(change: &Change, old: &OldSecret, digest: [u8; 32]) -> Outcome<()> {
+    let sql = "insert into old_secrets (prefix, key_id, digest, replaced_at, ends_at) \
+               values ($1, $2, $3, $4, $5)";
+    let values: Params<'_> = &[
+        &old.prefix.as_str(),
+        &old.key.to_string(),
+        &&digest[..],
+        &old.replaced_at.millis(),
+        &old.ends_at.millis(),
+    ];
+    change.execute(sql, values).await?;
+    Ok(())
+}
