@@ -59,7 +59,7 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Run the server; so does `claviger` without a command
     Serve(ServeFlags),
-    /// Mint, list, change and revoke org API keys
+    /// Mint, list, change, rotate, suspend and revoke org API keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
     /// Create, list, change and delete workspaces
@@ -143,6 +143,10 @@ pub(crate) struct ServeFlags {
     /// Whether deprecated workspace tokens are accepted: on or off [env: CLAVIGER_WORKSPACE_TOKENS]
     #[arg(long, value_name = "ON|OFF")]
     workspace_tokens: Option<String>,
+    /// Proxies whose X-Forwarded-For is believed: address ranges with commas between
+    /// [env: CLAVIGER_TRUSTED_PROXIES]
+    #[arg(long, value_name = "CIDRS")]
+    trusted_proxies: Option<String>,
     /// How many keys one key may mint in a minute [env: CLAVIGER_MINTS_PER_MINUTE]
     #[arg(long, value_name = "N")]
     mints_per_minute: Option<String>,
@@ -182,6 +186,7 @@ impl ServeFlags {
             public_url: serve.public_url,
             metrics_listen: serve.metrics_listen,
             workspace_tokens: serve.workspace_tokens,
+            trusted_proxies: serve.trusted_proxies,
             mints_per_minute: serve.mints_per_minute,
             brand: serve.brand,
         }
@@ -212,7 +217,7 @@ mod tests {
     fn every_setting_reaches_the_server() {
         let words = "claviger serve --config 1 --listen 2 --data-dir 3 --database-url 4 \
                      --master-key-file 5 --bootstrap 6 --audit 7 --log-format 8 --public-url 9 \
-                     --metrics-listen 10 --workspace-tokens 11 --mints-per-minute 12 --brand 13";
+                     --metrics-listen 10 --workspace-tokens 11 --mints-per-minute 12 --brand 13 --trusted-proxies 14";
         let cli = Cli::try_parse_from(words.split_whitespace()).expect("a command line");
         let Some(Command::Serve(serve)) = cli.command else {
             panic!("not serve")

@@ -64,6 +64,28 @@ pub fn org_key(
     })
 }
 
+/// Tier 2a: the principal of a request that presents a secret which a newer one of the same key has
+/// replaced: whatever holds for the key holds for it, until its own end.
+///
+/// # Errors
+/// The denial of the key; [`Denial::RotatedOut`] from the end of the overlap on.
+pub fn replaced_secret(
+    old: &KeyCredential,
+    key: &KeyCredential,
+    above: impl IntoIterator<Item = Arc<Grant>>,
+    now: Timestamp,
+) -> Result<Principal, Denial> {
+    let principal = org_key(key, above, now)?;
+    if now >= old.expires_at {
+        return Err(Denial::RotatedOut(old.expires_at));
+    }
+    Ok(Principal {
+        actor: Actor::OrgKey(old.prefix),
+        replaced_until: Some(old.expires_at),
+        ..principal
+    })
+}
+
 /// Tier 3: the principal of a request that presents a known workspace token.
 ///
 /// # Errors
@@ -103,5 +125,67 @@ fn check_status<K>(credential: &Credential<K>, now: Timestamp) -> Result<(), Den
         KeyStatus::NotYetValid => Err(Denial::NotYetValid(
             credential.grant.not_before.unwrap_or(Timestamp::MAX),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{org_key, replaced_secret};
+    use crate::{
+        denial::Denial,
+        digest::Digest,
+        grant::Grant,
+        id::{KeyId, OrgId},
+        key::{Credential, KeyCredential, KeyState},
+        tier::{Actor, Minter},
+        time::Timestamp,
+    };
+
+    fn credential(prefix: &str, expires_at: i64, is_replaced: bool) -> KeyCredential {
+        Credential {
+            digest: Digest::of(prefix.as_bytes()),
+            prefix: prefix.parse().expect("a prefix"),
+            state: KeyState::Live,
+            is_replaced,
+            id: KeyId::from_u128(1),
+            org: OrgId::from_u128(1),
+            grant: Arc::new(Grant::admin()),
+            minter: Arc::new(Minter {
+                created_by: Actor::AdminToken,
+                root: Actor::AdminToken,
+                chain: Vec::new(),
+            }),
+            name: "k".into(),
+            expires_at: Timestamp::from_millis(expires_at),
+        }
+    }
+
+    #[test]
+    fn replaced_secret_is_refused_from_the_exact_millisecond_on() {
+        let old = credential("mole_00000001", 1000, true);
+        let own = credential("mole_00000002", 5000, false);
+        let at = |millis| replaced_secret(&old, &own, [], Timestamp::from_millis(millis));
+        let last = at(999).expect("accepted");
+        assert_eq!(last.actor, Actor::OrgKey(old.prefix));
+        assert_eq!(last.replaced_until, Some(old.expires_at));
+        let ended = Denial::RotatedOut(Timestamp::from_millis(1000));
+        assert_eq!(at(1000).err(), Some(ended));
+        assert!(org_key(&own, [], Timestamp::from_millis(1000)).is_ok());
+    }
+
+    #[test]
+    fn replaced_secret_ends_with_its_key() {
+        let old = credential("mole_00000001", 9000, true);
+        let mut own = credential("mole_00000002", 5000, false);
+        let at = |own: &KeyCredential, millis| {
+            replaced_secret(&old, own, [], Timestamp::from_millis(millis)).err()
+        };
+        assert_eq!(at(&own, 5000), Some(Denial::Expired(own.expires_at)));
+        own.state = KeyState::Suspended;
+        assert_eq!(at(&own, 1), Some(Denial::Suspended));
+        own.state = KeyState::Revoked;
+        assert_eq!(at(&own, 9999), Some(Denial::Revoked));
     }
 }

@@ -14,7 +14,7 @@ pub mod workspaces;
 use std::collections::BTreeMap;
 
 use claviger_core::{
-    grant::{Grant, GrantText, WorkspacesText},
+    grant::{Grant, GrantText, RateLimit, WorkspacesText},
     text::{NAME_CHARS_MAX, check_labels, parse_name},
 };
 use claviger_wire::{keys as wire, map::TextMap};
@@ -52,5 +52,9 @@ fn grant_view(grant: &Grant) -> wire::Grant {
         endpoints: text.endpoints,
         not_before: text.not_before,
         ip_allow: text.ip_allow,
+        rate_limit: (grant.rate_limit != RateLimit::default()).then_some(wire::RateLimit {
+            per_minute: grant.rate_limit.per_minute,
+            per_day: grant.rate_limit.per_day,
+        }),
     }
 }

@@ -28,6 +28,7 @@ use crate::{
     load::{Interner, load_index, load_old_secrets},
     metrics::Metrics,
     orgs::Orgs,
+    rate_limiter::RateLimiter,
     refusals::Refusals,
     rotations::OldSecrets,
     seal,
@@ -67,6 +68,7 @@ pub struct App {
     pub(crate) lines: LineWriter,
     pub(crate) refusals: Refusals,
     pub(crate) mint_limiter: MintLimiter,
+    pub(crate) rate_limiter: RateLimiter,
     pub(crate) sealer: seal::Sealer,
     pub(crate) metrics: Arc<Metrics>,
     /// Held shared from before a mint's commit until the index has the key, and alone by a
@@ -152,6 +154,7 @@ impl App {
             lines: LineWriter::start(Arc::clone(&metrics)).map_err(ServeError::Thread)?,
             refusals: Refusals::default(),
             mint_limiter: MintLimiter::new(config.mints_per_minute),
+            rate_limiter: RateLimiter::default(),
             sealer,
             metrics,
             births: tokio::sync::RwLock::default(),
@@ -172,8 +175,9 @@ impl App {
     pub fn has_keys(&self) -> bool {
         let now = clock::now();
         let mut has = false;
-        self.keys
-            .for_each(|key| has |= key.status(now) == claviger_core::key::KeyStatus::Active);
+        self.keys.for_each(|key| {
+            has |= !key.is_replaced && key.status(now) == claviger_core::key::KeyStatus::Active
+        });
         has
     }
 
@@ -263,7 +267,8 @@ impl App {
         self.store
             .load_keys(clock::now().minus(DEAD_KEYS_KEPT), sink)
             .await?;
-        for (old, digest) in self.store.load_old_secrets(clock::now()).await? {
+        let since = clock::now().minus(DEAD_KEYS_KEPT);
+        for (old, digest) in self.store.load_old_secrets(since).await? {
             let digest = Digest::from_bytes(digest);
             self.old_secrets.take_in(&self.keys, old, digest);
         }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use claviger_core::{denial::Denial, id::KeyId, path::PathError};
 use claviger_store::StoreError;
 
+use crate::rate_limiter::Standing;
+
 /// Why a request was not done. Nothing was changed, unless it says otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -70,6 +72,9 @@ pub enum Failure {
         /// When the next one would be allowed.
         retry_after: Duration,
     },
+    /// Beyond the rate limit of the key, or of one above it.
+    #[error("more than {} requests in a {}; try again in {} s", .0.quota, .0.window, .0.retry_after.as_secs().max(1))]
+    RateLimited(Standing),
     /// The overlap of an earlier rotation has not ended.
     #[error(
         "the overlap of an earlier rotation has not ended: POST …/rotate/finish or …/rotate/cancel first"

@@ -30,10 +30,12 @@ pub use identify::{KeySlot, Proof};
 
 use crate::{
     app::App,
+    client,
     config::{AuditMode, LogFormat},
     failure::Failure,
     metrics::RequestLabels,
     problem,
+    rate_limiter::Standing,
     trace::{Ending, Head, Trace},
 };
 
@@ -99,7 +101,8 @@ impl Admitted {
             .extensions
             .get::<Peer>()
             .map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |peer| peer.0);
-        let mut head = Head::new(peer.ip(), parts, &app.brands);
+        let caller = client::address(peer.ip(), &parts.headers, &app.config.trusted_proxies);
+        let mut head = Head::new(caller, parts, &app.brands);
         head.route = route;
         let started = std::time::Instant::now();
         let Identified {
@@ -170,6 +173,14 @@ async fn decide<A: Action>(
         return Err(Failure::Denied(*denial));
     }
     let trace = &*admitted.trace;
+    match app.rate_limiter.check(&trace.principal, trace.at) {
+        Ok(None) => {}
+        Ok(Some(standing)) => trace.standing.set(standing).unwrap_or_default(),
+        Err(standing) => {
+            trace.standing.set(standing).unwrap_or_default();
+            return Err(Failure::RateLimited(standing));
+        }
+    }
     let is_read = matches!(trace.method, Method::GET | Method::HEAD);
     let reveals = A::NEEDS == Needs::Permission(Permission::SecretsReveal);
     let needs_ledger = app.config.audit != AuditMode::Relaxed || !is_read || reveals;
@@ -259,6 +270,9 @@ async fn finish(
         .or_insert(HeaderValue::from_static("no-store"));
     if trace.principal.tier == Tier::WorkspaceToken {
         deprecate(app, fields);
+    }
+    if let Some(standing) = trace.standing.get() {
+        tell_of_limit(fields, standing);
     }
     if let Some(end) = trace.principal.replaced_until {
         tell_of_rotation(app, trace, fields, end);
@@ -363,6 +377,36 @@ fn deprecate(app: &App, fields: &mut http::HeaderMap) {
             "</docs/migrate-workspace-tokens>; rel=\"deprecation\"; type=\"text/markdown\"",
         ),
     );
+}
+
+/// Says on every answer to a limited key how its tightest limit stands
+/// (draft-ietf-httpapi-ratelimit-headers-10).
+fn tell_of_limit(fields: &mut http::HeaderMap, standing: &Standing) {
+    let Standing {
+        window,
+        quota,
+        window_seconds,
+        remaining,
+        retry_after,
+    } = standing;
+    let wait = match retry_after.as_secs() {
+        0 if *remaining > 0 => *window_seconds,
+        short => short.max(1),
+    };
+    for (name, value) in [
+        (
+            headers::RATE_LIMIT_POLICY,
+            format!("\"{window}\";q={quota};w={window_seconds}"),
+        ),
+        (
+            headers::RATE_LIMIT,
+            format!("\"{window}\";r={remaining};t={wait}"),
+        ),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            fields.insert(http::HeaderName::from_static(name), value);
+        }
+    }
 }
 
 /// Says on every answer to a replaced secret since when it is, and until when it works (RFC 9745,

@@ -107,7 +107,11 @@ impl<K: Kind> Index<K> {
         let mut table = table.write();
         let known = table.find(digest.head(), |slot| slot.credential.digest == *digest);
         if let Some(slot) = known.cloned() {
-            self.replace(&mut table, change(&slot.credential), slot.last_used());
+            let new = change(&slot.credential);
+            // Of a secret that is replaced counts what it does from then on.
+            let is_replaced_now = new.is_replaced && !slot.credential.is_replaced;
+            let last_used = slot.last_used().filter(|_| !is_replaced_now);
+            self.replace(&mut table, new, last_used);
         }
     }
 

@@ -3,9 +3,9 @@
 use std::{collections::HashMap, time::Duration};
 
 use claviger_core::{
-    id::OrgId,
+    id::{KeyId, OrgId},
     limit::{Limit, Verdict},
-    tier::{Actor, Tier},
+    tier::{Actor, Principal, Tier},
     time::Timestamp,
 };
 use parking_lot::Mutex;
@@ -15,11 +15,18 @@ use crate::failure::Failure;
 /// Beyond this number of actors those whose window is over are forgotten.
 const ACTORS_MAX: usize = 10_000;
 
+/// Who mints: a key by its id, for its label changes with its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Minter {
+    Key(KeyId),
+    Other(Actor),
+}
+
 /// Counts mints.
 #[derive(Debug)]
 pub struct MintLimiter {
     per_minute: u32,
-    kept: Mutex<HashMap<(OrgId, Actor), i128>>,
+    kept: Mutex<HashMap<(OrgId, Minter), i128>>,
 }
 
 impl MintLimiter {
@@ -36,16 +43,15 @@ impl MintLimiter {
     ///
     /// # Errors
     /// [`Failure::TooManyMints`].
-    pub fn check(
-        &self,
-        tier: Tier,
-        org: OrgId,
-        actor: &Actor,
-        now: Timestamp,
-    ) -> Result<(), Failure> {
-        if tier == Tier::AdminToken {
+    pub fn check(&self, principal: &Principal, now: Timestamp) -> Result<(), Failure> {
+        if principal.tier == Tier::AdminToken {
             return Ok(());
         }
+        let minter = match principal.key {
+            Some(id) => Minter::Key(id),
+            None => Minter::Other(principal.actor.clone()),
+        };
+        let minter = (principal.org, minter);
         let limit = Limit {
             burst: self.per_minute,
             window: Duration::from_secs(60),
@@ -55,10 +61,10 @@ impl MintLimiter {
             let present = i128::from(now.millis()) * i128::from(self.per_minute);
             kept.retain(|_, arrival| *arrival > present);
         }
-        let last = kept.get(&(org, actor.clone())).copied().unwrap_or(0);
+        let last = kept.get(&minter).copied().unwrap_or(0);
         match limit.check(last, now) {
             Verdict::Allowed { next, .. } => {
-                kept.insert((org, actor.clone()), next);
+                kept.insert(minter, next);
                 Ok(())
             }
             Verdict::Refused { retry_after } => Err(Failure::TooManyMints {

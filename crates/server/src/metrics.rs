@@ -157,6 +157,9 @@ impl Metrics {
         let now = clock::now();
         let mut counts = [0_i64; KeyStatus::ALL.len()];
         keys.for_each(|key| {
+            if key.is_replaced {
+                return;
+            }
             let status = key.status(now);
             let at = KeyStatus::ALL.iter().position(|other| *other == status);
             if let Some(count) = at.and_then(|at| counts.get_mut(at)) {

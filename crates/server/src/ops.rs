@@ -10,7 +10,7 @@ pub mod workspaces;
 
 use std::sync::Arc;
 
-use claviger_core::tier::Principal;
+use claviger_core::tier::{Actor, Principal};
 use claviger_store::{Acting, StoreError};
 
 use crate::{app::App, clock, failure::Failure};
@@ -22,6 +22,10 @@ pub fn acting(principal: &Principal) -> Acting {
     let maker = || principal.minter.as_ref()?.chain.first().copied();
     Acting {
         key: principal.key.or_else(maker),
+        prefix: match &principal.actor {
+            Actor::OrgKey(prefix) => Some(*prefix),
+            _ => None,
+        },
         now: clock::now(),
     }
 }

@@ -27,6 +27,7 @@ pub fn answer(failure: &Failure) -> Answer {
     let (status, code) = match failure {
         Failure::Denied(denial) => (status_of_denial(*denial), denial.code()),
         Failure::BeyondMinter(_) => (StatusCode::FORBIDDEN, "beyond_minter"),
+        Failure::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
         Failure::RotationLasts => (StatusCode::CONFLICT, "rotation_lasts"),
         Failure::Store(error) => status_of_store(error),
         Failure::Malformed { code, .. } => (StatusCode::BAD_REQUEST, *code),
@@ -81,6 +82,7 @@ const fn status_of_store(error: &StoreError) -> (StatusCode, &'static str) {
         StoreError::Gone(_) => (StatusCode::CONFLICT, "revoked"),
         StoreError::Stale(_) => (StatusCode::CONFLICT, "changed_meanwhile"),
         StoreError::Exists(_) => (StatusCode::CONFLICT, "exists"),
+        StoreError::SecretReplaced => (StatusCode::FORBIDDEN, "replaced_secret"),
         StoreError::ActorGone => (StatusCode::UNAUTHORIZED, "token_revoked"),
         StoreError::BootstrapClosed => (StatusCode::UNAUTHORIZED, "bootstrap_closed"),
         StoreError::Replayed {
@@ -169,26 +171,7 @@ pub fn response(failure: &Failure, id: EventId) -> Response {
                 fields.insert(header::ALLOW, allow);
             }
         }
-        Failure::TooManyMints {
-            per_minute,
-            retry_after,
-        } => {
-            let seconds = retry_after.as_secs().max(1);
-            let limit = format!("\"mints\";r=0;t={seconds}");
-            let policy = format!("\"mints\";q={per_minute};w=60");
-            for (name, value) in [
-                (header::RETRY_AFTER, seconds.to_string()),
-                (http::HeaderName::from_static(headers::RATE_LIMIT), limit),
-                (
-                    http::HeaderName::from_static(headers::RATE_LIMIT_POLICY),
-                    policy,
-                ),
-            ] {
-                if let Ok(value) = HeaderValue::from_str(&value) {
-                    fields.insert(name, value);
-                }
-            }
-        }
+        Failure::RateLimited(_) | Failure::TooManyMints { .. } => tell_to_wait(failure, fields),
         _ => {}
     }
     response
@@ -211,5 +194,32 @@ fn challenge(failure: &Failure) -> HeaderValue {
             ))
         }
         _ => HeaderValue::from_static("Bearer realm=\"claviger\", error=\"invalid_token\""),
+    }
+}
+
+/// When the next one is allowed, and of a mint the limit: that of a key is told with every answer.
+fn tell_to_wait(failure: &Failure, fields: &mut http::HeaderMap) {
+    let mut tell = |name: http::HeaderName, value: String| {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            fields.insert(name, value);
+        }
+    };
+    match failure {
+        Failure::RateLimited(standing) => {
+            let seconds = standing.retry_after.as_secs().max(1);
+            tell(header::RETRY_AFTER, seconds.to_string());
+        }
+        Failure::TooManyMints {
+            per_minute,
+            retry_after,
+        } => {
+            let seconds = retry_after.as_secs().max(1);
+            let limit = http::HeaderName::from_static(headers::RATE_LIMIT);
+            let policy = http::HeaderName::from_static(headers::RATE_LIMIT_POLICY);
+            tell(header::RETRY_AFTER, seconds.to_string());
+            tell(limit, format!("\"mints\";r=0;t={seconds}"));
+            tell(policy, format!("\"mints\";q={per_minute};w=60"));
+        }
+        _ => {}
     }
 }

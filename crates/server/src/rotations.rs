@@ -1,4 +1,4 @@
-//! The secrets that were replaced and are still accepted, by their key.
+//! The secrets that were replaced, by their key: those that are accepted, and the last that ended.
 
 use std::collections::HashMap;
 

@@ -50,9 +50,11 @@ fn declare(routes: &mut Routes) {
         Doc::new("Give a key another secret, shown in this one answer; both work until the overlap ends")
             .takes_optional::<wire::keys::RotationRequest>().answers::<wire::keys::RotatedKey>(200));
     routes.add::<RotateKey, _, _>(&post, "/org/tokens/{id}/rotate/finish", rotations::finish,
-        Doc::new("End a rotation: the old secret is refused from now on").answers::<wire::keys::Key>(200));
+        Doc::new("End a rotation: the old secret is refused from now on")
+            .takes_optional::<wire::keys::RotationEndRequest>().answers::<wire::keys::Key>(200));
     routes.add::<RotateKey, _, _>(&post, "/org/tokens/{id}/rotate/cancel", rotations::cancel,
-        Doc::new("Undo a rotation: the new secret is refused from now on").answers::<wire::keys::Key>(200));
+        Doc::new("Undo a rotation: the new secret is refused from now on")
+            .takes_optional::<wire::keys::RotationEndRequest>().answers::<wire::keys::Key>(200));
     routes.add::<SuspendKey, _, _>(&post, "/org/tokens/{id}/suspend", keys::suspend,
         Doc::new("Suspend a key, and with it what it minted, until it is resumed")
             .takes_optional::<wire::keys::SuspensionRequest>().answers::<wire::keys::Key>(200));

@@ -12,7 +12,7 @@ use claviger_core::{
 };
 use http::{Method, header, request::Parts};
 
-use crate::{clock, entropy};
+use crate::{clock, entropy, rate_limiter::Standing};
 
 /// What is known when the head of a request has arrived.
 #[derive(Debug)]
@@ -110,6 +110,8 @@ pub struct Trace {
     pub workspace: Option<WorkspaceId>,
     /// Who asks.
     pub principal: Arc<Principal>,
+    /// How the tightest rate limit above the request stands, once it was counted.
+    pub standing: std::sync::OnceLock<Standing>,
     /// The record that was made for a change, for the line.
     recorded: parking_lot::Mutex<Option<Vec<u8>>>,
 }
@@ -142,6 +144,7 @@ impl Trace {
             user_agent: head.user_agent,
             workspace,
             principal,
+            standing: std::sync::OnceLock::new(),
             recorded: parking_lot::Mutex::default(),
         }
     }

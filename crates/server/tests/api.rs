@@ -58,6 +58,8 @@ mod key_lists;
 mod keys;
 #[path = "api/lifecycle.rs"]
 mod lifecycle;
+#[path = "api/limits.rs"]
+mod limits;
 #[path = "api/operation.rs"]
 mod operation;
 #[path = "api/outage.rs"]

@@ -41,6 +41,9 @@ pub enum StoreError {
     /// The acting key was revoked, suspended or expired meanwhile.
     #[error("the acting key is no longer accepted")]
     ActorGone,
+    /// The acting key's secret was replaced meanwhile.
+    #[error("the secret was replaced meanwhile")]
+    SecretReplaced,
     /// The idempotency key was used before.
     #[error("the idempotency key was used before")]
     Replayed {

@@ -33,8 +33,21 @@ pub struct Deployment {
 pub struct Acting {
     /// The key that must be neither revoked, suspended nor expired.
     pub key: Option<KeyId>,
+    /// The public name of the secret that was presented for it.
+    pub prefix: Option<Prefix>,
     /// The instant of the check.
     pub now: Timestamp,
+}
+
+impl Acting {
+    /// A key changes its own secret only with the one that is its own now: a replaced secret, held
+    /// perhaps by somebody else, must not bring itself back.
+    pub(crate) fn may_rotate(self, key: &OrgKey) -> Result<()> {
+        if self.key == Some(key.id) && self.prefix != Some(key.prefix) {
+            return Err(StoreError::SecretReplaced);
+        }
+        Ok(())
+    }
 }
 
 /// A part of a list.

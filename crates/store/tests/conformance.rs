@@ -111,6 +111,8 @@ conformance! {
     rotations::one_rotation_at_a_time,
     rotations::finished_rotation_ends_the_old_secret_and_cancelled_one_the_new,
     rotations::secret_of_another_key_is_taken_also_when_it_was_replaced,
+    rotations::replaced_secret_neither_rotates_its_key_nor_cancels,
+    rotations::key_is_found_by_the_prefix_of_a_replaced_secret,
     rotations::revoked_foreign_and_unknown_keys_are_not_rotated,
     key_changes::revoked_key_cannot_be_changed,
     keys::last_use_never_moves_back,

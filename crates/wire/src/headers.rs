@@ -17,6 +17,8 @@ pub const RATE_LIMIT_POLICY: &str = "ratelimit-policy";
 /// Where a browser's request came from.
 pub const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
+/// The chain of addresses that a request came through, as proxies tell it.
+pub const X_FORWARDED_FOR: &str = "x-forwarded-for";
 /// Headers by which a proxy says that it passed a request on.
 pub const FORWARDING: &[&str] = &[
     "forwarded",

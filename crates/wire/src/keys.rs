@@ -37,6 +37,9 @@ pub struct MintRequest {
     /// Address ranges (CIDR) from which the key is accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip_allow: Option<Vec<String>>,
+    /// How many requests the key may make.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
     /// Free pairs that stay with the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<TextMap>,
@@ -78,6 +81,21 @@ pub struct Grant {
     /// From which addresses; left out for any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ip_allow: Vec<String>,
+    /// How many requests; left out for no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// How many requests a key may make, with all that it minted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimit {
+    /// In a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_minute: Option<u32>,
+    /// In a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_day: Option<u32>,
 }
 
 /// The one answer that shows a secret.
@@ -190,6 +208,9 @@ pub struct KeyChange {
     /// Fewer addresses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip_allow: Option<Vec<String>>,
+    /// Fewer requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
     /// An earlier end, from now on: `90s`, `15m`, `24h`, `30d`. Not together with `expires_at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in: Option<String>,
@@ -220,6 +241,11 @@ pub struct RotationRequest {
     #[schema(example = "24h")]
     pub overlap: Option<String>,
 }
+
+/// `POST /org/tokens/{id}/rotate/finish` and `/cancel`; the body may be left out.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotationEndRequest {}
 
 /// The one answer that shows the new secret of a key.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]

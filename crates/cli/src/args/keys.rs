@@ -62,6 +62,12 @@ pub(crate) struct MintArgs {
     /// An address range (CIDR) from which the key is accepted; may be repeated
     #[arg(long, value_name = "CIDR")]
     pub(crate) ip_allow: Vec<String>,
+    /// How many requests the key may make in a minute, with all that it mints
+    #[arg(long, value_name = "N")]
+    pub(crate) per_minute: Option<u32>,
+    /// How many requests the key may make in a day, with all that it mints
+    #[arg(long, value_name = "N")]
+    pub(crate) per_day: Option<u32>,
     /// A pair that stays with the key, as name=value; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) metadata: Vec<Pair>,
@@ -143,6 +149,12 @@ pub(crate) struct UpdateArgs {
     /// Only this address range (CIDR) from now on; may be repeated
     #[arg(long, value_name = "CIDR", group = "change")]
     pub(crate) ip_allow: Vec<String>,
+    /// Only so many requests in a minute from now on
+    #[arg(long, value_name = "N", group = "change")]
+    pub(crate) per_minute: Option<u32>,
+    /// Only so many requests in a day from now on
+    #[arg(long, value_name = "N", group = "change")]
+    pub(crate) per_day: Option<u32>,
 }
 
 /// `claviger keys rotate`.

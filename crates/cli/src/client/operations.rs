@@ -6,8 +6,8 @@ use claviger_wire::{
     channels::{Channel, ChannelChange, ChannelList, Deleted, NewChannel},
     headers,
     keys::{
-        Key, KeyChange, KeyList, MintRequest, MintedKey, Revocation, RotatedKey, RotationRequest,
-        SuspensionRequest,
+        Key, KeyChange, KeyList, MintRequest, MintedKey, Revocation, RotatedKey,
+        RotationEndRequest, RotationRequest, SuspensionRequest,
     },
     ledger::EventList,
     orgs::{DeletedOrg, NewOrg, Org, OrgList},
@@ -73,7 +73,7 @@ impl Client {
 
     /// `POST /org/tokens/{id}/rotate/finish` or `/cancel`.
     pub(crate) async fn end_rotation(&self, id: &str, how: &str) -> Result<Key, Failure> {
-        let body = SuspensionRequest::default();
+        let body = RotationEndRequest::default();
         self.send(Method::POST, &["org", "tokens", id, "rotate", how], &body)
             .await
     }

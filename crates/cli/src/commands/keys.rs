@@ -1,7 +1,7 @@
 //! `claviger keys`.
 
 use claviger_wire::keys::{
-    Key, KeyChange, LabelSelector, MintRequest, MintedKey, Revocation, RotationRequest,
+    Key, KeyChange, LabelSelector, MintRequest, MintedKey, RateLimit, Revocation, RotationRequest,
     SuspensionRequest, Workspaces,
 };
 
@@ -59,6 +59,7 @@ async fn mint(args: MintArgs, client: &Client, out: &Output) -> Result<(), Failu
         id: &key.id,
         secret: &key.auth_token,
         warning: &key.warning,
+        if_lost: "revoke it",
         example: format!("{}/org/whoami", client.url()),
     };
     show_minted(out, &minted_fields(&key), &minted)?;
@@ -91,6 +92,7 @@ async fn rotate(args: RotateArgs, client: &Client, out: &Output) -> Result<(), F
         id: &key.id,
         secret: &key.auth_token,
         warning: &key.warning,
+        if_lost: "rotate it again after `claviger keys rotate ID --cancel`",
         example: format!("{}/org/whoami", client.url()),
     };
     show_minted(out, &table, &minted)
@@ -121,6 +123,13 @@ fn some(list: Vec<String>) -> Option<Vec<String>> {
     (!list.is_empty()).then_some(list)
 }
 
+fn rate_limit(per_minute: Option<u32>, per_day: Option<u32>) -> Option<RateLimit> {
+    (per_minute.is_some() || per_day.is_some()).then_some(RateLimit {
+        per_minute,
+        per_day,
+    })
+}
+
 /// The body of a change.
 fn change(args: UpdateArgs) -> Result<KeyChange, Failure> {
     Ok(KeyChange {
@@ -132,6 +141,7 @@ fn change(args: UpdateArgs) -> Result<KeyChange, Failure> {
         endpoints: some(args.endpoint),
         not_before: args.not_before,
         ip_allow: some(args.ip_allow),
+        rate_limit: rate_limit(args.per_minute, args.per_day),
         expires_in: args.expires_in,
         expires_at: args.expires_at,
     })
@@ -149,6 +159,7 @@ fn request(args: MintArgs) -> Result<MintRequest, Failure> {
         expires_at: args.expires_at,
         not_before: args.not_before,
         ip_allow: some(args.ip_allow),
+        rate_limit: rate_limit(args.per_minute, args.per_day),
         metadata: pair::some_map("--metadata", &args.metadata)?,
     })
 }
@@ -172,6 +183,8 @@ pub(super) struct Minted<'a> {
     pub(super) secret: &'a str,
     /// What the server says about it.
     pub(super) warning: &'a str,
+    /// What to do when it cannot be shown.
+    pub(super) if_lost: &'static str,
     /// An address to try it on.
     pub(super) example: String,
 }
@@ -188,8 +201,8 @@ pub(super) fn show_minted(out: &Output, table: &Table, minted: &Minted<'_>) -> R
     };
     if let Err(failure) = written {
         return Err(Failure::Local(format!(
-            "{} was minted, but its secret could not be shown ({failure}): revoke it",
-            minted.id
+            "the secret of {} could not be shown ({failure}): {}",
+            minted.id, minted.if_lost
         )));
     }
     out.warning(minted.warning);

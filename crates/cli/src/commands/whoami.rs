@@ -54,4 +54,11 @@ pub(super) fn push_grant(table: &mut Table, grant: &Grant) {
     if !grant.ip_allow.is_empty() {
         table.field("addresses", grant.ip_allow.join(", "));
     }
+    if let Some(limit) = &grant.rate_limit {
+        let windows = [(limit.per_minute, "a minute"), (limit.per_day, "a day")];
+        let said = windows
+            .into_iter()
+            .filter_map(|(count, window)| Some(format!("{} {window}", count?)));
+        table.field("requests", said.collect::<Vec<_>>().join(", "));
+    }
 }

@@ -76,6 +76,7 @@ async fn tokens(command: TokensCommand, client: &Client, out: &Output) -> Result
                 id: &token.id,
                 secret: &token.auth_token,
                 warning: &token.warning,
+                if_lost: "revoke it",
                 example: format!("{}/workspaces/{workspace}/channels", client.url()),
             };
             show_minted(out, &table, &minted)

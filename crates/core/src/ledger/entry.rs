@@ -1,7 +1,7 @@
 //! One audit record: the exact bytes that are kept, exported and (later) hashed, and the line.
 //!
 //! The bytes are one JSON object on one line with a fixed order of members. They are written once,
-//! when the request ends, and never again: queries read columns beside them that must agree.
+//! when the request ends, and never again; queries read them, and nothing beside them.
 
 use crate::{
     id::{EventId, Id, KeyId, OrgId, WorkspaceId},

@@ -1,7 +1,7 @@
 //! Grants and ends of keys as a caller asks for them, for a mint and for a narrowing.
 
 use claviger_core::{
-    grant::{Grant, GrantText, WorkspacesText},
+    grant::{Grant, GrantText, RateLimitText, WorkspacesText},
     permission::PermissionSet,
     time::{Timestamp, parse_duration},
 };
@@ -19,6 +19,7 @@ pub(super) struct Asked<'a> {
     endpoints: &'a Option<Vec<String>>,
     not_before: &'a Option<String>,
     ip_allow: &'a Option<Vec<String>>,
+    rate_limit: &'a Option<wire::RateLimit>,
     expires_in: &'a Option<String>,
     expires_at: &'a Option<String>,
 }
@@ -34,6 +35,7 @@ macro_rules! asked {
                     endpoints: &body.endpoints,
                     not_before: &body.not_before,
                     ip_allow: &body.ip_allow,
+                    rate_limit: &body.rate_limit,
                     expires_in: &body.expires_in,
                     expires_at: &body.expires_at,
                 }
@@ -53,6 +55,7 @@ impl Asked<'_> {
             || self.endpoints.is_some()
             || self.not_before.is_some()
             || self.ip_allow.is_some()
+            || self.rate_limit.is_some()
     }
 
     /// The grant that is asked for: what is left out is that of `base`.
@@ -86,6 +89,14 @@ impl Asked<'_> {
         }
         if let Some(ip_allow) = self.ip_allow {
             text.ip_allow.clone_from(ip_allow);
+        }
+        if let Some(limit) = self.rate_limit {
+            // A window that is left out stays limited as it is.
+            let (before, asked) = (text.rate_limit, limit);
+            text.rate_limit = RateLimitText {
+                per_minute: asked.per_minute.or(before.per_minute),
+                per_day: asked.per_day.or(before.per_day),
+            };
         }
         text.check()
             .map_err(|error| Failure::out_of_range(error.field, error.reason))

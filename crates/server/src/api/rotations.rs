@@ -65,8 +65,9 @@ pub async fn cancel(call: Call<RotateKey>) -> Result<Reply, Failure> {
     end(call, RotationEnd::Cancel).await
 }
 
-async fn end(call: Call<RotateKey>, end: RotationEnd) -> Result<Reply, Failure> {
+async fn end(mut call: Call<RotateKey>, end: RotationEnd) -> Result<Reply, Failure> {
     let id: KeyId = call.id(0, "key")?;
+    let _nothing: wire::RotationEndRequest = call.json_or_default().await?;
     let written = rotations::end(&call.app, &call.permit, id, end, &call.trace).await?;
     let view = super::keys::view(&call.app, &written.value.key);
     Ok(Reply::json(StatusCode::OK, &view).written(written.receipt))

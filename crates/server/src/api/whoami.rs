@@ -24,7 +24,7 @@ const BYTES: usize = 768;
 pub async fn whoami(call: Call<WhoAmI>) -> Result<Reply, Failure> {
     let principal = call.permit.principal();
     let org = call.app.orgs.name(principal.org).unwrap_or_default();
-    let answer = render(principal, &org, call.key());
+    let answer = render(principal, &org, call.key().as_ref());
     Ok(Reply::body(StatusCode::OK, "application/json", answer))
 }
 

@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use claviger_core::{evidence::BootstrapPolicy, time::Timestamp, token::Brand};
 
+use ipnet::IpNet;
+
 use super::{
     ConfigError,
     raw::{Flags, Raw, SETTINGS, Setting},
@@ -56,6 +58,8 @@ pub struct Config {
     pub workspace_tokens: bool,
     /// The date by which tier 3 ends, for the `Sunset` header.
     pub workspace_tokens_sunset: Timestamp,
+    /// The proxies whose word on the caller's address is taken (`X-Forwarded-For`).
+    pub trusted_proxies: Vec<IpNet>,
     /// Mints per key or person in a minute.
     pub mints_per_minute: u32,
     /// The letters that a key begins with.
@@ -115,6 +119,7 @@ impl Config {
             public_url: public_url(&raw)?,
             workspace_tokens,
             workspace_tokens_sunset,
+            trusted_proxies: trusted_proxies(&raw)?,
             mints_per_minute: match raw.get("mints-per-minute").parse() {
                 Ok(count) if count >= 1 => count,
                 _ => return Err(raw.bad("mints-per-minute", "must be a whole number from 1")),
@@ -222,6 +227,26 @@ fn database_url(raw: &Raw, data_dir: &std::path::Path) -> Result<String, ConfigE
         }
         Some(_) => Err(raw.bad("database-url", "must begin with `sqlite:` or `postgres://`")),
     }
+}
+
+/// Address ranges with commas between.
+fn trusted_proxies(raw: &Raw) -> Result<Vec<IpNet>, ConfigError> {
+    let Some(text) = raw.given("trusted-proxies") else {
+        return Ok(Vec::new());
+    };
+    let nets = text.split(',').map(|part| {
+        let part = part.trim();
+        let alone = || part.parse::<std::net::IpAddr>().map(IpNet::from);
+        part.parse::<IpNet>()
+            .or_else(|_net| alone())
+            .map_err(|_neither| {
+                raw.bad(
+                    "trusted-proxies",
+                    format!("`{part}` is no address range, such as 10.0.0.0/8"),
+                )
+            })
+    });
+    nets.collect()
 }
 
 fn public_url(raw: &Raw) -> Result<Option<String>, ConfigError> {

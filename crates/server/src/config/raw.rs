@@ -31,6 +31,8 @@ pub struct Flags {
     pub metrics_listen: Option<String>,
     /// Whether tier 3 is on, or until when.
     pub workspace_tokens: Option<String>,
+    /// The proxies whose word on the caller's address is taken.
+    pub trusted_proxies: Option<String>,
     /// Mints per key or person in a minute.
     pub mints_per_minute: Option<String>,
     /// The letters that a key begins with.
@@ -60,6 +62,7 @@ pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
     ("public-url", "CLAVIGER_PUBLIC_URL", ""),
     ("metrics-listen", "CLAVIGER_METRICS_LISTEN", ""),
     ("workspace-tokens", "CLAVIGER_WORKSPACE_TOKENS", "on"),
+    ("trusted-proxies", "CLAVIGER_TRUSTED_PROXIES", ""),
     ("mints-per-minute", "CLAVIGER_MINTS_PER_MINUTE", "600"),
     ("brand", "CLAVIGER_BRAND", "mole"),
     ("admin-token", "ADMIN_TOKEN", ""),
@@ -133,6 +136,7 @@ fn flag<'a>(flags: &'a Flags, name: &str) -> Option<&'a String> {
         "public-url" => flags.public_url.as_ref(),
         "metrics-listen" => flags.metrics_listen.as_ref(),
         "workspace-tokens" => flags.workspace_tokens.as_ref(),
+        "trusted-proxies" => flags.trusted_proxies.as_ref(),
         "mints-per-minute" => flags.mints_per_minute.as_ref(),
         "brand" => flags.brand.as_ref(),
         // A secret on a command line is in every process list: these have no flag.

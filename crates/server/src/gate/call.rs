@@ -95,10 +95,14 @@ impl<A: Action> Call<A> {
             .map_err(|_malformed| Failure::NotFound(what))
     }
 
-    /// The key that was presented.
+    /// The key that was presented, whichever of its secrets it was.
     #[must_use]
-    pub fn key(&self) -> Option<&KeySlot> {
-        self.proof.as_ref().and_then(Proof::key)
+    pub fn key(&self) -> Option<KeySlot> {
+        let slot = self.proof.as_ref().and_then(Proof::key)?;
+        if slot.credential.is_replaced {
+            return self.app.keys.find_by_id(slot.credential.id);
+        }
+        Some(Arc::clone(slot))
     }
 
     /// On whose behalf a change is made.

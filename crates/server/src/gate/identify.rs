@@ -186,11 +186,18 @@ fn with_key(app: &App, parts: &Parts, slot: KeySlot, now: Timestamp) -> Identifi
     }
 }
 
-fn accept_key(app: &App, key: &Credential<Key>, now: Timestamp) -> Result<Principal, Denial> {
-    if key.is_replaced {
-        return accept_replaced(app, key, now);
-    }
+fn accept_key(app: &App, presented: &Credential<Key>, now: Timestamp) -> Result<Principal, Denial> {
+    let found;
+    let key = if presented.is_replaced {
+        found = app.keys.find_by_id(presented.id).ok_or(Denial::Unknown)?;
+        &found.credential
+    } else {
+        presented
+    };
     match above(app, &key.minter, now) {
+        Some(above) if presented.is_replaced => {
+            authenticate::replaced_secret(presented, key, above, now)
+        }
         Some(above) => authenticate::org_key(key, above, now),
         // Its own state is the better news, if it has any.
         None => Err(match authenticate::org_key(key, [], now) {
@@ -198,20 +205,6 @@ fn accept_key(app: &App, key: &Credential<Key>, now: Timestamp) -> Result<Princi
             Ok(_) => Denial::MinterInactive,
         }),
     }
-}
-
-/// A secret that a newer one has replaced: whatever holds for the key holds for it, until its end.
-fn accept_replaced(app: &App, old: &Credential<Key>, now: Timestamp) -> Result<Principal, Denial> {
-    let key = app.keys.find_by_id(old.id).ok_or(Denial::Unknown)?;
-    let principal = accept_key(app, &key.credential, now)?;
-    if now >= old.expires_at {
-        return Err(Denial::RotatedOut(old.expires_at));
-    }
-    Ok(Principal {
-        actor: Actor::OrgKey(old.prefix),
-        replaced_until: Some(old.expires_at),
-        ..principal
-    })
 }
 
 fn accept_workspace_token(

@@ -83,8 +83,7 @@ pub async fn mint(
         ));
     }
     let now = clock::now();
-    app.mint_limiter
-        .check(principal.tier, principal.org, &principal.actor, now)?;
+    app.mint_limiter.check(principal, now)?;
     for _ in 0..PREFIX_TRIES {
         let secret = Secret::from_entropy(&app.config.brand, &entropy::for_secret()?);
         let key = new_key(principal.org, &minter, &mint, (secret.prefix(), now));
@@ -272,6 +271,8 @@ async fn settle<A: Action>(
 ) -> Result<Written<OrgKey>, Failure> {
     let acting = super::acting(permit.principal());
     let turn = app.key_turns.take(id).await;
+    // Whoever makes the index agree with the store waits meanwhile: it might have read the row before.
+    let birth = app.births.read().await;
     let mut written = app
         .store
         .change_key(permit.org(), id, change, acting, record)
@@ -290,7 +291,7 @@ async fn settle<A: Action>(
             ..new
         });
     }
-    drop(turn);
+    drop((birth, turn));
     refresh_last_used(app, &mut written.value);
     Ok(written)
 }

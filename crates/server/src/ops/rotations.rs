@@ -49,12 +49,7 @@ pub async fn rotate(
     check(app, permit, id, trace).await?;
     refuse_replaced(permit)?;
     let principal = permit.principal();
-    app.mint_limiter.check(
-        principal.tier,
-        principal.org,
-        &principal.actor,
-        clock::now(),
-    )?;
+    app.mint_limiter.check(principal, clock::now())?;
     let turn = app.key_turns.take(id).await;
     for _ in 0..PREFIX_TRIES {
         let secret = Secret::from_entropy(&app.config.brand, &entropy::for_secret()?);

@@ -35,8 +35,7 @@ pub async fn mint(
         return Err(Failure::BeyondMinter(field));
     }
     let now = clock::now();
-    app.mint_limiter
-        .check(principal.tier, principal.org, &principal.actor, now)?;
+    app.mint_limiter.check(principal, now)?;
     for _ in 0..PREFIX_TRIES {
         let secret = Secret::from_entropy(&Brand::WORKSPACE_TOKEN, &entropy::for_secret()?);
         let digest = *secret.digest().as_bytes();

@@ -46,6 +46,8 @@ const CALLERS: &[&str] = &[
     "key for other addresses",
     "suspended key",
     "key below a suspended one",
+    "replaced secret",
+    "rotated-out secret",
 ];
 
 /// The callers without a credential, on a server of their own.
@@ -70,6 +72,8 @@ struct Cast {
     by_address: Minted,
     suspended: Minted,
     below: Minted,
+    replaced: Minted,
+    rotated_out: Minted,
 }
 
 impl Cast {
@@ -85,6 +89,13 @@ impl Cast {
         let revoked = service.mint(ADMIN, name("revoked")).await;
         let end = service.ask_as(ADMIN, "DELETE", &revoked.path());
         end.send().await.ok(200);
+        let replaced = service.mint(ADMIN, name("replaced")).await;
+        let rotated_out = service.mint(ADMIN, name("rotated out")).await;
+        for (key, overlap) in [(&replaced, "30d"), (&rotated_out, "0")] {
+            let path = format!("{}/rotate", key.path());
+            let ask = service.ask_as(ADMIN, "POST", &path);
+            ask.json(&json!({"overlap": overlap})).send().await.ok(200);
+        }
         let suspended = service.mint(ADMIN, name("suspended")).await;
         let below = service.mint(&suspended.secret, name("below")).await;
         let path = format!("{}/suspend", suspended.path());
@@ -111,6 +122,8 @@ impl Cast {
             revoked,
             suspended,
             below,
+            replaced,
+            rotated_out,
         }
     }
 
@@ -146,6 +159,8 @@ impl Cast {
             "key bound to other labels" => &self.by_labels.secret,
             "key for other endpoints" => &self.by_endpoint.secret,
             "key for other addresses" => &self.by_address.secret,
+            "replaced secret" => &self.replaced.secret,
+            "rotated-out secret" => &self.rotated_out.secret,
             "suspended key" => &self.suspended.secret,
             "key below a suspended one" => &self.below.secret,
             name if name.starts_with("ADMIN_TOKEN") => ADMIN,

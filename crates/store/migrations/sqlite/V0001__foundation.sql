@@ -129,7 +129,7 @@ create table ledgers (
     size integer not null constraint size_is_not_negative check (size >= 0)
 ) strict, without rowid;
 
--- Append only: runs of consecutive records, one row for each org in each commit. `lines` holds the
+-- Append only: runs of consecutive records, one row or a few for each org in each commit. `lines` holds the
 -- records byte for byte, each with a line break after it; the times are the bounds of what they say.
 create table audit_runs (
     org text not null references ledgers (org),

@@ -150,7 +150,8 @@ impl Postgres {
             lines.insert(columns.count("first_seq")?, columns.get::<&[u8]>("lines")?);
         }
         for run in lot {
-            let lines = lines.get(&run.first_seq).copied().unwrap_or_default();
+            let lines = lines.get(&run.first_seq).copied();
+            let lines = lines.ok_or_else(|| row::corrupt("an audit trail", "a run is gone"))?;
             if scan.read(*run, lines).is_break() {
                 return Ok(ControlFlow::Break(()));
             }

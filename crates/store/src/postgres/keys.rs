@@ -111,7 +111,9 @@ impl KeyStore for Postgres {
                      else 'active' end = any($3::text[]) \
                  and ($5::text is null \
                      or position(lower($5 collate \"C\") in lower(name collate \"C\")) > 0 \
-                     or position(lower($5 collate \"C\") in lower(prefix collate \"C\")) > 0) \
+                     or position(lower($5 collate \"C\") in lower(prefix collate \"C\")) > 0 \
+                     or exists (select 1 from old_secrets where old_secrets.key_id = keys.id \
+                         and position(lower($5 collate \"C\") in lower(old_secrets.prefix collate \"C\")) > 0)) \
                  and ($6::text is null or created_by = $6) \
                  and ($7::text is null or case jsonb_typeof(grant_json::jsonb -> 'workspaces') \
                      when 'string' then grant_json::jsonb ->> 'workspaces' = '*' \
@@ -231,7 +233,7 @@ impl KeyStore for Postgres {
             let _alone = self.many.lock().await;
             let change = self.sessions.begin().await?;
             require_actor(&change, org, acting).await?;
-            let rotated = rotations::rotate(&change, org, id, &secret).await?;
+            let rotated = rotations::rotate(&change, org, id, (&secret, acting)).await?;
             commit(change, rotated, record).await
         })
         .await
@@ -249,7 +251,7 @@ impl KeyStore for Postgres {
             let _alone = self.many.lock().await;
             let change = self.sessions.begin().await?;
             require_actor(&change, org, acting).await?;
-            let rotated = rotations::end(&change, org, id, (end, acting.now)).await?;
+            let rotated = rotations::end(&change, org, id, (end, acting)).await?;
             commit(change, rotated, record).await
         })
         .await
@@ -308,6 +310,12 @@ async fn hold_live(change: &Change, id: KeyId, now: Timestamp) -> Outcome<()> {
     found.map(drop).ok_or_else(|| StoreError::ActorGone.into())
 }
 
+/// Whose idempotency key it is: a key by its id, for its label changes with its secret.
+fn replay_actor(key: &OrgKey) -> String {
+    let parent = key.parent().map(|id| id.to_string());
+    parent.unwrap_or_else(|| key.minter.created_by.to_string())
+}
+
 /// Makes sure that the idempotency key was not used within a day.
 async fn check_replay(
     change: &Change,
@@ -317,7 +325,7 @@ async fn check_replay(
 ) -> Outcome<()> {
     let sql = "select key_id, request from mint_replays \
                where org = $1 and actor = $2 and idempotency_key = $3 and created_at > $4";
-    let (org, actor) = (key.org.to_string(), key.minter.created_by.to_string());
+    let (org, actor) = (key.org.to_string(), replay_actor(key));
     let since = now.minus(REPLAY_SPAN).millis();
     match change
         .row(sql, &[&org, &actor, &idempotency.key, &since])
@@ -344,7 +352,7 @@ async fn remember(
     idempotency: &Idempotency,
     now: Timestamp,
 ) -> Outcome<()> {
-    let (org, actor) = (key.org.to_string(), key.minter.created_by.to_string());
+    let (org, actor) = (key.org.to_string(), replay_actor(key));
     let since = now.minus(REPLAY_SPAN).millis();
     let sql = "insert into mint_replays (org, actor, idempotency_key, request, key_id, created_at) \
                values ($1, $2, $3, $4, $5, $6) \

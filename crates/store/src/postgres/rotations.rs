@@ -14,16 +14,17 @@ use super::{
     row::{self, Columns},
     session::{Change, Params},
 };
-use crate::{NewSecretOfKey, Result, Rotated, RotationEnd, StoreError};
+use crate::{Acting, NewSecretOfKey, Result, Rotated, RotationEnd, StoreError};
 
 /// Puts a new secret in the place of the key's own.
 pub(super) async fn rotate(
     change: &Change,
     org: OrgId,
     id: KeyId,
-    new: &NewSecretOfKey,
+    (new, acting): (&NewSecretOfKey, Acting),
 ) -> Outcome<Rotated> {
     let (mut key, old_digest) = keys::require_living(change, org, id).await?;
+    acting.may_rotate(&key)?;
     let before = last(change, id).await?;
     if before.is_some_and(|(old, _)| old.ends_at > new.at) {
         return Err(StoreError::Exists("rotation").into());
@@ -61,9 +62,13 @@ pub(super) async fn end(
     change: &Change,
     org: OrgId,
     id: KeyId,
-    (end, now): (RotationEnd, Timestamp),
+    (end, acting): (RotationEnd, Acting),
 ) -> Outcome<Rotated> {
+    let now = acting.now;
     let (mut key, mut digest) = keys::require_living(change, org, id).await?;
+    if end == RotationEnd::Cancel {
+        acting.may_rotate(&key)?;
+    }
     let lasting = last(change, id).await?.filter(|(old, _)| old.ends_at > now);
     let (mut old, mut old_digest) = lasting.ok_or(StoreError::NotFound("rotation"))?;
     let forget = "delete from old_secrets where prefix = $1";
@@ -98,10 +103,9 @@ pub(super) async fn load(
     after: Timestamp,
 ) -> Outcome<Vec<(OldSecret, [u8; 32])>> {
     let session = store.sessions.session().await?;
-    let sql = "select old_secrets.key_id, old_secrets.prefix, old_secrets.replaced_at, \
-                   old_secrets.ends_at, old_secrets.digest \
-               from old_secrets join keys on keys.id = old_secrets.key_id \
-               where old_secrets.ends_at > $1 and keys.revoked_at is null";
+    let sql = "select key_id, prefix, replaced_at, \
+                   ends_at, digest \
+               from old_secrets where ends_at > $1";
     let rows = session.rows(sql, &[&after.millis()]).await?;
     Ok(row::all(&rows, old_secret)?)
 }

@@ -115,7 +115,7 @@ impl KeyStore for Sqlite {
         let work = move |tx: &mut Tx<'_>| {
             require_actor(tx.sql, acting)?;
             orgs::require(tx.sql, org)?;
-            let rotated = rotations::rotate(tx.sql, org, id, &secret)?;
+            let rotated = rotations::rotate(tx.sql, org, id, &secret, acting)?;
             tx.written(rotated, record)
         };
         self.writer
@@ -134,7 +134,7 @@ impl KeyStore for Sqlite {
         let work = move |tx: &mut Tx<'_>| {
             require_actor(tx.sql, acting)?;
             orgs::require(tx.sql, org)?;
-            let rotated = rotations::end(tx.sql, org, id, end, acting.now)?;
+            let rotated = rotations::end(tx.sql, org, id, end, acting)?;
             tx.written(rotated, record)
         };
         self.writer
@@ -242,7 +242,7 @@ fn require_first(
     let query = "select key_id, request from mint_replays
          where org = ?1 and actor = ?2 and idempotency_key = ?3 and created_at > ?4";
     let org = IdText::of(new.key.org);
-    let actor = new.key.minter.created_by.to_string();
+    let actor = replay_actor(&new.key);
     let bound = params![org, actor, idempotency.key, replay_horizon(now)];
     let before = row::first(sql, query, bound, |row| {
         Ok(StoreError::Replayed {
@@ -251,6 +251,12 @@ fn require_first(
         })
     })?;
     before.map_or(Ok(()), |replayed| Err(replayed.into()))
+}
+
+/// Whose idempotency key it is: a key by its id, for its label changes with its secret.
+fn replay_actor(key: &OrgKey) -> String {
+    let parent = key.parent().map(|id| id.to_string());
+    parent.unwrap_or_else(|| key.minter.created_by.to_string())
 }
 
 fn keep_replay(
@@ -265,7 +271,7 @@ fn keep_replay(
          values (?1, ?2, ?3, ?4, ?5, ?6)";
     let bound = params![
         IdText::of(new.key.org),
-        new.key.minter.created_by.to_string(),
+        replay_actor(&new.key),
         idempotency.key,
         idempotency.request,
         IdText::of(new.key.id),
@@ -357,8 +363,10 @@ fn select(org: OrgId, filter: KeyFilter, page: &Page<KeyId>) -> Query {
     if let Some(text) = filter.text {
         // No `like`: then a text with `%` or `_` in it is found as it is written.
         query.and(
-            "and (instr(lower(name), lower(?)) > 0 or instr(lower(prefix), lower(?)) > 0)",
-            [text.clone().into(), text.into()],
+            "and (instr(lower(name), lower(?)) > 0 or instr(lower(prefix), lower(?)) > 0
+                  or exists (select 1 from old_secrets where old_secrets.key_id = keys.id
+                             and instr(lower(old_secrets.prefix), lower(?)) > 0))",
+            [text.clone().into(), text.clone().into(), text.into()],
         );
     }
     if let Some(actor) = filter.created_by {

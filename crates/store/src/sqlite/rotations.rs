@@ -11,7 +11,7 @@ use super::{
     Outcome, keys, row,
     row::{IdText, digest, parsed, time},
 };
-use crate::{NewSecretOfKey, Rotated, RotationEnd, StoreError};
+use crate::{Acting, NewSecretOfKey, Rotated, RotationEnd, StoreError};
 
 /// Puts a new secret in the place of the key's own.
 pub(super) fn rotate(
@@ -19,8 +19,10 @@ pub(super) fn rotate(
     org: OrgId,
     id: KeyId,
     new: &NewSecretOfKey,
+    acting: Acting,
 ) -> Outcome<Rotated> {
     let mut key = keys::require_living(sql, org, id)?;
+    acting.may_rotate(&key)?;
     if last(sql, id)?.is_some_and(|(old, _)| old.ends_at > new.at) {
         return Err(StoreError::Exists("rotation").into());
     }
@@ -49,9 +51,13 @@ pub(super) fn end(
     org: OrgId,
     id: KeyId,
     end: RotationEnd,
-    now: Timestamp,
+    acting: Acting,
 ) -> Outcome<Rotated> {
+    let now = acting.now;
     let mut key = keys::require_living(sql, org, id)?;
+    if end == RotationEnd::Cancel {
+        acting.may_rotate(&key)?;
+    }
     let lasting = last(sql, id)?.filter(|(old, _)| old.ends_at > now);
     let (mut old, mut old_digest) = lasting.ok_or(StoreError::NotFound("rotation"))?;
     let mut digest = own_digest(sql, id)?;
@@ -83,10 +89,9 @@ pub(super) fn require_unused(sql: &Connection, prefix: &str) -> Outcome<()> {
 
 /// Those that are accepted after this instant.
 pub(super) fn load(sql: &Connection, after: Timestamp) -> Outcome<Vec<(OldSecret, [u8; 32])>> {
-    let query = "select old_secrets.key_id, old_secrets.prefix, old_secrets.replaced_at,
-                old_secrets.ends_at, old_secrets.digest
-         from old_secrets join keys on keys.id = old_secrets.key_id
-         where old_secrets.ends_at > ?1 and keys.revoked_at is null";
+    let query = "select key_id, prefix, replaced_at,
+                ends_at, digest
+         from old_secrets where ends_at > ?1";
     row::all(sql, query, params![after.millis()], old_secret)
 }
 

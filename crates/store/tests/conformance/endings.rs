@@ -190,6 +190,7 @@ pub(crate) async fn ended_key_changes_and_reveals_nothing(bed: &Bed) {
 
     let as_of = |key: &OrgKey, now| Acting {
         key: Some(key.id),
+        prefix: None,
         now,
     };
     expect_actor_gone(&db, &target, acting(&parent), "revoked").await;
@@ -208,6 +209,7 @@ pub(crate) async fn ended_key_changes_and_reveals_nothing(bed: &Bed) {
         &target,
         Acting {
             key: Some(id()),
+            prefix: None,
             now: NOW,
         },
         "unknown",

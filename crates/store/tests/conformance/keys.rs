@@ -161,7 +161,14 @@ fn repeatable(parent: &NewKey, key: &str, request: u8, at: Timestamp) -> (NewKey
         key: key.to_owned(),
         request: [request; 32],
     });
-    (new, Acting { key: None, now: at })
+    (
+        new,
+        Acting {
+            key: None,
+            prefix: None,
+            now: at,
+        },
+    )
 }
 
 /// Mints it, and asserts that it was not a repetition.

@@ -4,15 +4,16 @@ use claviger_core::{
     key::{OldSecret, OrgKey},
     time::Timestamp,
 };
-use claviger_store::{NewSecretOfKey, Rotated, RotationEnd, StoreError};
+use claviger_store::{Acting, KeyFilter, NewSecretOfKey, Rotated, RotationEnd, StoreError};
 
 use crate::{
     bed::{Bed, Db},
     keys::find,
     support::{
-        NOBODY, NOW, acting_at, default_org, digest, end, id, key, later, mint, other_org, prefix,
+        NOBODY, NOW, acting_at, default_org, digest, end, first, id, key, later, mint, other_org,
+        prefix,
     },
-    witness::{assert_error, assert_same, done, refused, revoke_now},
+    witness::{assert_error, assert_same, done, every_key, refused, revoke_now},
 };
 
 fn secret(at: Timestamp, ends_at: Timestamp) -> NewSecretOfKey {
@@ -146,6 +147,58 @@ pub(crate) async fn secret_of_another_key_is_taken_also_when_it_was_replaced(bed
     assert_error!(error, StoreError::PrefixTaken);
 }
 
+pub(crate) async fn replaced_secret_neither_rotates_its_key_nor_cancels(bed: &Bed) {
+    let db = bed.open().await;
+    let org = default_org(&db).await;
+    let before = mint(&db, key(org, "agent")).await;
+    let with = |prefix| Acting {
+        key: Some(before.id),
+        prefix: Some(prefix),
+        now: later(10),
+    };
+    let made = rotate(&db, &before, secret(later(1), later(50))).await;
+    let stale = with(before.prefix);
+    let cancel = RotationEnd::Cancel;
+    let error = refused(&db, org, |record| {
+        db.end_rotation(org, before.id, cancel, stale, record)
+    })
+    .await;
+    assert_error!(error, StoreError::SecretReplaced);
+    let own = with(made.key.prefix);
+    let finish = RotationEnd::Finish;
+    done(&db, org, |record| {
+        db.end_rotation(org, before.id, finish, own, record)
+    })
+    .await;
+    let (again, stale) = (secret(later(10), later(10)), with(before.prefix));
+    let error = refused(&db, org, |record| {
+        db.rotate_key(org, before.id, again, stale, record)
+    })
+    .await;
+    assert_error!(error, StoreError::SecretReplaced);
+    let again = secret(later(10), later(10));
+    done(&db, org, |record| {
+        db.rotate_key(org, before.id, again, own, record)
+    })
+    .await;
+}
+
+pub(crate) async fn key_is_found_by_the_prefix_of_a_replaced_secret(bed: &Bed) {
+    let db = bed.open().await;
+    let org = default_org(&db).await;
+    let before = mint(&db, key(org, "agent")).await;
+    rotate(&db, &before, secret(later(1), later(1))).await;
+    let by = |text: &str| KeyFilter {
+        text: Some(text.to_owned()),
+        ..every_key()
+    };
+    let found = db
+        .list_keys(org, by(before.prefix.as_str()), first(10))
+        .await;
+    let found: Vec<_> = found.expect("an answer").iter().map(|key| key.id).collect();
+    assert_eq!(found, [before.id]);
+}
+
 pub(crate) async fn revoked_foreign_and_unknown_keys_are_not_rotated(bed: &Bed) {
     let db = bed.open().await;
     let (org, other) = (default_org(&db).await, other_org(&db).await);
@@ -174,8 +227,8 @@ pub(crate) async fn revoked_foreign_and_unknown_keys_are_not_rotated(bed: &Bed) 
     .await;
     assert_error!(error, StoreError::Gone(_));
     assert_eq!(
-        old_secrets(&db, NOW).await,
-        [],
-        "none of them is accepted any more"
+        old_secrets(&db, NOW).await.len(),
+        1,
+        "its holder can be told"
     );
 }

@@ -47,6 +47,7 @@ pub(crate) async fn each_put_makes_the_next_version_and_seals_for_it(bed: &Bed) 
         let actor = &actors[usize::from(version > 1)];
         let acting = Acting {
             key: Some(actor.id),
+            prefix: None,
             now: later(at),
         };
         let made = done(&db, org, |record| {

@@ -32,6 +32,7 @@ pub(crate) const DAY: Duration = Duration::from_hours(24);
 /// On behalf of no key.
 pub(crate) const NOBODY: Acting = Acting {
     key: None,
+    prefix: None,
     now: NOW,
 };
 
@@ -138,13 +139,18 @@ pub(crate) fn child(parent: &OrgKey) -> NewKey {
 pub(crate) fn acting(key: &OrgKey) -> Acting {
     Acting {
         key: Some(key.id),
+        prefix: Some(key.prefix),
         now: NOW,
     }
 }
 
 /// On behalf of no key, at this instant.
 pub(crate) const fn acting_at(now: Timestamp) -> Acting {
-    Acting { key: None, now }
+    Acting {
+        key: None,
+        prefix: None,
+        now,
+    }
 }
 
 pub(crate) async fn mint(db: &Db, new: NewKey) -> OrgKey {
