@@ -21,6 +21,7 @@ use crate::{
     clock,
     config::{AuditMode, Config},
     entropy,
+    failure::Failure,
     index::Index,
     ledger::Ledger,
     limiter::MintLimiter,
@@ -44,6 +45,8 @@ const PROBE_KEPT: std::time::Duration = std::time::Duration::from_secs(1);
 const LINES_CLOSE_MAX: std::time::Duration = std::time::Duration::from_secs(2);
 /// How many scans of long lists run at once: they must not keep short reads waiting.
 const SCANS_MAX: usize = 2;
+/// How long a scan waits for its place.
+const SCAN_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(5);
 /// How many last uses are written at a time: other writers are let in between.
 const TOUCH_BATCH: usize = 500;
 /// How many revocations' times are kept in memory.
@@ -259,6 +262,8 @@ impl App {
     }
 
     async fn refuse_what_is_gone(self: &Arc<Self>) -> claviger_store::Result<()> {
+        // A write that waits behind the one in question: what is read afterwards is what came of it.
+        self.store.probe().await?;
         let alone = self.births.write().await;
         let sink: KeySink = {
             let app = Arc::clone(self);
@@ -267,11 +272,7 @@ impl App {
         self.store
             .load_keys(clock::now().minus(DEAD_KEYS_KEPT), sink)
             .await?;
-        let since = clock::now().minus(DEAD_KEYS_KEPT);
-        for (old, digest) in self.store.load_old_secrets(since).await? {
-            let digest = Digest::from_bytes(digest);
-            self.old_secrets.take_in(&self.keys, old, digest);
-        }
+        self.take_in_old_secrets().await?;
         let living = self.store.load_workspace_tokens().await?;
         let living: std::collections::HashSet<_> =
             living.iter().map(|token| token.digest).collect();
@@ -289,6 +290,28 @@ impl App {
         }
         drop(alone);
         Ok(())
+    }
+
+    /// Makes the index say of replaced secrets what the store says.
+    pub(crate) async fn take_in_old_secrets(&self) -> claviger_store::Result<()> {
+        let since = clock::now().minus(DEAD_KEYS_KEPT);
+        for (old, digest) in self.store.load_old_secrets(since).await? {
+            let digest = Digest::from_bytes(digest);
+            self.old_secrets.take_in(&self.keys, old, digest);
+        }
+        Ok(())
+    }
+
+    /// A place for a scan of a long list.
+    ///
+    /// # Errors
+    /// 503 when none is free for long.
+    pub(crate) async fn scan_place(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Failure> {
+        let busy = || Failure::Unready("too many long lists are being read; try again".to_owned());
+        match tokio::time::timeout(SCAN_WAIT_MAX, self.scans.acquire()).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(_)) | Err(_) => Err(busy()),
+        }
     }
 
     /// Makes the index say of a key what the store says, where it differs.

@@ -124,7 +124,11 @@ impl Second {
         if !trace.is_attributed() {
             return stranger;
         }
-        let actor = trace.principal.actor.to_string();
+        // A key by its id: its label changes with its secret.
+        let actor = match trace.principal.key {
+            Some(key) => key.to_string(),
+            None => trace.principal.actor.to_string(),
+        };
         let whole = Sameness {
             actor: Some(actor.clone()),
             request: Some((trace.method.clone(), trace.path.clone())),

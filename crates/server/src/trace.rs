@@ -33,6 +33,7 @@ pub struct Head {
     pub route: &'static str,
     /// `User-Agent`, cut to what a record holds.
     pub user_agent: Option<String>,
+    brands: Brands,
 }
 
 /// The fewest characters after the prefix by which a text is taken for a secret.
@@ -85,6 +86,7 @@ impl Head {
             path: cut(path, PATH_BYTES_MAX),
             route: "",
             user_agent: agent.map(|agent| cut(agent, USER_AGENT_BYTES_MAX)),
+            brands: *brands,
         }
     }
 }
@@ -106,6 +108,7 @@ pub struct Trace {
     /// The pattern of the route.
     pub route: &'static str,
     user_agent: Option<String>,
+    brands: Brands,
     /// The workspace that the path names.
     pub workspace: Option<WorkspaceId>,
     /// Who asks.
@@ -142,6 +145,7 @@ impl Trace {
             path: head.path,
             route: head.route,
             user_agent: head.user_agent,
+            brands: head.brands,
             workspace,
             principal,
             standing: std::sync::OnceLock::new(),
@@ -201,7 +205,7 @@ impl Trace {
     /// The record of a change that succeeded.
     #[must_use]
     pub fn entry_of_change(&self, status: u16, change: &serde_json::Value) -> Entry {
-        let change = ascii_json(change);
+        let change = without_secrets(&ascii_json(change), &self.brands);
         let ending = Ending {
             status,
             code: None,

@@ -39,17 +39,6 @@ pub struct Acting {
     pub now: Timestamp,
 }
 
-impl Acting {
-    /// A key changes its own secret only with the one that is its own now: a replaced secret, held
-    /// perhaps by somebody else, must not bring itself back.
-    pub(crate) fn may_rotate(self, key: &OrgKey) -> Result<()> {
-        if self.key == Some(key.id) && self.prefix != Some(key.prefix) {
-            return Err(StoreError::SecretReplaced);
-        }
-        Ok(())
-    }
-}
-
 /// A part of a list.
 #[derive(Debug, Clone)]
 pub struct Page<C> {

@@ -5,6 +5,7 @@ mod channels;
 mod deployment;
 mod keys;
 mod ledgers;
+mod load;
 mod orgs;
 mod rotations;
 mod row;

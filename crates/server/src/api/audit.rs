@@ -41,7 +41,7 @@ pub async fn query(call: Call<ReadAudit>) -> Result<Reply, Failure> {
     let filter = filter(&call.app, &call.permit, &query).await?;
     let page = query.page::<u64>()?;
     let limit = page.limit;
-    let place = call.app.scans.acquire().await;
+    let place = call.app.scan_place().await?;
     let part = match query.parse::<u64>("after", "the number of a record")? {
         None => call.app.store.query_audit(call.org(), filter, page).await?,
         Some(after) => {
@@ -109,7 +109,10 @@ pub async fn export(call: Call<ReadAudit>) -> Result<Reply, Failure> {
                 after: Some(after),
                 limit: EXPORT_PAGE,
             };
+            // A place for each step: an export must not keep short reads waiting.
+            let place = app.scans.acquire().await;
             let found = app.store.export_audit(org, filter, page).await?;
+            drop(place);
             let next = found.next.filter(|next| *next < end);
             let mut part = Vec::new();
             for row in found.rows.iter().filter(|row| row.seq <= end) {

@@ -116,7 +116,7 @@ pub async fn list(call: Call<ReadKeys>) -> Result<Reply, Failure> {
         workspace: query.parse("workspace", "the id of a workspace")?,
     };
     let limit = page.limit;
-    let place = call.app.scans.acquire().await;
+    let place = call.app.scan_place().await?;
     let mut found = call.app.store.list_keys(call.org(), filter, page).await?;
     drop(place);
     found

@@ -210,7 +210,8 @@ impl<A: Action> Call<A> {
             Ok(Ok(collected)) => {
                 // What was accepted may have ended while the body was on its way.
                 if let Some(proof) = &self.proof {
-                    proof.check_again(&self.app, crate::clock::now())?;
+                    let now = crate::clock::now();
+                    proof.check_again(&self.app, &self.trace.principal, now)?;
                 }
                 Ok(collected.to_bytes())
             }

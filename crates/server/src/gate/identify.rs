@@ -16,7 +16,9 @@ use claviger_wire::headers;
 use http::{header, request::Parts};
 
 use super::nobody;
-use crate::{app::App, index::Slot};
+use claviger_store::StoreError;
+
+use crate::{app::App, failure::Failure, index::Slot};
 
 /// The key that was presented, as the index holds it.
 pub type KeySlot = Arc<Slot<Key>>;
@@ -49,21 +51,41 @@ impl Proof {
     ///
     /// # Errors
     /// The denial that a new request would get.
-    pub fn check_again(&self, app: &App, now: Timestamp) -> Result<(), Denial> {
+    pub fn check_again(
+        &self,
+        app: &App,
+        before: &Principal,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        match self.principal_now(app, now)? {
+            // What was decided, was decided for another authority: whoever asks anew gets the right
+            // answer.
+            Some(after)
+                if after.authority.layers() != before.authority.layers()
+                    || after.replaced_until.is_some() != before.replaced_until.is_some() =>
+            {
+                Err(StoreError::Stale("credential").into())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Who it is now; `None` for those whose authority never changes.
+    fn principal_now(&self, app: &App, now: Timestamp) -> Result<Option<Principal>, Denial> {
         match self {
-            Self::Bootstrap if app.bootstrap.is_open() => Ok(()),
+            Self::Bootstrap if app.bootstrap.is_open() => Ok(None),
             Self::Bootstrap => Err(Denial::NoCredential),
-            Self::AdminToken(generation) if *generation == app.admin_token.generation() => Ok(()),
+            Self::AdminToken(generation) if *generation == app.admin_token.generation() => Ok(None),
             Self::AdminToken(_) => Err(Denial::Unknown),
             Self::Key(slot) => {
                 let found = app.keys.find(&slot.credential.digest);
                 let slot = found.ok_or(Denial::Unknown)?;
-                accept_key(app, &slot.credential, now).map(drop)
+                accept_key(app, &slot.credential, now).map(Some)
             }
             Self::WorkspaceToken(slot) => {
                 let found = app.workspace_tokens.find(&slot.credential.digest);
                 let slot = found.ok_or(Denial::Unknown)?;
-                accept_workspace_token(app, &slot.credential, now).map(drop)
+                accept_workspace_token(app, &slot.credential, now).map(Some)
             }
         }
     }

@@ -67,8 +67,10 @@ impl Pace {
     }
 
     fn note_write(&self) {
-        if self.awaited() == IDLE {
-            self.set(IDLE);
+        // Also while the next head is arriving: the answer before it is still leaving.
+        match self.awaited() {
+            BUSY => {}
+            awaited => self.set(awaited),
         }
     }
 

@@ -252,7 +252,7 @@ pub async fn resume(
     id: KeyId,
     record: Recorder<OrgKey>,
 ) -> Result<Written<OrgKey>, Failure> {
-    may_act_on(permit, &get(app, permit, id).await?)?;
+    may_empower(app, permit, &get(app, permit, id).await?)?;
     let change = KeyChange {
         suspension: Some(Suspension::Resume),
         ..KeyChange::default()
@@ -395,4 +395,32 @@ pub(super) fn may_act_on<A: Action>(permit: &Permit<A>, key: &OrgKey) -> Result<
     } else {
         Err(Denial::WiderKey.into())
     }
+}
+
+/// Acting on a key so that somebody obtains or regains its power: beside the rule above, not on a
+/// key that the caller descends from, and on none that outlives the caller.
+pub(super) fn may_empower<A: Action>(
+    app: &App,
+    permit: &Permit<A>,
+    key: &OrgKey,
+) -> Result<(), Failure> {
+    may_act_on(permit, key)?;
+    let principal = permit.principal();
+    let above = principal.minter.as_ref().map_or(&[][..], |m| &m.chain);
+    let is_below = principal
+        .key
+        .is_some_and(|own| own == key.id || key.minter.chain.contains(&own));
+    if is_below {
+        return Ok(());
+    }
+    let end_of = |id: &KeyId| {
+        let slot = app.keys.find_by_id(*id);
+        slot.map_or(Timestamp::from_millis(0), |slot| slot.credential.expires_at)
+    };
+    let ends = principal.key.iter().chain(above).map(end_of).min();
+    let outlives = key.expires_at.unwrap_or(Timestamp::MAX) > ends.unwrap_or(Timestamp::MAX);
+    if above.contains(&key.id) || outlives {
+        return Err(Denial::WiderKey.into());
+    }
+    Ok(())
 }

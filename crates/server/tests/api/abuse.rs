@@ -22,6 +22,8 @@ on_each_database!(
     parked_tier_0_request_dies_with_the_tier,
     parked_request_dies_with_its_credential,
     parked_request_dies_with_a_replaced_admin_token,
+    parked_request_does_not_outlive_a_narrowing_or_a_rotation,
+    secret_in_a_text_of_a_change_is_not_recorded,
     rename_does_not_undo_a_revocation,
     pasted_secret_is_not_recorded,
 );
@@ -322,13 +324,20 @@ impl Parked {
     }
 
     /// Sends the body, and expects that it comes too late.
-    async fn expect_refusal(mut self, service: &Service, reader: &str) {
+    async fn expect_refusal(self, service: &Service, reader: &str) {
+        self.expect_answer(service, reader, "401").await;
+    }
+
+    async fn expect_answer(mut self, service: &Service, reader: &str, status: &str) {
         let sent = self.stream.write_all(Self::BODY.as_bytes()).await;
         sent.expect("it reads");
         let mut answer = String::new();
         let read = self.stream.read_to_string(&mut answer).await;
         read.expect("an answer");
-        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
         let path = format!("/workspaces/{}/secrets", self.workspace);
         assert_eq!(service.get(reader, &path).await["secrets"], json!([]));
     }
@@ -370,6 +379,35 @@ async fn parked_request_dies_with_a_replaced_admin_token(backend: Backend) {
         .await
         .problem(401, "unknown_token");
     parked.expect_refusal(&service, other).await;
+}
+
+async fn parked_request_does_not_outlive_a_narrowing_or_a_rotation(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let workspace = service.workspace(ADMIN).await;
+    let key = service.mint(ADMIN, json!({"name": "k"})).await;
+    for (method, tail, body) in [
+        ("PATCH", "", json!({"preset": "editor"})),
+        ("POST", "/rotate", json!({})),
+    ] {
+        let parked = Parked::new(&service, &workspace, Some(&key.secret)).await;
+        let path = format!("{}{tail}", key.path());
+        let ask = service.ask_as(ADMIN, method, &path).json(&body);
+        ask.send().await.ok(200);
+        parked.expect_answer(&service, ADMIN, "409").await;
+    }
+}
+
+async fn secret_in_a_text_of_a_change_is_not_recorded(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let key = service.mint(ADMIN, json!({"name": "k"})).await;
+    let pasted = json!({"name": format!("was {}", key.secret)});
+    let ask = service.ask_as(ADMIN, "PATCH", &key.path());
+    ask.json(&pasted).send().await.ok(200);
+    let records = service.audit(ADMIN, "&method=PATCH").await;
+    assert_eq!(
+        records[0]["change"]["changed"]["to"]["name"],
+        format!("was {}********", key.prefix)
+    );
 }
 
 async fn rename_does_not_undo_a_revocation(backend: Backend) {

@@ -23,6 +23,8 @@ on_each_database!(
     of_racing_rotations_one_wins,
     of_racing_requests_with_one_secret_one_rotates_the_key,
     replaced_secret_is_the_key_in_everything_but_its_end,
+    child_does_not_rotate_the_key_that_it_descends_from,
+    key_that_ends_does_not_rotate_one_that_lives_longer,
     gauge_of_keys_counts_keys_and_not_secrets,
     rotated_key_that_is_revoked_meanwhile_leaves_no_secret,
     trail_says_which_secret_was_used,
@@ -420,6 +422,47 @@ async fn replaced_secret_is_the_key_in_everything_but_its_end(backend: Backend) 
     for secret in [&new, &key.secret] {
         mint(secret).await.problem(429, "too_many_mints");
     }
+}
+
+async fn child_does_not_rotate_the_key_that_it_descends_from(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let (key, new) = rotated(&service, "30d").await;
+    let ask = service.ask_as(&key.secret, "POST", "/org/tokens");
+    let child = ask.json(&json!({"name": "child"})).send().await.ok(201);
+    let child = Minted::of(&child);
+    end(&service, &child.secret, &key, "cancel")
+        .await
+        .problem(403, "wider_key");
+    end(&service, &child.secret, &key, "finish")
+        .await
+        .problem(403, "wider_key");
+    rotate(&service, &child.secret, &key, json!({}))
+        .await
+        .problem(403, "wider_key");
+    let resume = format!("{}/resume", key.path());
+    let resume = service.ask_as(&child.secret, "POST", &resume).send().await;
+    resume.problem(403, "wider_key");
+    whoami(&service, &new).await.ok(200);
+}
+
+async fn key_that_ends_does_not_rotate_one_that_lives_longer(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let brief = service
+        .mint(ADMIN, json!({"name": "brief", "expires_in": "1h"}))
+        .await;
+    let endless = service.mint(ADMIN, json!({"name": "endless"})).await;
+    rotate(&service, &brief.secret, &endless, json!({}))
+        .await
+        .problem(403, "wider_key");
+    let briefer = service
+        .mint(ADMIN, json!({"name": "briefer", "expires_in": "30m"}))
+        .await;
+    rotate(&service, &brief.secret, &briefer, json!({}))
+        .await
+        .ok(200);
+    rotate(&service, &endless.secret, &brief, json!({}))
+        .await
+        .ok(200);
 }
 
 async fn gauge_of_keys_counts_keys_and_not_secrets(backend: Backend) {

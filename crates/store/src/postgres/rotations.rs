@@ -24,7 +24,7 @@ pub(super) async fn rotate(
     (new, acting): (&NewSecretOfKey, Acting),
 ) -> Outcome<Rotated> {
     let (mut key, old_digest) = keys::require_living(change, org, id).await?;
-    acting.may_rotate(&key)?;
+    require_own_secret(change, acting).await?;
     let before = last(change, id).await?;
     if before.is_some_and(|(old, _)| old.ends_at > new.at) {
         return Err(StoreError::Exists("rotation").into());
@@ -67,7 +67,7 @@ pub(super) async fn end(
     let now = acting.now;
     let (mut key, mut digest) = keys::require_living(change, org, id).await?;
     if end == RotationEnd::Cancel {
-        acting.may_rotate(&key)?;
+        require_own_secret(change, acting).await?;
     }
     let lasting = last(change, id).await?.filter(|(old, _)| old.ends_at > now);
     let (mut old, mut old_digest) = lasting.ok_or(StoreError::NotFound("rotation"))?;
@@ -86,6 +86,22 @@ pub(super) async fn end(
         old,
         old_digest,
     })
+}
+
+/// A key gives out new secrets only with the one that is its own now: a replaced secret, held perhaps
+/// by somebody else, must neither bring itself back nor get another.
+async fn require_own_secret(change: &Change, acting: Acting) -> Outcome<()> {
+    let (Some(id), Some(prefix)) = (acting.key, acting.prefix) else {
+        return Ok(());
+    };
+    let sql = "select 1 from keys where id = $1 and prefix = $2";
+    match change
+        .row(sql, &[&id.to_string(), &prefix.as_str()])
+        .await?
+    {
+        Some(_) => Ok(()),
+        None => Err(StoreError::SecretReplaced.into()),
+    }
 }
 
 /// No secret that was replaced had this prefix: a prefix names one secret for ever.

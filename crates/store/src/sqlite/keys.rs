@@ -1,25 +1,24 @@
 //! Org API keys.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use claviger_core::{
     id::{KeyId, OrgId},
-    key::{KeyState, KeyStatus, OldSecret, OrgKey, Revocation},
+    key::{KeyStatus, OldSecret, OrgKey, Revocation},
     time::Timestamp,
 };
 use rusqlite::{Connection, params, types::Value};
 
 use super::{
-    Outcome, Sqlite, connect_reader, orgs, rotations, row,
+    Outcome, Sqlite, load, orgs, rotations, row,
     row::{IdText, Query},
-    unavailable,
     writer::{Order, Tx},
 };
 use crate::{
-    Acting, Idempotency, KeyChange, KeyFilter, KeySink, KeyStore, LoadedKey, NewKey,
-    NewSecretOfKey, Page, Recorder, Result, Revocations, Revoked, RevokedKey, Rotated, RotationEnd,
-    StoreError, Written, labels_to_json,
+    Acting, Idempotency, KeyChange, KeyFilter, KeySink, KeyStore, NewKey, NewSecretOfKey, Page,
+    Recorder, Result, Revocations, Revoked, RevokedKey, Rotated, RotationEnd, StoreError, Written,
+    labels_to_json,
 };
 
 /// How long a mint can be told from its repetition.
@@ -166,7 +165,7 @@ impl KeyStore for Sqlite {
     async fn load_keys(&self, dead_since: Timestamp, sink: KeySink) -> Result<u64> {
         let path = Arc::clone(&self.readers.path);
         self.read("load the keys", move |sql| {
-            load(sql, &path, dead_since, &sink)
+            load::keys(sql, &path, dead_since, &sink)
         })
         .await
     }
@@ -445,63 +444,4 @@ fn split(mut all: Vec<RevokedKey<KeyId>>, id: KeyId, at: Timestamp) -> Outcome<R
         at,
         descendants: all,
     })
-}
-
-/// Reads the table in two halves at once: reading and what the sink does cost about the same as
-/// decoding, and a start waits for it.
-fn load(sql: &Connection, path: &Path, dead_since: Timestamp, sink: &KeySink) -> Outcome<u64> {
-    let query = "select coalesce((select min(rowid) from keys), 0),
-         coalesce((select max(rowid) from keys), 0)";
-    let bounds = row::first(sql, query, [], |row| {
-        Ok((row::number(row, 0)?, row::number(row, 1)?))
-    });
-    let (lowest, highest) = bounds?.unwrap_or_default();
-    let middle = lowest.midpoint(highest);
-    std::thread::scope(|scope| {
-        let upper =
-            scope.spawn(|| load_part(&connect_reader(path)?, (middle, i64::MAX), dead_since, sink));
-        let lower = load_part(sql, (i64::MIN, middle), dead_since, sink);
-        let Ok(upper) = upper.join() else {
-            return Err(unavailable("load the keys", "a loading thread panicked").into());
-        };
-        Ok(lower? + upper?)
-    })
-}
-
-fn load_part(
-    sql: &Connection,
-    (after, until): (i64, i64),
-    dead_since: Timestamp,
-    sink: &KeySink,
-) -> Outcome<u64> {
-    let mut statement = sql.prepare_cached(
-        "select id, org, digest, prefix, name, created_by, root, chain, grant_json, expires_at,
-                suspended_at is not null, revoked_at is not null, last_used_at
-         from keys where rowid > ?1 and rowid <= ?2 and (revoked_at is null or revoked_at > ?3)",
-    )?;
-    let mut rows = statement.query(params![after, until, dead_since.millis()])?;
-    let mut loaded = 0;
-    while let Some(row) = rows.next()? {
-        let state = match (row::number(row, 11)?, row::number(row, 10)?) {
-            (0, 0) => KeyState::Live,
-            (0, _) => KeyState::Suspended,
-            (_, _) => KeyState::Revoked,
-        };
-        sink(LoadedKey {
-            id: row::parsed(row, 0)?,
-            org: row::parsed(row, 1)?,
-            digest: row::digest(row, 2)?,
-            prefix: row::parsed(row, 3)?,
-            name: row::text(row, 4)?,
-            created_by: row::text(row, 5)?,
-            root: row::text(row, 6)?,
-            chain: row::text(row, 7)?,
-            grant: row::text(row, 8)?,
-            expires_at: row::maybe_time(row, 9)?,
-            state,
-            last_used_at: row::maybe_time(row, 12)?,
-        });
-        loaded += 1;
-    }
-    Ok(loaded)
 }

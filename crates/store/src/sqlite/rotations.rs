@@ -22,7 +22,7 @@ pub(super) fn rotate(
     acting: Acting,
 ) -> Outcome<Rotated> {
     let mut key = keys::require_living(sql, org, id)?;
-    acting.may_rotate(&key)?;
+    require_own_secret(sql, acting)?;
     if last(sql, id)?.is_some_and(|(old, _)| old.ends_at > new.at) {
         return Err(StoreError::Exists("rotation").into());
     }
@@ -56,7 +56,7 @@ pub(super) fn end(
     let now = acting.now;
     let mut key = keys::require_living(sql, org, id)?;
     if end == RotationEnd::Cancel {
-        acting.may_rotate(&key)?;
+        require_own_secret(sql, acting)?;
     }
     let lasting = last(sql, id)?.filter(|(old, _)| old.ends_at > now);
     let (mut old, mut old_digest) = lasting.ok_or(StoreError::NotFound("rotation"))?;
@@ -76,6 +76,21 @@ pub(super) fn end(
         old,
         old_digest,
     })
+}
+
+/// A key gives out new secrets only with the one that is its own now: a replaced secret, held perhaps
+/// by somebody else, must neither bring itself back nor get another.
+fn require_own_secret(sql: &Connection, acting: Acting) -> Outcome<()> {
+    let (Some(id), Some(prefix)) = (acting.key, acting.prefix) else {
+        return Ok(());
+    };
+    let query = "select 1 from keys where id = ?1 and prefix = ?2";
+    match row::first(sql, query, params![IdText::of(id), prefix.as_str()], |_| {
+        Ok(())
+    })? {
+        Some(()) => Ok(()),
+        None => Err(StoreError::SecretReplaced.into()),
+    }
 }
 
 /// No secret that was replaced had this prefix: a prefix names one secret for ever.
