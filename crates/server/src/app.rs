@@ -6,7 +6,7 @@ use claviger_core::{
     digest::Digest,
     evidence::Brands,
     grant::Grant,
-    id::{Key, OrgId, WorkspaceToken},
+    id::{Key, KeyId, OrgId, WorkspaceToken},
     key::{Credential, KeyState},
     time::Timestamp,
     token::Brand,
@@ -87,7 +87,7 @@ pub struct App {
     /// What the last probe of the store came to, for a second.
     pub(crate) probed: tokio::sync::Mutex<Option<(std::time::Instant, Result<(), String>)>>,
     /// From when on revoked keys were refused, for those who ask again.
-    pub(crate) effective: Mutex<std::collections::HashMap<claviger_core::id::KeyId, Timestamp>>,
+    pub(crate) effective: Mutex<std::collections::HashMap<KeyId, Timestamp>>,
 }
 
 /// The store, in a form that can stand in a type with `Debug`.
@@ -272,7 +272,7 @@ impl App {
         self.store
             .load_keys(clock::now().minus(DEAD_KEYS_KEPT), sink)
             .await?;
-        self.take_in_old_secrets().await?;
+        self.take_in_old_secrets(|_| true).await?;
         let living = self.store.load_workspace_tokens().await?;
         let living: std::collections::HashSet<_> =
             living.iter().map(|token| token.digest).collect();
@@ -292,12 +292,19 @@ impl App {
         Ok(())
     }
 
-    /// Makes the index say of replaced secrets what the store says.
-    pub(crate) async fn take_in_old_secrets(&self) -> claviger_store::Result<()> {
+    /// Makes the index say of the replaced secrets of these keys what the store says. Nobody may
+    /// change those keys meanwhile: of a key that is rotated while this runs, the wrong one of its
+    /// secrets could be taken for replaced.
+    pub(crate) async fn take_in_old_secrets(
+        &self,
+        is_wanted: impl Fn(KeyId) -> bool,
+    ) -> claviger_store::Result<()> {
         let since = clock::now().minus(DEAD_KEYS_KEPT);
         for (old, digest) in self.store.load_old_secrets(since).await? {
-            let digest = Digest::from_bytes(digest);
-            self.old_secrets.take_in(&self.keys, old, digest);
+            if is_wanted(old.key) {
+                let digest = Digest::from_bytes(digest);
+                self.old_secrets.take_in(&self.keys, old, digest);
+            }
         }
         Ok(())
     }

@@ -121,8 +121,8 @@ pub async fn end(
         .await;
     if let Err(StoreError::NotFound("rotation")) = written {
         // It may have been ended by a request whose answer got lost: the repetition passes the
-        // barrier too.
-        app.take_in_old_secrets().await?;
+        // barrier too. This key alone: others are being changed beside us.
+        app.take_in_old_secrets(|other| other == id).await?;
     }
     let written = written.map_err(|error| super::narrowing_failed(app, error))?;
     follow(app, &written.value)?;
