@@ -12,6 +12,7 @@ pub(crate) mod channels;
 pub(crate) mod keys;
 pub(crate) mod orgs;
 pub(crate) mod pair;
+pub(crate) mod policy;
 pub(crate) mod scan;
 pub(crate) mod secrets;
 pub(crate) mod workspaces;
@@ -62,6 +63,9 @@ pub(crate) enum Command {
     /// Mint, list, change, rotate, suspend and revoke org API keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Show and set what the org asks of its keys
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Create, list, change and delete workspaces
     #[command(subcommand, visible_alias = "ws")]
     Workspaces(workspaces::WorkspacesCommand),

@@ -15,8 +15,10 @@ mod audit;
 mod channels;
 mod doctor;
 mod keys;
+mod lines;
 mod manual;
 mod orgs;
+mod policy;
 mod scan;
 mod secrets;
 mod serve;
@@ -36,6 +38,9 @@ pub(crate) fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Some(Command::Doctor(flags)) => return doctor::run(&flags, &global, out),
         Some(Command::Keys(command)) => online(&global, out, async |client| {
             keys::run(command, &client, out).await
+        }),
+        Some(Command::Policy(command)) => online(&global, out, async |client| {
+            policy::run(command, &client, out).await
         }),
         Some(Command::Workspaces(command)) => online(&global, out, async |client| {
             workspaces::run(command, &client, out).await

@@ -75,6 +75,10 @@ actions! {
     ResumeKey: Needs::Permission(Permission::TokensMint), Org;
     /// Revoke a key; a key may always revoke itself, which the operation decides.
     RevokeKey: Needs::Anyone, Org;
+    /// Read the org's policy.
+    ReadPolicy: Needs::Permission(Permission::TokensRead), Org;
+    /// Set the org's policy.
+    WritePolicy: Needs::Permission(Permission::OrgAdmin), Org;
     /// List and get workspaces.
     ListWorkspaces: Needs::Permission(Permission::WorkspacesRead), Workspaces;
     /// Create a workspace.

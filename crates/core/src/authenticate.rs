@@ -9,6 +9,7 @@ use crate::{
     key::{Credential, KeyCredential, KeyStatus, WorkspaceTokenCredential},
     tier::{Actor, Authority, Principal, Tier},
     time::Timestamp,
+    token::Prefix,
 };
 
 /// Tier 0: the principal of a request that may bootstrap.
@@ -67,21 +68,23 @@ pub fn org_key(
 /// Tier 2a: the principal of a request that presents a secret which a newer one of the same key has
 /// replaced: whatever holds for the key holds for it, until its own end.
 ///
+/// `prefix` is the public name of that secret, `end` the instant from which on it is refused.
+///
 /// # Errors
 /// The denial of the key; [`Denial::RotatedOut`] from the end of the overlap on.
 pub fn replaced_secret(
-    old: &KeyCredential,
+    (prefix, end): (Prefix, Timestamp),
     key: &KeyCredential,
     above: impl IntoIterator<Item = Arc<Grant>>,
     now: Timestamp,
 ) -> Result<Principal, Denial> {
     let principal = org_key(key, above, now)?;
-    if now >= old.expires_at {
-        return Err(Denial::RotatedOut(old.expires_at));
+    if now >= end {
+        return Err(Denial::RotatedOut(end));
     }
     Ok(Principal {
-        actor: Actor::OrgKey(old.prefix),
-        replaced_until: Some(old.expires_at),
+        actor: Actor::OrgKey(prefix),
+        replaced_until: Some(end),
         ..principal
     })
 }
@@ -166,7 +169,14 @@ mod tests {
     fn replaced_secret_is_refused_from_the_exact_millisecond_on() {
         let old = credential("mole_00000001", 1000, true);
         let own = credential("mole_00000002", 5000, false);
-        let at = |millis| replaced_secret(&old, &own, [], Timestamp::from_millis(millis));
+        let at = |millis| {
+            replaced_secret(
+                (old.prefix, old.expires_at),
+                &own,
+                [],
+                Timestamp::from_millis(millis),
+            )
+        };
         let last = at(999).expect("accepted");
         assert_eq!(last.actor, Actor::OrgKey(old.prefix));
         assert_eq!(last.replaced_until, Some(old.expires_at));
@@ -180,7 +190,13 @@ mod tests {
         let old = credential("mole_00000001", 9000, true);
         let mut own = credential("mole_00000002", 5000, false);
         let at = |own: &KeyCredential, millis| {
-            replaced_secret(&old, own, [], Timestamp::from_millis(millis)).err()
+            replaced_secret(
+                (old.prefix, old.expires_at),
+                own,
+                [],
+                Timestamp::from_millis(millis),
+            )
+            .err()
         };
         assert_eq!(at(&own, 5000), Some(Denial::Expired(own.expires_at)));
         own.state = KeyState::Suspended;

@@ -52,6 +52,16 @@ pub struct Permit<A> {
     action: PhantomData<A>,
 }
 
+impl<A> Clone for Permit<A> {
+    fn clone(&self) -> Self {
+        Self {
+            principal: Arc::clone(&self.principal),
+            workspace: self.workspace,
+            action: PhantomData,
+        }
+    }
+}
+
 impl<A: Action> Permit<A> {
     /// Who may.
     #[must_use]
@@ -84,8 +94,9 @@ impl<A: Action> Permit<A> {
     /// Whether the principal holds a permission beyond the one that the action needs.
     #[must_use]
     pub fn has(&self, permission: Permission) -> bool {
-        let layers = self.principal.authority.layers();
-        !layers.is_empty() && layers.iter().all(|grant| grant.permissions.has(permission))
+        let authority = &self.principal.authority;
+        let mut all = authority.layers().iter().chain(authority.ceiling());
+        !authority.layers().is_empty() && all.all(|grant| grant.permissions.has(permission))
     }
 
     /// Whether a route is within the endpoints: for actions that ask for it only in some cases.
@@ -140,11 +151,23 @@ pub fn authorize<A: Action>(facts: &Facts<'_>) -> Result<Permit<A>, Denial> {
     for grant in layers {
         check_grant::<A>(grant, facts)?;
     }
+    if let Some(ceiling) = principal.authority.ceiling() {
+        check_grant::<A>(ceiling, facts).map_err(by_policy)?;
+    }
     Ok(Permit {
         principal: Arc::clone(principal),
         workspace: facts.workspace.map(|workspace| workspace.id),
         action: PhantomData,
     })
+}
+
+/// The refusal of the ceiling, which is nobody's grant.
+const fn by_policy(denial: Denial) -> Denial {
+    match denial {
+        Denial::MissingPermission(permission) => Denial::PolicyPermission(permission),
+        Denial::OutsideAddresses => Denial::PolicyAddresses,
+        other => other,
+    }
 }
 
 /// What a tier can never do, whatever the grant.
@@ -258,6 +281,32 @@ mod tests {
         assert_eq!(decide::<ListSecrets>(&both, Some(7)), Ok(()));
         let missing = Denial::MissingPermission(Permission::SecretsReveal);
         assert_eq!(decide::<RevealSecrets>(&both, Some(7)), Err(missing));
+    }
+
+    #[test]
+    fn the_ceiling_of_the_policy_cuts_and_says_so() {
+        let ceiling = Grant {
+            permissions: PermissionSet::preset("reader").expect("a preset"),
+            ip_allow: vec!["10.0.0.0/8".parse().expect("a range")],
+            ..Grant::admin()
+        };
+        let under = |ceiling: Grant| {
+            let free = principal(Tier::OrgKey, vec![Grant::admin()]);
+            let authority = free.authority.clone().under(Some(Arc::new(ceiling)));
+            Arc::new(Principal {
+                authority,
+                ..(*free).clone()
+            })
+        };
+        let key = under(ceiling.clone());
+        assert_eq!(decide::<ListSecrets>(&key, Some(7)), Ok(()));
+        let missing = Denial::PolicyPermission(Permission::SecretsReveal);
+        assert_eq!(decide::<RevealSecrets>(&key, Some(7)), Err(missing));
+        let far = under(Grant {
+            ip_allow: vec!["192.0.2.0/24".parse().expect("a range")],
+            ..ceiling
+        });
+        assert_eq!(decide::<WhoAmI>(&far, None), Err(Denial::PolicyAddresses));
     }
 
     #[test]

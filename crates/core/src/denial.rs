@@ -1,6 +1,6 @@
 //! Why a request is refused: one list, for the answer, the record, the metrics and the tests.
 
-use crate::{permission::Permission, time::Timestamp, token::SecretError};
+use crate::{permission::Permission, policy::Block, time::Timestamp, token::SecretError};
 
 /// A refusal by the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +73,20 @@ pub enum Denial {
     /// The key to be acted on is wider than the caller.
     #[error("the key to act on holds more than the caller")]
     WiderKey,
+    /// The org's policy does not allow the permission to anybody.
+    #[error("the org's policy does not allow `{0}`")]
+    PolicyPermission(Permission),
+    /// The org's policy does not allow the address.
+    #[error("the caller's address is outside the `ip_allow` of the org's policy")]
+    PolicyAddresses,
+    /// The key is not as the org's policy asks.
+    #[error("blocked: {0}")]
+    PolicyBlocked(Block),
+    /// Somebody below a key, or beside it, would keep alive what it minted.
+    #[error(
+        "only a key above this one, or an `org:admin` that does not descend from it, may revoke it and keep what it minted"
+    )]
+    NotAbove,
 }
 
 impl Denial {
@@ -102,6 +116,10 @@ impl Denial {
             Self::AdminTokenOnly => "admin_token_only",
             Self::ReplacedSecret => "replaced_secret",
             Self::WiderKey => "wider_key",
+            Self::PolicyPermission(_) => "policy_permission",
+            Self::PolicyAddresses => "policy_addresses",
+            Self::PolicyBlocked(_) => "policy_blocked",
+            Self::NotAbove => "not_above",
         }
     }
 
@@ -130,7 +148,11 @@ impl Denial {
             | Self::OutsideWorkspaceToken
             | Self::AdminTokenOnly
             | Self::ReplacedSecret
-            | Self::WiderKey => true,
+            | Self::WiderKey
+            | Self::PolicyPermission(_)
+            | Self::PolicyAddresses
+            | Self::PolicyBlocked(_)
+            | Self::NotAbove => true,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 mod text;
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use crate::{
     endpoint::Endpoint,
@@ -12,7 +12,8 @@ use crate::{
 };
 use ipnet::IpNet;
 
-pub use text::{GrantText, RateLimitText, WorkspacesText};
+pub(crate) use text::parse_net;
+pub use text::{DelegationText, GrantText, RateLimitText, WorkspacesText};
 
 /// The largest number of workspaces that a grant can name.
 pub const WORKSPACES_MAX: usize = 1000;
@@ -42,6 +43,18 @@ pub struct RateLimit {
     pub per_day: Option<u32>,
 }
 
+/// How far a key may pass its authority on; `None` is no limit. What it bounds are the keys that it
+/// mints, those that they mint, and so on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Delegation {
+    /// How many generations below the key there may be; 0 forbids it to mint.
+    pub depth: Option<u32>,
+    /// How many living keys there may be below it.
+    pub keys: Option<u32>,
+    /// How long each of them may live at most.
+    pub lifetime: Option<Duration>,
+}
+
 /// What a key may do. See `docs/spec/grant.md`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
@@ -57,6 +70,8 @@ pub struct Grant {
     pub ip_allow: Vec<IpNet>,
     /// How often.
     pub rate_limit: RateLimit,
+    /// How far it may be passed on.
+    pub delegation: Delegation,
 }
 
 /// Which part of a grant was asked for beyond what the asker holds, or is malformed.
@@ -122,6 +137,11 @@ impl Grant {
                 per_minute: None,
                 per_day: None,
             },
+            delegation: Delegation {
+                depth: None,
+                keys: None,
+                lifetime: None,
+            },
         }
     }
 
@@ -173,11 +193,6 @@ impl Grant {
         let endpoint_is_covered =
             |theirs: &Endpoint| self.endpoints.iter().any(|e| e.covers(theirs));
         let net_is_covered = |theirs: &IpNet| self.ip_allow.iter().any(|net| net.contains(theirs));
-        let limit = |mine: Option<u32>, theirs: Option<u32>| match (mine, theirs) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(mine), Some(theirs)) => theirs <= mine,
-        };
         if !self.permissions.covers(other.permissions) {
             return Err(wider("permissions"));
         }
@@ -197,10 +212,17 @@ impl Grant {
         {
             return Err(wider("ip_allow"));
         }
-        if !limit(self.rate_limit.per_minute, other.rate_limit.per_minute)
-            || !limit(self.rate_limit.per_day, other.rate_limit.per_day)
+        if !is_within(self.rate_limit.per_minute, other.rate_limit.per_minute)
+            || !is_within(self.rate_limit.per_day, other.rate_limit.per_day)
         {
             return Err(wider("rate_limit"));
+        }
+        let (mine, theirs) = (&self.delegation, &other.delegation);
+        if !is_within(mine.depth, theirs.depth)
+            || !is_within(mine.keys, theirs.keys)
+            || !is_within(mine.lifetime, theirs.lifetime)
+        {
+            return Err(wider("delegation"));
         }
         Ok(())
     }
@@ -226,8 +248,19 @@ impl Grant {
     }
 }
 
+/// Whether a limit is no looser than another; none is the loosest.
+fn is_within<T: Ord>(mine: Option<T>, theirs: Option<T>) -> bool {
+    match (mine, theirs) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(mine), Some(theirs)) => theirs <= mine,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::{
         collection::vec,
         option,
@@ -235,7 +268,7 @@ mod tests {
         sample::select,
     };
 
-    use super::{Grant, RateLimit, WorkspaceFacts, Workspaces};
+    use super::{Delegation, Grant, RateLimit, WorkspaceFacts, Workspaces};
     use crate::{
         id::WorkspaceId,
         permission::{Permission, PermissionSet},
@@ -261,6 +294,11 @@ mod tests {
             0..3,
         );
         let limits = (option::of(1_u32..9), option::of(1_u32..9));
+        let delegation = (
+            option::of(0_u32..9),
+            option::of(1_u32..9),
+            option::of(1_u64..9),
+        );
         (
             vec(select(Permission::ALL), 0..9),
             workspaces(),
@@ -268,9 +306,10 @@ mod tests {
             option::of(0_i64..9),
             nets,
             limits,
+            delegation,
         )
             .prop_map(
-                |(permissions, workspaces, endpoints, not_before, nets, limits)| Grant {
+                |(permissions, workspaces, endpoints, not_before, nets, limits, below)| Grant {
                     permissions: PermissionSet::of(&permissions),
                     workspaces,
                     endpoints: endpoints
@@ -285,6 +324,11 @@ mod tests {
                     rate_limit: RateLimit {
                         per_minute: limits.0,
                         per_day: limits.1,
+                    },
+                    delegation: Delegation {
+                        depth: below.0,
+                        keys: below.1,
+                        lifetime: below.2.map(Duration::from_secs),
                     },
                 },
             )
@@ -337,6 +381,14 @@ mod tests {
             (
                 r#"{"permissions":[],"workspaces":"*","rate_limit":{"per_day":0}}"#,
                 "rate_limit",
+            ),
+            (
+                r#"{"permissions":[],"workspaces":"*","delegation":{"keys":0}}"#,
+                "delegation",
+            ),
+            (
+                r#"{"permissions":[],"workspaces":"*","delegation":{"lifetime":"1y"}}"#,
+                "delegation",
             ),
             (r#"{"permissions":[],"workspaces":"*","more":1}"#, "grant"),
         ];

@@ -1,6 +1,6 @@
 //! An org API key: as it is kept, and as the gate sees it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
     digest::Digest,
@@ -80,6 +80,35 @@ pub struct Revocation {
     pub reason: Option<String>,
 }
 
+/// A reversible stop of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspension {
+    /// Since when.
+    pub at: Timestamp,
+    /// Who did it.
+    pub by: Actor,
+    /// Why, if a reason was given.
+    pub reason: Option<String>,
+}
+
+/// A use of a secret: when it was accepted, and from where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Use {
+    /// When.
+    pub at: Timestamp,
+    /// The caller's address.
+    pub from: Option<IpAddr>,
+}
+
+/// The secret that is a key's own now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnSecret {
+    /// Since when the key has it: its mint, or its last rotation.
+    pub since: Timestamp,
+    /// Its last use; written behind, so it may lag by seconds.
+    pub last_use: Option<Use>,
+}
+
 /// An org API key as it is kept. Its secret is not here: only the digest exists.
 #[derive(Debug, Clone)]
 pub struct OrgKey {
@@ -101,12 +130,29 @@ pub struct OrgKey {
     pub grant: Grant,
     /// Free pairs.
     pub metadata: Metadata,
-    /// Since when it is suspended.
-    pub suspended_at: Option<Timestamp>,
+    /// Its stop, if it is suspended.
+    pub suspension: Option<Suspension>,
+    /// When it was last resumed.
+    pub resumed_at: Option<Timestamp>,
     /// Its end.
     pub revocation: Option<Revocation>,
-    /// When it was last accepted; written behind, so it may lag by seconds.
-    pub last_used_at: Option<Timestamp>,
+    /// When any of its secrets was last accepted; written behind, so it may lag by seconds.
+    pub last_use: Option<Use>,
+    /// The secret that is its own.
+    pub secret: OwnSecret,
+    /// How often it is to get another secret.
+    pub rotate_every: Option<Duration>,
+}
+
+/// What ends the overlap of a rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overlap {
+    /// The instant that was set.
+    Fixed,
+    /// The clock starts when the new secret is first accepted, and runs for so long.
+    OnFirstUse(Duration),
+    /// The old secret was not seen for so long.
+    WhenQuiet(Duration),
 }
 
 /// A secret of a key that was replaced by a newer one.
@@ -116,10 +162,33 @@ pub struct OldSecret {
     pub key: KeyId,
     /// Its public name.
     pub prefix: Prefix,
+    /// Since when the key had it.
+    pub since: Timestamp,
     /// When it was replaced.
     pub replaced_at: Timestamp,
-    /// From when on it is refused.
+    /// From when on it is refused, whatever happens before.
     pub ends_at: Timestamp,
+    /// What may end it earlier.
+    pub overlap: Overlap,
+    /// Its last use, as it was kept.
+    pub last_use: Option<Use>,
+}
+
+impl OldSecret {
+    /// From when on it is refused, as far as is known now.
+    ///
+    /// `last_seen` is the last instant at which it was accepted, or at which nobody could have
+    /// seen it: a service that was down has not seen a secret be quiet.
+    #[must_use]
+    pub fn end(&self, last_seen: Timestamp) -> Timestamp {
+        match self.overlap {
+            Overlap::Fixed | Overlap::OnFirstUse(_) => self.ends_at,
+            Overlap::WhenQuiet(span) => {
+                let quiet_since = self.replaced_at.max(last_seen);
+                self.ends_at.min(quiet_since.plus(span))
+            }
+        }
+    }
 }
 
 /// How a key stands: revoked over suspended over expired over not yet valid.
@@ -143,7 +212,7 @@ impl OrgKey {
     /// What was done to it.
     #[must_use]
     pub const fn state(&self) -> KeyState {
-        match (&self.revocation, self.suspended_at) {
+        match (&self.revocation, &self.suspension) {
             (Some(_), _) => KeyState::Revoked,
             (None, Some(_)) => KeyState::Suspended,
             (None, None) => KeyState::Live,
@@ -154,6 +223,20 @@ impl OrgKey {
     #[must_use]
     pub fn status(&self, now: Timestamp) -> KeyStatus {
         status(self.state(), self.grant.not_before, self.expires_at, now)
+    }
+
+    /// When it is to get another secret.
+    #[must_use]
+    pub fn rotation_due_at(&self) -> Option<Timestamp> {
+        self.rotate_every.map(|span| self.secret.since.plus(span))
+    }
+
+    /// Since when it has been idle: its mint, its last use, or its last resumption.
+    #[must_use]
+    pub fn idle_since(&self) -> Timestamp {
+        let used = self.last_use.map(|last| last.at);
+        let latest = used.max(self.resumed_at);
+        latest.map_or(self.created_at, |at| at.max(self.created_at))
     }
 
     /// The key that minted it.
@@ -245,8 +328,31 @@ pub struct WorkspaceTokenRow {
 
 #[cfg(test)]
 mod tests {
-    use super::{KeyState, KeyStatus, status};
-    use crate::time::Timestamp;
+    use std::time::Duration;
+
+    use super::{KeyState, KeyStatus, OldSecret, Overlap, status};
+    use crate::{id::KeyId, time::Timestamp};
+
+    #[test]
+    fn a_quiet_secret_ends_when_it_was_not_seen_for_long_enough() {
+        let at = Timestamp::from_millis;
+        let old = |overlap| OldSecret {
+            key: KeyId::from_u128(1),
+            prefix: "mole_a1b2c3d4".parse().expect("a prefix"),
+            since: at(0),
+            replaced_at: at(1000),
+            ends_at: at(60_000),
+            overlap,
+            last_use: None,
+        };
+        let quiet = old(Overlap::WhenQuiet(Duration::from_secs(10)));
+        assert_eq!(quiet.end(at(0)), at(11_000), "never seen since");
+        assert_eq!(quiet.end(at(5000)), at(15_000), "seen again");
+        assert_eq!(quiet.end(at(55_000)), at(60_000), "the last end holds");
+        for other in [Overlap::Fixed, Overlap::OnFirstUse(Duration::from_secs(10))] {
+            assert_eq!(old(other).end(at(5000)), at(60_000));
+        }
+    }
 
     #[test]
     fn a_key_expires_at_the_exact_millisecond() {

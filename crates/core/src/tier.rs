@@ -53,6 +53,8 @@ pub enum Actor {
     AdminToken,
     /// `workspace-token:<prefix>`
     WorkspaceToken(Prefix),
+    /// `policy`: the org's policy itself, outside any request.
+    Policy,
     /// `anonymous`
     Anonymous,
 }
@@ -66,6 +68,7 @@ impl Actor {
             Self::OrgKey(prefix) => ("org-token:", prefix.as_str()),
             Self::AdminToken => ("admin-token", ""),
             Self::WorkspaceToken(prefix) => ("workspace-token:", prefix.as_str()),
+            Self::Policy => ("policy", ""),
             Self::Anonymous => ("anonymous", ""),
         };
         out.extend_from_slice(start.as_bytes());
@@ -90,6 +93,7 @@ impl fmt::Display for Actor {
                 f.write_str("workspace-token:")?;
                 f.write_str(prefix.as_str())
             }
+            Self::Policy => f.write_str("policy"),
             Self::Anonymous => f.write_str("anonymous"),
         }
     }
@@ -108,6 +112,7 @@ impl std::str::FromStr for Actor {
         match text.split_once(':') {
             None if text == "bootstrap" => Ok(Self::Bootstrap),
             None if text == "admin-token" => Ok(Self::AdminToken),
+            None if text == "policy" => Ok(Self::Policy),
             None if text == "anonymous" => Ok(Self::Anonymous),
             Some(("session", person)) if !person.is_empty() => Ok(Self::Session(person.into())),
             Some(("org-token", rest)) => prefix(rest).map(Self::OrgKey),
@@ -128,17 +133,34 @@ pub struct Minter {
     pub chain: Vec<KeyId>,
 }
 
-/// What bounds a principal: its own grant and the grant of every key above it. Empty permits nothing.
-#[derive(Debug, Clone, Default)]
+/// What bounds a principal: its own grant, the grant of every key above it, and the ceiling of the
+/// org's policy. No layer permits nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Authority {
     layers: Vec<Arc<Grant>>,
+    ceiling: Option<Arc<Grant>>,
 }
 
 impl Authority {
     /// The intersection of these grants.
     #[must_use]
     pub const fn of(layers: Vec<Arc<Grant>>) -> Self {
-        Self { layers }
+        Self {
+            layers,
+            ceiling: None,
+        }
+    }
+
+    /// The same under the ceiling of the org's policy, where there is one.
+    #[must_use]
+    pub fn under(self, ceiling: Option<Arc<Grant>>) -> Self {
+        Self { ceiling, ..self }
+    }
+
+    /// The ceiling of the org's policy.
+    #[must_use]
+    pub const fn ceiling(&self) -> Option<&Arc<Grant>> {
+        self.ceiling.as_ref()
     }
 
     /// The grants, the principal's own first.
@@ -200,6 +222,7 @@ mod tests {
             "bootstrap",
             "admin-token",
             "anonymous",
+            "policy",
             "session:user_01H",
             "org-token:mole_a1b2c3d4",
             "workspace-token:molw_a1b2c3d4",

@@ -4,7 +4,9 @@ pub mod audit;
 pub mod channels;
 mod grants;
 pub mod keys;
+pub mod lines;
 pub mod orgs;
+pub mod policies;
 pub mod rotations;
 pub mod secrets;
 pub mod whoami;
@@ -14,7 +16,7 @@ pub mod workspaces;
 use std::collections::BTreeMap;
 
 use claviger_core::{
-    grant::{Grant, GrantText, RateLimit, WorkspacesText},
+    grant::{Delegation, Grant, GrantText, RateLimit, WorkspacesText},
     text::{NAME_CHARS_MAX, check_labels, parse_name},
 };
 use claviger_wire::{keys as wire, map::TextMap};
@@ -55,6 +57,11 @@ fn grant_view(grant: &Grant) -> wire::Grant {
         rate_limit: (grant.rate_limit != RateLimit::default()).then_some(wire::RateLimit {
             per_minute: grant.rate_limit.per_minute,
             per_day: grant.rate_limit.per_day,
+        }),
+        delegation: (grant.delegation != Delegation::default()).then_some(wire::Delegation {
+            depth: text.delegation.depth,
+            keys: text.delegation.keys,
+            lifetime: text.delegation.lifetime,
         }),
     }
 }

@@ -11,7 +11,7 @@ use claviger_core::{
     time::Timestamp,
     token::Brand,
 };
-use claviger_store::{KeySink, LoadedKey, OpenOptions, Store};
+use claviger_store::{KeySink, LoadedKey, OpenOptions, SecretUse, Store};
 use parking_lot::Mutex;
 
 use crate::{
@@ -22,13 +22,14 @@ use crate::{
     config::{AuditMode, Config},
     entropy,
     failure::Failure,
-    index::Index,
+    index::{Index, Noted},
     ledger::Ledger,
     limiter::MintLimiter,
     line::LineWriter,
     load::{Interner, load_index, load_old_secrets},
     metrics::Metrics,
     orgs::Orgs,
+    policies::Policies,
     rate_limiter::RateLimiter,
     refusals::Refusals,
     rotations::OldSecrets,
@@ -78,6 +79,10 @@ pub struct App {
     /// revocation after its commit: whoever revokes what was just minted waits until the index can
     /// be told.
     pub(crate) births: tokio::sync::RwLock<()>,
+    /// The policies of the orgs.
+    pub(crate) policies: Policies,
+    /// When the service was started: before, nobody could see a secret be used.
+    pub(crate) started_at: Timestamp,
     /// Replaced secrets that are still accepted.
     pub(crate) old_secrets: OldSecrets,
     /// Changes of one key take turns.
@@ -161,6 +166,8 @@ impl App {
             sealer,
             metrics,
             births: tokio::sync::RwLock::default(),
+            policies: Policies::load(&*store).await?,
+            started_at: clock::now(),
             old_secrets: load_old_secrets(&*store, &keys).await?,
             key_turns: Turns::default(),
             keys,
@@ -273,6 +280,7 @@ impl App {
             .load_keys(clock::now().minus(DEAD_KEYS_KEPT), sink)
             .await?;
         self.take_in_old_secrets(|_| true).await?;
+        self.policies.follow(&*self.store.0).await?;
         let living = self.store.load_workspace_tokens().await?;
         let living: std::collections::HashSet<_> =
             living.iter().map(|token| token.digest).collect();
@@ -309,6 +317,25 @@ impl App {
         Ok(())
     }
 
+    /// Ends the overlap of a key's rotation in the store, if it is over because the old secret was
+    /// quiet for long enough: the store knows its latest end alone.
+    pub(crate) async fn settle_overlap(&self, id: KeyId) -> claviger_store::Result<()> {
+        let Some((old, digest)) = self.old_secrets.get(id) else {
+            return Ok(());
+        };
+        let slot = self.keys.find(&digest);
+        let end = slot.map(|slot| {
+            self.old_secrets
+                .end(&self.keys, &slot.credential, self.started_at)
+        });
+        match end {
+            Some(end) if end <= clock::now() && end < old.ends_at => {
+                self.store.start_overlap(old.prefix, end).await
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// A place for a scan of a long list.
     ///
     /// # Errors
@@ -343,6 +370,7 @@ impl App {
         } else if own.state != new.state
             || own.expires_at != new.expires_at
             || own.grant != new.grant
+            || own.minter != new.minter
         {
             self.keys.change(&digest, |old| match old.state {
                 KeyState::Revoked => old.clone(),
@@ -351,19 +379,37 @@ impl App {
         }
     }
 
-    /// Writes when credentials were last used.
+    /// Writes when credentials were last used, and which clocks of rotations have started. What
+    /// cannot be written now is written the next time.
     pub async fn flush_uses(&self) {
-        let keys = self.keys.take_used();
-        let tokens = self.workspace_tokens.take_used();
+        for (old, ends_at) in self.old_secrets.take_started() {
+            if let Err(error) = self.store.start_overlap(old, ends_at).await {
+                tracing::warn!(%error, "cannot note that the clock of a rotation has started");
+                self.old_secrets.put_back_started((old, ends_at));
+            }
+        }
+        let keys: Vec<_> = self.keys.take_used().iter().map(secret_use).collect();
+        let mut is_written = true;
         for part in keys.chunks(TOUCH_BATCH) {
             if let Err(error) = self.store.touch_keys(part.to_vec()).await {
                 tracing::warn!(%error, "cannot note when keys were last used");
+                is_written = false;
             }
         }
+        if is_written {
+            self.keys.written();
+        }
+        let tokens = self.workspace_tokens.take_used();
+        let tokens: Vec<_> = tokens.iter().map(|used| (used.id, used.last.at)).collect();
+        let mut is_written = true;
         for part in tokens.chunks(TOUCH_BATCH) {
             if let Err(error) = self.store.touch_workspace_tokens(part.to_vec()).await {
                 tracing::warn!(%error, "cannot note when workspace tokens were last used");
+                is_written = false;
             }
+        }
+        if is_written {
+            self.workspace_tokens.written();
         }
     }
 
@@ -383,6 +429,15 @@ impl App {
             self.lines.push(|line| draft.push_line(line));
             self.ledger.record_behind(draft.write());
         }
+    }
+}
+
+fn secret_use(noted: &Noted<KeyId>) -> SecretUse {
+    SecretUse {
+        key: noted.id,
+        prefix: noted.prefix,
+        at: noted.last.at,
+        from: noted.last.from,
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use claviger_core::{denial::Denial, id::KeyId, path::PathError};
+use claviger_core::{
+    delegation::DelegationError, denial::Denial, id::KeyId, path::PathError, policy::Breach,
+};
 use claviger_store::StoreError;
 
 use crate::rate_limiter::Standing;
@@ -16,6 +18,12 @@ pub enum Failure {
     /// The grant asks for more than the minter holds.
     #[error("`{0}` asks for more than you hold")]
     BeyondMinter(&'static str),
+    /// A key above the new one does not pass so much on.
+    #[error(transparent)]
+    BeyondDelegation(#[from] DelegationError),
+    /// The org's policy does not allow it.
+    #[error("{}", .0.reason)]
+    BeyondPolicy(#[from] Breach),
     /// The store did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),

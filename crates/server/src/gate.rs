@@ -108,7 +108,7 @@ impl Admitted {
         let Identified {
             principal,
             identity,
-        } = identify(app, parts, peer, head.at);
+        } = identify(app, parts, (peer, caller), head.at);
         app.metrics.note_verification(started.elapsed());
         let params = params(route, parts.uri.path());
         let names_workspace = route.starts_with("/workspaces/{");

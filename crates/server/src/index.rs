@@ -4,16 +4,21 @@
 //! the hash. A change replaces one pointer under the lock of one shard; a shard holds about a
 //! thousandth of all keys, so even its growth takes microseconds.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use claviger_core::{
     digest::Digest,
     id::{Id, Kind},
-    key::Credential,
+    key::{Credential, Use},
     time::Timestamp,
+    token::Prefix,
 };
 use hashbrown::{HashTable, hash_table::Entry};
 use parking_lot::{Mutex, RwLock};
@@ -46,12 +51,28 @@ impl<K> Slot<K> {
 
 type Table<K> = RwLock<HashTable<Arc<Slot<K>>>>;
 
+/// Credentials that were used and are not written yet, with the address of the last use.
+type Used<K> = HashMap<[u8; 32], (Arc<Slot<K>>, IpAddr)>;
+
+/// A use that is to be written.
+#[derive(Debug, Clone, Copy)]
+pub struct Noted<I> {
+    /// The id of the credential.
+    pub id: I,
+    /// The public name of the secret.
+    pub prefix: Prefix,
+    /// When, and from where.
+    pub last: Use,
+}
+
 /// All credentials of one kind.
 pub struct Index<K> {
     by_digest: Box<[Table<K>]>,
     by_id: Box<[Table<K>]>,
     /// Slots that were used since the last [`Index::take_used`].
-    used: Mutex<Vec<Arc<Slot<K>>>>,
+    used: Mutex<Used<K>>,
+    /// What [`Index::take_used`] gave, until it is written.
+    being_written: Mutex<Used<K>>,
 }
 
 impl<K> std::fmt::Debug for Index<K> {
@@ -66,7 +87,8 @@ impl<K: Kind> Default for Index<K> {
         Self {
             by_digest: tables(),
             by_id: tables(),
-            used: Mutex::new(Vec::new()),
+            used: Mutex::default(),
+            being_written: Mutex::default(),
         }
     }
 }
@@ -108,10 +130,7 @@ impl<K: Kind> Index<K> {
         let known = table.find(digest.head(), |slot| slot.credential.digest == *digest);
         if let Some(slot) = known.cloned() {
             let new = change(&slot.credential);
-            // Of a secret that is replaced counts what it does from then on.
-            let is_replaced_now = new.is_replaced && !slot.credential.is_replaced;
-            let last_used = slot.last_used().filter(|_| !is_replaced_now);
-            self.replace(&mut table, new, last_used);
+            self.replace(&mut table, new, slot.last_used());
         }
     }
 
@@ -142,7 +161,12 @@ impl<K: Kind> Index<K> {
     }
 
     /// Notes that a credential was accepted.
-    pub fn touch(&self, slot: &Arc<Slot<K>>, now: Timestamp) {
+    pub fn touch(&self, slot: &Arc<Slot<K>>, now: Timestamp, from: IpAddr) {
+        if slot.credential.is_replaced {
+            // Its overlap may end when it was quiet for long enough: every use counts.
+            slot.last_used.fetch_max(now.millis(), Ordering::Relaxed);
+            return self.note(slot, from);
+        }
         let before = slot.last_used.load(Ordering::Relaxed);
         let is_due = now.millis() >= before.saturating_add(TOUCH_EVERY_MS);
         // Whoever moves the time notes the slot: once a second for each key, whatever its traffic.
@@ -152,17 +176,54 @@ impl<K: Kind> Index<K> {
                 .compare_exchange(before, now.millis(), Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
         {
-            self.used.lock().push(Arc::clone(slot));
+            self.note(slot, from);
         }
     }
 
-    /// The credentials used since the last call, and when.
+    fn note(&self, slot: &Arc<Slot<K>>, from: IpAddr) {
+        let digest = slot.credential.digest;
+        let noted = (Arc::clone(slot), from);
+        self.used.lock().insert(*digest.as_bytes(), noted);
+    }
+
+    /// The last use of a credential that is not written yet.
     #[must_use]
-    pub fn take_used(&self) -> Vec<(Id<K>, Timestamp)> {
-        let used = std::mem::take(&mut *self.used.lock());
-        used.iter()
-            .filter_map(|slot| Some((slot.credential.id, slot.last_used()?)))
-            .collect()
+    pub fn unwritten_use(&self, digest: &Digest) -> Option<Use> {
+        let of = |used: &Mutex<Used<K>>| {
+            let used = used.lock();
+            let (slot, from) = used.get(digest.as_bytes())?;
+            Some(Use {
+                at: slot.last_used()?,
+                from: Some(*from),
+            })
+        };
+        of(&self.used).or_else(|| of(&self.being_written))
+    }
+
+    /// The credentials used since the last call, when and from where. They are kept until
+    /// [`Index::written`] says that they need not be.
+    #[must_use]
+    pub fn take_used(&self) -> Vec<Noted<Id<K>>> {
+        let mut being_written = self.being_written.lock();
+        for (digest, noted) in std::mem::take(&mut *self.used.lock()) {
+            being_written.insert(digest, noted);
+        }
+        let noted = being_written.values().filter_map(|(slot, from)| {
+            Some(Noted {
+                id: slot.credential.id,
+                prefix: slot.credential.prefix,
+                last: Use {
+                    at: slot.last_used()?,
+                    from: Some(*from),
+                },
+            })
+        });
+        noted.collect()
+    }
+
+    /// What [`Index::take_used`] gave last is written.
+    pub fn written(&self) {
+        self.being_written.lock().clear();
     }
 
     /// Calls `each` for every credential.
@@ -197,7 +258,7 @@ mod tests {
         digest::Digest,
         grant::Grant,
         id::{Key, KeyId, OrgId},
-        key::{Credential, KeyState},
+        key::{Credential, KeyState, Use},
         tier::{Actor, Minter},
         time::Timestamp,
     };
@@ -248,8 +309,9 @@ mod tests {
         index.put(credential(1), None);
         let digest = Digest::of(&1_u128.to_le_bytes());
         let slot = index.find(&digest).expect("found");
-        index.touch(&slot, Timestamp::from_millis(5000));
-        index.touch(&slot, Timestamp::from_millis(5500));
+        let from = "192.0.2.1".parse().expect("an address");
+        index.touch(&slot, Timestamp::from_millis(5000), from);
+        index.touch(&slot, Timestamp::from_millis(5500), from);
         index.change(&digest, |old| Credential {
             state: KeyState::Revoked,
             ..copy(old)
@@ -259,10 +321,21 @@ mod tests {
         assert_eq!(slot.last_used(), Some(Timestamp::from_millis(5000)));
         let by_id = index.find_by_id(KeyId::from_u128(1)).expect("found");
         assert_eq!(by_id.credential.state, KeyState::Revoked);
-        assert_eq!(
-            index.take_used(),
-            [(KeyId::from_u128(1), Timestamp::from_millis(5000))]
-        );
+        let expected = Some(Use {
+            at: Timestamp::from_millis(5000),
+            from: Some(from),
+        });
+        // What is not written yet is told, and given again.
+        for _ in 0..2 {
+            assert_eq!(index.unwritten_use(&digest), expected);
+            let noted = index.take_used();
+            assert_eq!(
+                noted.iter().map(|one| one.id).collect::<Vec<_>>(),
+                [KeyId::from_u128(1)]
+            );
+        }
+        index.written();
+        assert_eq!(index.unwritten_use(&digest), None);
         assert!(index.take_used().is_empty());
     }
 

@@ -24,6 +24,7 @@ mod openapi;
 mod operation;
 pub mod ops;
 pub mod orgs;
+mod policies;
 pub mod problem;
 pub mod rate_limiter;
 pub mod refusals;
@@ -31,6 +32,7 @@ mod rekey;
 mod rotations;
 pub mod router;
 pub mod seal;
+mod sweeper;
 pub mod telemetry;
 pub mod trace;
 mod turns;
@@ -49,6 +51,8 @@ pub use rekey::rekey;
 const FLUSH_USES_EVERY: Duration = Duration::from_secs(2);
 /// How often counted refusals are recorded.
 const FLUSH_REPEATS_EVERY: Duration = Duration::from_secs(1);
+/// How often what is due is looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// Why the server cannot start or go on: a sentence for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -139,6 +143,7 @@ impl Running {
         let main = http::serve(Arc::clone(&app), routes, listener, until(stopped.clone()));
         let mut tasks = vec![
             tokio::spawn(background(Arc::clone(&app), stopped.clone())),
+            tokio::spawn(sweeps(Arc::clone(&app), stopped.clone())),
             tokio::spawn(main),
         ];
         if let Some(listener) = private {
@@ -205,6 +210,23 @@ async fn background(app: Arc<App>, stopped: watch::Receiver<bool>) {
         tokio::select! {
             _ = uses.tick() => app.flush_uses().await,
             _ = repeats.tick() => app.flush_repeats(),
+            () = &mut stop => return,
+        }
+    }
+}
+
+/// Does what the clock asks for: notices, and suspensions by policy.
+async fn sweeps(app: Arc<App>, stopped: watch::Receiver<bool>) {
+    let mut sweeps = tokio::time::interval(SWEEP_EVERY);
+    let stop = until(stopped);
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            _ = sweeps.tick() => {
+                if let Err(error) = app.sweep(clock::now()).await {
+                    tracing::warn!(%error, "cannot do what is due; it is done later");
+                }
+            }
             () = &mut stop => return,
         }
     }

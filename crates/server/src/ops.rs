@@ -2,7 +2,10 @@
 
 pub mod channels;
 pub mod keys;
+pub mod lines;
+pub mod mints;
 pub mod orgs;
+pub mod policies;
 pub mod rotations;
 pub mod secrets;
 pub mod workspace_tokens;

@@ -27,6 +27,8 @@ pub fn answer(failure: &Failure) -> Answer {
     let (status, code) = match failure {
         Failure::Denied(denial) => (status_of_denial(*denial), denial.code()),
         Failure::BeyondMinter(_) => (StatusCode::FORBIDDEN, "beyond_minter"),
+        Failure::BeyondDelegation(_) => (StatusCode::FORBIDDEN, "beyond_delegation"),
+        Failure::BeyondPolicy(_) => (StatusCode::FORBIDDEN, "beyond_policy"),
         Failure::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
         Failure::RotationLasts => (StatusCode::CONFLICT, "rotation_lasts"),
         Failure::Store(error) => status_of_store(error),
@@ -55,6 +57,7 @@ pub fn answer(failure: &Failure) -> Answer {
         Failure::OutOfRange { field, .. } => Some(field.clone()),
         Failure::Malformed { field, .. } => field.clone(),
         Failure::BeyondMinter(field) => Some((*field).to_owned()),
+        Failure::BeyondPolicy(breach) => Some(breach.field.to_owned()),
         _ => None,
     };
     Answer {
@@ -94,6 +97,8 @@ const fn status_of_store(error: &StoreError) -> (StatusCode, &'static str) {
             ..
         } => (StatusCode::CONFLICT, "idempotency_key_reused"),
         StoreError::LimitReached { .. } => (StatusCode::CONFLICT, "limit_reached"),
+        StoreError::NoHeir { .. } => (StatusCode::CONFLICT, "no_heir"),
+        StoreError::Refused(_) => (StatusCode::FORBIDDEN, "wider_key"),
         StoreError::Corrupt { .. } | StoreError::PrefixTaken | StoreError::BadUrl(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "internal")
         }

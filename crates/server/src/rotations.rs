@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use claviger_core::{
     digest::Digest,
     id::{Key, KeyId},
-    key::{Credential, OldSecret},
+    key::{Credential, OldSecret, Overlap},
+    time::Timestamp,
+    token::Prefix,
 };
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::index::Index;
 
@@ -15,6 +17,8 @@ use crate::index::Index;
 #[derive(Default)]
 pub(crate) struct OldSecrets {
     by_key: RwLock<HashMap<KeyId, (OldSecret, Digest)>>,
+    /// Clocks that have started, and the store was not told yet.
+    started: Mutex<Vec<(Prefix, Timestamp)>>,
 }
 
 impl std::fmt::Debug for OldSecrets {
@@ -29,6 +33,26 @@ impl OldSecrets {
         self.by_key.read().get(&id).copied()
     }
 
+    /// From when on a replaced secret is refused, as far as is known now. The service could not have
+    /// seen it before it was started.
+    pub(crate) fn end(
+        &self,
+        keys: &Index<Key>,
+        presented: &Credential<Key>,
+        started_at: Timestamp,
+    ) -> Timestamp {
+        match self.get(presented.id) {
+            Some((old, digest)) if old.prefix == presented.prefix => {
+                let slot = keys.find(&digest);
+                let used = slot.and_then(|slot| slot.last_used());
+                old.end(used.map_or(started_at, |used| used.max(started_at)))
+            }
+            // That of an earlier rotation: it had ended when the next one began.
+            Some((newer, _)) => presented.expires_at.min(newer.replaced_at),
+            None => presented.expires_at,
+        }
+    }
+
     /// Keeps what the index was told.
     fn set(&self, old: OldSecret, digest: Digest) {
         let mut by_key = self.by_key.write();
@@ -41,12 +65,53 @@ impl OldSecrets {
 
     /// From here on the secret is accepted as a replaced one, until its end.
     pub(crate) fn take_in(&self, keys: &Index<Key>, old: OldSecret, digest: Digest) {
+        let known = self.get(old.key).map(|(known, _)| known);
+        let old = match known {
+            // The store may not know yet that the clock has started.
+            Some(known) if known.prefix == old.prefix && known.ends_at < old.ends_at => OldSecret {
+                ends_at: known.ends_at,
+                overlap: known.overlap,
+                ..old
+            },
+            Some(_) | None => old,
+        };
         if keys.find(&digest).is_some() {
             keys.change(&digest, |own| replaced(own, old, digest));
         } else if let Some(slot) = keys.find_by_id(old.key) {
-            keys.put(replaced(&slot.credential, old, digest), None);
+            let last_used = old.last_use.map(|last| last.at);
+            keys.put(replaced(&slot.credential, old, digest), last_used);
         }
         self.set(old, digest);
+    }
+
+    /// The key's new secret was accepted for the first time: if its rotation waits for that, the
+    /// clock starts now.
+    pub(crate) fn start_clock(&self, keys: &Index<Key>, id: KeyId, now: Timestamp) {
+        let is_waiting = |old: &OldSecret| matches!(old.overlap, Overlap::OnFirstUse(_));
+        if !self.get(id).is_some_and(|(old, _)| is_waiting(&old)) {
+            return;
+        }
+        let mut by_key = self.by_key.write();
+        let Some((old, digest)) = by_key.get_mut(&id) else {
+            return;
+        };
+        if let Overlap::OnFirstUse(span) = old.overlap {
+            old.overlap = Overlap::Fixed;
+            old.ends_at = old.ends_at.min(now.plus(span));
+            let (old, digest) = (*old, *digest);
+            keys.change(&digest, |own| replaced(own, old, digest));
+            self.started.lock().push((old.prefix, old.ends_at));
+        }
+    }
+
+    /// The clocks that the store is to be told of.
+    pub(crate) fn take_started(&self) -> Vec<(Prefix, Timestamp)> {
+        std::mem::take(&mut *self.started.lock())
+    }
+
+    /// The store could not be told.
+    pub(crate) fn put_back_started(&self, clock: (Prefix, Timestamp)) {
+        self.started.lock().push(clock);
     }
 }
 

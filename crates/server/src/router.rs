@@ -12,14 +12,17 @@ use axum::{
 use claviger_core::action::{
     Action, ChangeKey, ChangeWorkspace, CreateWorkspace, DeleteWorkspace, ListSecrets,
     ListWorkspaces, ManageOrgs, ManageWorkspaceTokens, MintKey, Needs, ReadAudit, ReadChannels,
-    ReadKeys, ReadWorkspace, ResumeKey, RevealSecrets, RevokeKey, RotateKey, Scope, SuspendKey,
-    WhoAmI, WriteChannels, WriteSecrets,
+    ReadKeys, ReadPolicy, ReadWorkspace, ResumeKey, RevealSecrets, RevokeKey, RotateKey, Scope,
+    SuspendKey, WhoAmI, WriteChannels, WritePolicy, WriteSecrets,
 };
 use claviger_wire as wire;
 use http::{Method, Request};
 
 use crate::{
-    api::{audit, channels, keys, orgs, rotations, secrets, whoami, workspace_tokens, workspaces},
+    api::{
+        audit, channels, keys, lines, orgs, policies, rotations, secrets, whoami, workspace_tokens,
+        workspaces,
+    },
     app::App,
     failure::Failure,
     gate::{self, Call, Reply, RouteFacts},
@@ -41,7 +44,7 @@ fn declare(routes: &mut Routes) {
             .headers(&["Idempotency-Key"]).answers::<wire::keys::MintedKey>(201));
     routes.add::<ReadKeys, _, _>(&get, "/org/tokens", keys::list,
         Doc::new("List keys, newest first; live ones unless `status` says otherwise")
-            .query(&["status", "q", "created_by", "workspace", "limit", "cursor"]).answers::<wire::keys::KeyList>(200));
+            .query(&["status", "q", "created_by", "workspace", "expiring", "limit", "cursor"]).answers::<wire::keys::KeyList>(200));
     routes.add::<ReadKeys, _, _>(&get, "/org/tokens/{id}", keys::get,
         Doc::new("Get a key").answers::<wire::keys::Key>(200));
     routes.add::<ChangeKey, _, _>(&patch, "/org/tokens/{id}", keys::change,
@@ -62,7 +65,15 @@ fn declare(routes: &mut Routes) {
         Doc::new("Resume a suspended key").takes_optional::<wire::keys::SuspensionRequest>().answers::<wire::keys::Key>(200));
     routes.add::<RevokeKey, _, _>(&delete, "/org/tokens/{id}", keys::revoke,
         Doc::new("Revoke a key and its descendants; a key may always revoke itself")
-            .query(&["reason"]).answers::<wire::keys::Revocation>(200));
+            .query(&["reason", "cascade"]).answers::<wire::keys::Revocation>(200));
+    routes.add::<ReadKeys, _, _>(&get, "/org/tokens/{id}/lineage", lines::lineage,
+        Doc::new("Where a key comes from, and what descends from it").query(&["limit", "cursor"])
+            .answers::<wire::lines::Lineage>(200));
+    routes.add::<SuspendKey, _, _>(&post, "/org/tokens/suspend", lines::suspend,
+        Doc::new("Suspend many keys at once; with `dry_run`, say what would stop")
+            .takes::<wire::lines::SelectionRequest>().answers::<wire::lines::Selected>(200));
+    routes.add::<ResumeKey, _, _>(&post, "/org/tokens/resume", lines::resume,
+        Doc::new("Resume many keys at once").takes::<wire::lines::SelectionRequest>().answers::<wire::lines::Selected>(200));
     declare_workspaces(routes);
     declare_org(routes);
 }
@@ -120,8 +131,13 @@ fn declare_workspaces(routes: &mut Routes) {
 /// The audit trail, and the orgs themselves.
 #[rustfmt::skip]
 fn declare_org(routes: &mut Routes) {
-    let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
+    let (get, post, put, delete) = (Method::GET, Method::POST, Method::PUT, Method::DELETE);
 
+    routes.add::<ReadPolicy, _, _>(&get, "/org/policy", policies::get,
+        Doc::new("Read the org's policy").answers::<wire::policy::Policy>(200));
+    routes.add::<WritePolicy, _, _>(&put, "/org/policy", policies::put,
+        Doc::new("Set the org's policy, whole; with `dry_run=true`, say what it would do").query(&["dry_run"])
+            .takes::<wire::policy::Policy>().answers::<wire::policy::PolicyEffect>(200));
     routes.add::<ReadAudit, _, _>(&get, "/org/audit", audit::query,
         Doc::new("Read the audit trail, newest first; with `after`, oldest first after a number")
             .query(&["actor", "token", "workspace", "method", "status", "since", "until", "limit", "cursor", "after"])

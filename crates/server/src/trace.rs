@@ -217,6 +217,25 @@ impl Trace {
         entry
     }
 
+    /// The record of something that went with the change of a request: it says who asked, and what
+    /// became of one key more.
+    #[must_use]
+    pub fn entry_beside(&self, status: u16, change: &serde_json::Value) -> Entry {
+        let change = without_secrets(&ascii_json(change), &self.brands);
+        let draft = self.draft(Ending {
+            status,
+            code: None,
+            change: Some(&change),
+            count: 1,
+        });
+        Draft {
+            id: entropy::new_id(),
+            kind: Kind::Cascade,
+            ..draft
+        }
+        .write()
+    }
+
     /// The bytes of the record that was committed with a change.
     #[must_use]
     pub fn take_recorded(&self) -> Option<Vec<u8>> {
@@ -225,7 +244,7 @@ impl Trace {
 }
 
 /// JSON with everything outside printable ASCII escaped, as records hold it.
-fn ascii_json(value: &serde_json::Value) -> String {
+pub(crate) fn ascii_json(value: &serde_json::Value) -> String {
     let text = value.to_string();
     if text.is_ascii() && !text.contains('\u{7f}') {
         return text;

@@ -48,6 +48,8 @@ mod audit;
 mod bootstrap;
 #[path = "api/channels.rs"]
 mod channels;
+#[path = "api/clock.rs"]
+mod clock;
 #[path = "api/grants.rs"]
 mod grants;
 #[path = "api/input.rs"]
@@ -56,6 +58,8 @@ mod input;
 mod key_lists;
 #[path = "api/keys.rs"]
 mod keys;
+#[path = "api/law.rs"]
+mod law;
 #[path = "api/lifecycle.rs"]
 mod lifecycle;
 #[path = "api/limits.rs"]
@@ -64,12 +68,18 @@ mod limits;
 mod operation;
 #[path = "api/outage.rs"]
 mod outage;
+#[path = "api/overlaps.rs"]
+mod overlaps;
+#[path = "api/policy.rs"]
+mod policy;
 #[path = "api/requests.rs"]
 mod requests;
 #[path = "api/rotation.rs"]
 mod rotation;
 #[path = "api/service.rs"]
 mod service;
+#[path = "api/stops.rs"]
+mod stops;
 #[path = "api/tiers.rs"]
 mod tiers;
 #[path = "api/workspaces.rs"]

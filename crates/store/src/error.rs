@@ -60,6 +60,19 @@ pub enum StoreError {
         /// The limit.
         max: u64,
     },
+    /// A descendant cannot live on without the key that is to go.
+    #[error(
+        "key {child} cannot live on: its `{field}` is wider than what is above it; narrow or revoke it first"
+    )]
+    NoHeir {
+        /// The descendant.
+        child: claviger_core::id::KeyId,
+        /// The field of it that is wider.
+        field: &'static str,
+    },
+    /// The caller may not act on one of the keys that it selected.
+    #[error("key {0} is among those that were selected, and holds more than the caller")]
+    Refused(claviger_core::id::KeyId),
     /// Another process serves this database.
     #[error("{0}")]
     InUse(String),

@@ -3,13 +3,14 @@
 use async_trait::async_trait;
 use claviger_core::{
     id::{KeyId, OrgId},
-    key::{OldSecret, OrgKey, Revocation},
+    key::{OldSecret, OrgKey},
     time::Timestamp,
+    token::Prefix,
 };
 
 use crate::{
-    Acting, KeyChange, KeyFilter, KeySink, NewKey, NewSecretOfKey, Page, Recorder, Result,
-    Revocations, Revoked, Rotated, RotationEnd, Written,
+    Acting, KeyChange, KeyFilter, KeySink, NewKey, NewSecretOfKey, Page, Recorder, Result, Rotated,
+    RotationEnd, SecretUse, Written,
 };
 
 /// Org API keys.
@@ -21,7 +22,8 @@ pub trait KeyStore: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::BootstrapClosed`](crate::StoreError::BootstrapClosed); [`StoreError::PrefixTaken`](crate::StoreError::PrefixTaken) (mint again with another
     /// secret); [`StoreError::Replayed`](crate::StoreError::Replayed) when the idempotency key was used within a day;
-    /// [`StoreError::ActorGone`](crate::StoreError::ActorGone) when the minter is no longer accepted.
+    /// [`StoreError::ActorGone`](crate::StoreError::ActorGone) when the minter is no longer accepted;
+    /// [`StoreError::Stale`](crate::StoreError::Stale) when it stands elsewhere by now; [`StoreError::LimitReached`](crate::StoreError::LimitReached).
     async fn mint_key(
         &self,
         key: NewKey,
@@ -63,23 +65,6 @@ pub trait KeyStore: Send + Sync + 'static {
         acting: Acting,
         record: Recorder<OrgKey>,
     ) -> Result<Written<OrgKey>>;
-
-    /// Revokes a key and every living descendant, in one transaction, synced to the disk.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`](crate::StoreError::NotFound); [`StoreError::ActorGone`](crate::StoreError::ActorGone).
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "every change takes an address, what changes, an actor and a recorder"
-    )]
-    async fn revoke_key(
-        &self,
-        org: OrgId,
-        id: KeyId,
-        end: Revocation,
-        acting: Acting,
-        record: Recorder<Revoked>,
-    ) -> Result<Revocations>;
 
     /// Gives a key another secret; the one that it had is accepted until the end of the overlap.
     ///
@@ -123,11 +108,18 @@ pub trait KeyStore: Send + Sync + 'static {
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable), [`StoreError::Corrupt`](crate::StoreError::Corrupt).
     async fn load_old_secrets(&self, after: Timestamp) -> Result<Vec<(OldSecret, [u8; 32])>>;
 
-    /// Keeps when keys were last used; never moves a time back.
+    /// Makes the old secret of a rotation end at this instant, if it would end later: its clock has
+    /// started. From then on the overlap is a fixed one.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
-    async fn touch_keys(&self, used: Vec<(KeyId, Timestamp)>) -> Result<()>;
+    async fn start_overlap(&self, old: Prefix, ends_at: Timestamp) -> Result<()>;
+
+    /// Keeps when secrets were last used, and from where; never moves a time back.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+    async fn touch_keys(&self, used: Vec<SecretUse>) -> Result<()>;
 
     /// Every key that is not revoked, and those revoked after `dead_since`, to the sink, in no
     /// order and as fast as the database allows. Gives their number.

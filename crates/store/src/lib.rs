@@ -7,7 +7,9 @@
 
 mod error;
 mod key_store;
+mod line_store;
 mod open;
+mod policy_store;
 mod postgres;
 mod rows;
 mod scan;
@@ -28,13 +30,16 @@ use claviger_core::{
 
 pub use error::StoreError;
 pub use key_store::KeyStore;
+pub use line_store::{Judge, LineStore};
 pub use open::{OpenOptions, open};
+pub use policy_store::{Check, PolicyStore};
+pub(crate) use rows::to_turn;
 pub use rows::{
-    Acting, AuditPart, AuditRow, Channel, ChannelChange, Deployment, Idempotency, KeyChange,
-    KeyFilter, LoadedKey, LoadedWorkspaceToken, NewKey, NewSecret, NewSecretOfKey, Org,
-    OrgDeletion, Page, Revoked, RevokedKey, Rotated, RotationEnd, SECRETS_PER_WORKSPACE_MAX,
-    Sealed, SealedRow, SecretName, SecretRow, Suspension, Workspace, WorkspaceChange,
-    WorkspaceDeletion,
+    Acting, AuditPart, AuditRow, Channel, ChannelChange, Deployment, Heir, Idempotency, KeyChange,
+    KeyFilter, Line, LoadedKey, LoadedWorkspaceToken, MintLimits, NewKey, NewSecret,
+    NewSecretOfKey, Notice, NoticeKind, Org, OrgDeletion, Page, Revoked, RevokedKey, Rotated,
+    RotationEnd, SECRETS_PER_WORKSPACE_MAX, Sealed, SealedRow, SecretName, SecretRow, SecretUse,
+    Selection, Turn, Verdict, Workspace, WorkspaceChange, WorkspaceDeletion,
 };
 pub use scan::SCAN_BYTES_MAX;
 pub use written::{KeySink, Receipt, Recorder, Resealer, Result, Revocations, Sealer, Written};
@@ -44,6 +49,8 @@ pub trait Store:
     DeploymentStore
     + OrgStore
     + KeyStore
+    + LineStore
+    + PolicyStore
     + WorkspaceStore
     + WorkspaceTokenStore
     + ChannelStore
@@ -414,4 +421,29 @@ pub trait AuditStore: Send + Sync + 'static {
 /// Labels as they are stored: canonical JSON.
 fn labels_to_json(labels: &Labels) -> String {
     serde_json::to_string(labels).unwrap_or_default()
+}
+
+/// A span as it is stored.
+fn millis(span: std::time::Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What ends an overlap, as it is stored: a word and a span.
+fn overlap_words(overlap: claviger_core::key::Overlap) -> (&'static str, std::time::Duration) {
+    use claviger_core::key::Overlap;
+    match overlap {
+        Overlap::Fixed => ("fixed", std::time::Duration::ZERO),
+        Overlap::OnFirstUse(span) => ("on_first_use", span),
+        Overlap::WhenQuiet(span) => ("when_quiet", span),
+    }
+}
+
+/// What [`overlap_words`] wrote; the column is checked to hold no other word.
+fn overlap_of(word: &str, span: std::time::Duration) -> claviger_core::key::Overlap {
+    use claviger_core::key::Overlap;
+    match word {
+        "on_first_use" => Overlap::OnFirstUse(span),
+        "when_quiet" => Overlap::WhenQuiet(span),
+        _ => Overlap::Fixed,
+    }
 }

@@ -7,8 +7,11 @@ mod fault;
 mod fence;
 mod keys;
 mod ledgers;
+mod lines;
 mod load;
+mod mints;
 mod orgs;
+mod policies;
 mod rotations;
 mod row;
 mod secrets;
@@ -18,6 +21,7 @@ mod workspaces;
 
 use std::time::Duration;
 
+use claviger_core::ledger::entry::Entry;
 use refinery_core::{Migration, Runner};
 use tokio::{sync::Mutex, time::timeout};
 use tokio_postgres::{
@@ -209,8 +213,17 @@ async fn lock_migrations(client: &Client, sql: &str) -> Outcome<()> {
 /// Records what a change came to, and commits both. The number of the record is taken last: its row
 /// lock makes the org's other changes wait.
 async fn commit<T>(change: Change, value: T, record: Recorder<T>) -> Outcome<Written<T>> {
-    let entry = record(&value);
-    ledgers::insert(&change, &entry).await?;
+    commit_many(change, value, |value: &T| vec![record(value)]).await
+}
+
+/// The same for a change that is several things at once.
+async fn commit_many<T>(
+    change: Change,
+    value: T,
+    record: impl FnOnce(&T) -> Vec<Entry>,
+) -> Outcome<Written<T>> {
+    let entries = record(&value);
+    ledgers::insert(&change, entries).await?;
     change.commit().await?;
     Ok(Written {
         value,

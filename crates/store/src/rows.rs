@@ -1,18 +1,25 @@
 //! What goes into the store and what comes out of it.
 
+mod keys;
+
 use std::collections::BTreeMap;
 
 use claviger_core::{
     channel::ChannelKind,
-    grant::{Grant, Labels},
+    grant::Labels,
     id::{ChannelId, KeyId, OrgId, WorkspaceId},
-    key::{KeyState, KeyStatus, Metadata, OldSecret, OrgKey, WorkspaceTokenRow},
+    key::WorkspaceTokenRow,
     tier::Actor,
     time::Timestamp,
     token::Prefix,
 };
 
-use crate::{Result, StoreError};
+pub(crate) use keys::to_turn;
+pub use keys::{
+    Heir, Idempotency, KeyChange, KeyFilter, Line, LoadedKey, MintLimits, NewKey, NewSecretOfKey,
+    Notice, NoticeKind, Revoked, RevokedKey, Rotated, RotationEnd, SecretUse, Selection, Turn,
+    Verdict,
+};
 
 /// The largest number of secrets of one workspace: a reveal answers all of them at once.
 pub const SECRETS_PER_WORKSPACE_MAX: u64 = 1000;
@@ -68,223 +75,6 @@ pub struct OrgDeletion {
     pub keys: Vec<[u8; 32]>,
     /// The digests of the workspace tokens that were revoked with it.
     pub workspace_tokens: Vec<[u8; 32]>,
-}
-
-/// A key to be minted.
-#[derive(Clone)]
-pub struct NewKey {
-    /// The key; not revoked, not suspended, never used.
-    pub key: OrgKey,
-    /// The SHA-256 of its secret.
-    pub digest: [u8; 32],
-    /// Whether the mint comes through the bootstrap, which must then be open still.
-    pub is_bootstrap: bool,
-    /// What makes a repeated mint recognisable.
-    pub idempotency: Option<Idempotency>,
-}
-
-impl std::fmt::Debug for NewKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NewKey")
-            .field("key", &self.key)
-            .finish_non_exhaustive()
-    }
-}
-
-/// An `Idempotency-Key`, within one org and actor, for a day.
-#[derive(Debug, Clone)]
-pub struct Idempotency {
-    /// The header's value.
-    pub key: String,
-    /// SHA-256 of the request body.
-    pub request: [u8; 32],
-}
-
-/// What changes in a key.
-#[derive(Debug, Clone, Default)]
-pub struct KeyChange {
-    /// Its name.
-    pub name: Option<String>,
-    /// Its free pairs, all of them.
-    pub metadata: Option<Metadata>,
-    /// Its grant, from the one that the new one was made of: if it is another by now, nothing is
-    /// changed.
-    pub grant: Option<(Grant, Grant)>,
-    /// When it ends by itself: brought forward, never put off.
-    pub expires_at: Option<Timestamp>,
-    /// Whether it is off. What is off already stays off since then.
-    pub suspension: Option<Suspension>,
-}
-
-/// A reversible change of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Suspension {
-    /// Off since this instant.
-    Suspend(Timestamp),
-    /// On again.
-    Resume,
-}
-
-impl KeyChange {
-    /// The key after the change.
-    pub(crate) fn apply(self, mut key: OrgKey) -> Result<OrgKey> {
-        if key.revocation.is_some() {
-            return Err(StoreError::Gone("key"));
-        }
-        key.name = self.name.unwrap_or(key.name);
-        key.metadata = self.metadata.unwrap_or(key.metadata);
-        if let Some((from, to)) = self.grant {
-            if key.grant != from {
-                return Err(StoreError::Stale("grant"));
-            }
-            key.grant = to;
-        }
-        if let Some(end) = self.expires_at {
-            key.expires_at = Some(key.expires_at.map_or(end, |ends| ends.min(end)));
-        }
-        key.suspended_at = match self.suspension {
-            None => key.suspended_at,
-            Some(Suspension::Resume) => None,
-            Some(Suspension::Suspend(at)) => key.suspended_at.or(Some(at)),
-        };
-        Ok(key)
-    }
-}
-
-/// A new secret for a key.
-#[derive(Clone)]
-pub struct NewSecretOfKey {
-    /// Its public name.
-    pub prefix: Prefix,
-    /// Its SHA-256.
-    pub digest: [u8; 32],
-    /// When the old one is replaced.
-    pub at: Timestamp,
-    /// From when on the old one is refused.
-    pub ends_at: Timestamp,
-}
-
-impl std::fmt::Debug for NewSecretOfKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NewSecretOfKey")
-            .field("prefix", &self.prefix)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How the overlap of a rotation ends before its time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RotationEnd {
-    /// The old secret is refused from now on.
-    Finish,
-    /// The new secret is refused from now on, and the old one is the key's own again.
-    Cancel,
-}
-
-/// What a rotation, or its end, came to.
-#[derive(Clone)]
-pub struct Rotated {
-    /// The key with the secret that is its own now.
-    pub key: OrgKey,
-    /// What its own secret is looked up by.
-    pub digest: [u8; 32],
-    /// The other secret.
-    pub old: OldSecret,
-    /// What the other secret is looked up by.
-    pub old_digest: [u8; 32],
-}
-
-impl std::fmt::Debug for Rotated {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rotated")
-            .field("key", &self.key)
-            .field("old", &self.old)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Which keys a list shows.
-#[derive(Debug, Clone)]
-pub struct KeyFilter {
-    /// Only these statuses (as of `now`).
-    pub statuses: Vec<KeyStatus>,
-    /// The instant at which statuses are judged.
-    pub now: Timestamp,
-    /// Only keys whose name or prefix contains this, ASCII case ignored.
-    pub text: Option<String>,
-    /// Only keys minted by this actor label.
-    pub created_by: Option<String>,
-    /// Only keys whose grant names this workspace, or reaches all.
-    pub workspace: Option<WorkspaceId>,
-}
-
-/// A key that was revoked, to be dropped from the index.
-#[derive(Clone)]
-pub struct RevokedKey<I> {
-    /// Its id.
-    pub id: I,
-    /// Its public name.
-    pub prefix: Prefix,
-    /// What it is looked up by.
-    pub digest: [u8; 32],
-}
-
-impl<I: std::fmt::Debug> std::fmt::Debug for RevokedKey<I> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RevokedKey")
-            .field("id", &self.id)
-            .field("prefix", &self.prefix)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What a revocation came to: the key, and the descendants that died with it.
-#[derive(Debug, Clone)]
-pub struct Revoked {
-    /// The key itself.
-    pub key: RevokedKey<KeyId>,
-    /// When.
-    pub at: Timestamp,
-    /// Descendants that died with it, in no order. For a repetition: those that died at the same instant.
-    pub descendants: Vec<RevokedKey<KeyId>>,
-}
-
-/// A key as it is loaded into the index, borrowed from the database's own row.
-#[derive(Clone, Copy)]
-pub struct LoadedKey<'a> {
-    /// Its id.
-    pub id: KeyId,
-    /// The org.
-    pub org: OrgId,
-    /// The SHA-256 of its secret.
-    pub digest: [u8; 32],
-    /// Its public name.
-    pub prefix: Prefix,
-    /// What people call it.
-    pub name: &'a str,
-    /// The label of its minter.
-    pub created_by: &'a str,
-    /// The label of the root of its chain.
-    pub root: &'a str,
-    /// The ids above it, nearest first, separated by single spaces; empty for none.
-    pub chain: &'a str,
-    /// Its grant in canonical JSON.
-    pub grant: &'a str,
-    /// When it ends by itself.
-    pub expires_at: Option<Timestamp>,
-    /// What was done to it.
-    pub state: KeyState,
-    /// When it was last accepted.
-    pub last_used_at: Option<Timestamp>,
-}
-
-impl std::fmt::Debug for LoadedKey<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LoadedKey")
-            .field("id", &self.id)
-            .field("prefix", &self.prefix)
-            .finish_non_exhaustive()
-    }
 }
 
 /// A workspace token as it is loaded into the index.

@@ -11,7 +11,8 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// Makes the audit record of a change from what the change came to. Called inside the transaction,
 /// once, after the change and before the commit; the record is written in the same transaction.
-pub type Recorder<T> = Box<dyn FnOnce(&T) -> Entry + Send>;
+/// Where a change is several things at once, it makes a record of each.
+pub type Recorder<T, R = Entry> = Box<dyn FnOnce(&T) -> R + Send>;
 
 /// Seals a value for the version that the transaction gives it.
 pub type Sealer = Box<dyn FnOnce(u64) -> Sealed + Send>;
@@ -36,7 +37,7 @@ pub struct Written<T> {
     pub receipt: Receipt,
 }
 
-/// What [`crate::KeyStore::revoke_key`] came to.
+/// What [`crate::LineStore::revoke_key`] came to.
 #[derive(Debug)]
 pub enum Revocations {
     /// The key was revoked now, with its living descendants.

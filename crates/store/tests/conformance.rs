@@ -13,6 +13,8 @@ mod audit;
 mod bed;
 #[path = "conformance/channels.rs"]
 mod channels;
+#[path = "conformance/clock.rs"]
+mod clock;
 #[path = "conformance/deployment.rs"]
 mod deployment;
 #[path = "conformance/endings.rs"]
@@ -25,6 +27,8 @@ mod key_changes;
 mod key_lists;
 #[path = "conformance/keys.rs"]
 mod keys;
+#[path = "conformance/lines.rs"]
+mod lines;
 #[path = "conformance/orgs.rs"]
 mod orgs;
 #[path = "conformance/races.rs"]
@@ -73,6 +77,22 @@ macro_rules! conformance {
 }
 
 conformance! {
+    clock::policy_is_kept_for_each_org,
+    clock::notice_is_kept_once_for_each_instant,
+    clock::what_is_due_is_listed,
+    clock::idle_key_stops_unless_it_was_used_meanwhile,
+    clock::use_is_kept_with_the_secret_that_it_was_of,
+    clock::clock_of_an_overlap_starts_once,
+    lines::line_shows_what_is_above_and_below,
+    lines::each_death_of_a_cascade_is_recorded,
+    lines::children_live_on_under_the_key_above,
+    lines::children_of_a_key_of_the_org_become_the_orgs,
+    lines::child_that_would_get_wider_stays_where_it_is,
+    lines::mint_below_a_key_that_moved_is_refused,
+    lines::mint_beyond_a_limit_is_refused,
+    lines::of_racing_mints_no_more_win_than_the_limit,
+    lines::selection_finds_what_fits_all_of_it,
+    lines::many_keys_stop_and_go_on_at_once,
     deployment::fresh_store_has_the_default_org_and_an_open_bootstrap,
     deployment::reopened_store_is_as_it_was,
     deployment::second_open_is_refused_until_the_first_is_closed,

@@ -40,6 +40,12 @@ pub struct MintRequest {
     /// How many requests the key may make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,
+    /// How far the key may pass its authority on: generations, living keys, and their longest life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegation: Option<Delegation>,
+    /// How often the key is to get another secret, such as `90d`: notices come before it is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate_every: Option<String>,
     /// Free pairs that stay with the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<TextMap>,
@@ -84,6 +90,25 @@ pub struct Grant {
     /// How many requests; left out for no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,
+    /// How far it may be passed on; left out for no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegation: Option<Delegation>,
+}
+
+/// How far a key may pass its authority on: to keys that it mints, and those that they mint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Delegation {
+    /// How many generations there may be below the key; 0 forbids it to mint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth: Option<u32>,
+    /// How many living keys there may be below it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<u32>,
+    /// How long each of them may live at most: `90s`, `15m`, `24h`, `30d`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "24h")]
+    pub lifetime: Option<String>,
 }
 
 /// How many requests a key may make, with all that it minted.
@@ -146,20 +171,41 @@ pub struct Key {
     pub parent_id: Option<String>,
     /// When it was minted.
     pub created_at: String,
-    /// When it was last accepted.
+    /// When any of its secrets was last accepted.
     pub last_used_at: Option<String>,
+    /// From which address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_from: Option<String>,
     /// When it ends by itself.
     pub expires_at: Option<String>,
     /// What it may do.
     pub grant: Grant,
     /// Free pairs.
     pub metadata: TextMap,
+    /// Why the org's policy blocks it; left out if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<String>,
+    /// How often it is to get another secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate_every: Option<String>,
+    /// When its secret is to be replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation_due_at: Option<String>,
+    /// The secret that is its own now, while the one before is still accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<CurrentSecret>,
     /// The secret that was replaced and is still accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<PreviousSecret>,
     /// Since when it is suspended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended_at: Option<String>,
+    /// Who suspended it; `policy` for the org's policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended_by: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended_reason: Option<String>,
     /// When it was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<String>,
@@ -211,6 +257,12 @@ pub struct KeyChange {
     /// Fewer requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,
+    /// Passed on less far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegation: Option<Delegation>,
+    /// How often the key is to get another secret; `0` for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate_every: Option<String>,
     /// An earlier end, from now on: `90s`, `15m`, `24h`, `30d`. Not together with `expires_at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in: Option<String>,
@@ -226,20 +278,50 @@ pub struct PreviousSecret {
     pub prefix: String,
     /// When it was replaced.
     pub replaced_at: String,
-    /// From when on it is refused.
+    /// From when on it is refused, as far as is known now.
     pub overlap_until: String,
-    /// When it was last accepted since then, as far as the running server knows.
+    /// What ends the overlap: `fixed` for the instant above alone, `on_first_use` while the first use of
+    /// the new secret is waited for, `when_quiet` for when this one is not seen any more.
+    pub ends: String,
+    /// How long after that use, or how long unseen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// When it was last accepted.
     pub last_used_at: Option<String>,
+    /// From which address.
+    pub last_used_from: Option<String>,
+}
+
+/// The secret that is a key's own, during a rotation.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct CurrentSecret {
+    /// Its public name.
+    pub prefix: String,
+    /// Since when the key has it.
+    pub since: String,
+    /// When it was last accepted; null: nobody uses it yet.
+    pub last_used_at: Option<String>,
+    /// From which address.
+    pub last_used_from: Option<String>,
 }
 
 /// `POST /org/tokens/{id}/rotate`; the body may be left out.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotationRequest {
-    /// For how long the old secret goes on working: `0s`, or `1s` to `30d`; `24h` if it is left out.
+    /// For how long the old secret goes on working: `0`, or `1s` to `30d`; `24h` if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "24h")]
     pub overlap: Option<String>,
+    /// Let the overlap begin when the new secret is accepted for the first time. Until then both work, for
+    /// 30 days at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_first_use: Option<bool>,
+    /// End the overlap when the old secret was not seen for so long, `1s` to `30d`; with `overlap` for
+    /// its longest, or else 30 days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "6h")]
+    pub when_quiet: Option<String>,
 }
 
 /// `POST /org/tokens/{id}/rotate/finish` and `/cancel`; the body may be left out.
@@ -260,8 +342,12 @@ pub struct RotatedKey {
     pub warning: String,
     /// The public name of the old secret.
     pub previous_prefix: String,
-    /// From when on the old secret is refused.
+    /// From when on the old secret is refused, as far as is known now.
     pub overlap_until: String,
+    /// When the old secret was last accepted.
+    pub previous_last_used_at: Option<String>,
+    /// From which address.
+    pub previous_last_used_from: Option<String>,
 }
 
 impl std::fmt::Debug for RotatedKey {
@@ -294,4 +380,7 @@ pub struct Revocation {
     pub prefixes: Vec<String>,
     /// The ids of the descendants that died with it.
     pub descendants: Vec<String>,
+    /// With `cascade=false`: the ids of the descendants that live on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<String>,
 }

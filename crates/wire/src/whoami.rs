@@ -23,6 +23,9 @@ pub struct WhoAmI {
     pub grant: Grant,
     /// The grants of the keys above it, nearest first: each of them limits too.
     pub within: Vec<Grant>,
+    /// The ceiling of the org's policy, where there is one: it limits too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Grant>,
 }
 
 /// An org by id and name.

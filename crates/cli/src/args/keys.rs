@@ -8,7 +8,7 @@ use super::pair::{Pair, segment};
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
     /// Mint a key. In a pipe, standard output is the secret and nothing else
-    Mint(MintArgs),
+    Mint(Box<MintArgs>),
     /// List keys: the live ones, all pages
     List(ListArgs),
     /// Show one key
@@ -22,12 +22,32 @@ pub(crate) enum KeysCommand {
     /// Give a key another secret; both work until the overlap ends. In a pipe, standard output is the
     /// new secret and nothing else
     Rotate(RotateArgs),
-    /// Suspend a key, and with it all that it minted, until it is resumed
+    /// Suspend a key, and with it all that it minted, until it is resumed; or many keys at once
     Suspend(SuspensionArgs),
-    /// Resume a suspended key
+    /// Resume a suspended key, or many at once
     Resume(SuspensionArgs),
     /// Revoke a key, and with it all that it minted
     Revoke(RevokeArgs),
+    /// Show where a key comes from, and what descends from it
+    Lineage {
+        /// Its id
+        #[arg(value_parser = segment)]
+        id: String,
+    },
+}
+
+/// How far a key may pass its authority on.
+#[derive(Debug, Args)]
+pub(crate) struct DelegationArgs {
+    /// How many generations there may be below the key; 0 forbids it to mint
+    #[arg(long, value_name = "N")]
+    pub(crate) delegate_depth: Option<u32>,
+    /// How many living keys there may be below the key
+    #[arg(long, value_name = "N")]
+    pub(crate) delegate_keys: Option<u32>,
+    /// How long each of them may live at most: 90s, 15m, 24h, 30d
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) delegate_lifetime: Option<String>,
 }
 
 /// `claviger keys mint`. What is left out is inherited from whoever mints.
@@ -68,6 +88,11 @@ pub(crate) struct MintArgs {
     /// How many requests the key may make in a day, with all that it mints
     #[arg(long, value_name = "N")]
     pub(crate) per_day: Option<u32>,
+    #[command(flatten)]
+    pub(crate) delegation: DelegationArgs,
+    /// How often the key is to get another secret, such as 90d
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) rotate_every: Option<String>,
     /// A pair that stays with the key, as name=value; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) metadata: Vec<Pair>,
@@ -91,6 +116,9 @@ pub(crate) struct ListArgs {
     /// Only keys that reach this workspace
     #[arg(long)]
     pub(crate) workspace: Option<String>,
+    /// Only keys that end by themselves within this time, such as 14d
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) expiring: Option<String>,
     /// Keys of every status, not only live ones
     #[arg(long)]
     pub(crate) all: bool,
@@ -101,7 +129,8 @@ pub(crate) struct ListArgs {
 
 /// `claviger keys update`.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true)
+    .args(["delegate_depth", "delegate_keys", "delegate_lifetime"]))]
 pub(crate) struct UpdateArgs {
     /// Its id
     #[arg(value_parser = segment)]
@@ -155,6 +184,11 @@ pub(crate) struct UpdateArgs {
     /// Only so many requests in a day from now on
     #[arg(long, value_name = "N", group = "change")]
     pub(crate) per_day: Option<u32>,
+    #[command(flatten)]
+    pub(crate) delegation: DelegationArgs,
+    /// How often the key is to get another secret, such as 90d; 0 for never
+    #[arg(long, value_name = "DURATION", group = "change")]
+    pub(crate) rotate_every: Option<String>,
 }
 
 /// `claviger keys rotate`.
@@ -166,6 +200,12 @@ pub(crate) struct RotateArgs {
     /// For how long the old secret goes on working: 0, or 1s to 30d [default: 24h]
     #[arg(long, value_name = "DURATION", conflicts_with_all = ["finish", "cancel"])]
     pub(crate) overlap: Option<String>,
+    /// Let the overlap begin when the new secret is used for the first time
+    #[arg(long, conflicts_with_all = ["finish", "cancel", "when_quiet"])]
+    pub(crate) on_first_use: bool,
+    /// End the overlap when the old secret was not seen for so long, such as 6h
+    #[arg(long, value_name = "DURATION", conflicts_with_all = ["finish", "cancel"])]
+    pub(crate) when_quiet: Option<String>,
     /// End a rotation: the old secret is refused from now on
     #[arg(long, conflicts_with = "cancel")]
     pub(crate) finish: bool,
@@ -176,11 +216,28 @@ pub(crate) struct RotateArgs {
 
 /// `claviger keys suspend` and `resume`.
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(true))]
 pub(crate) struct SuspensionArgs {
     /// Its id
-    #[arg(value_parser = segment)]
-    pub(crate) id: String,
-    /// Why; stands in the audit trail
+    #[arg(value_parser = segment, group = "which",
+          conflicts_with_all = ["under", "created_by", "tag", "minted_since", "dry_run"])]
+    pub(crate) id: Option<String>,
+    /// The key with this id, and all below it
+    #[arg(long, value_name = "ID", group = "which")]
+    pub(crate) under: Option<String>,
+    /// All keys minted by this actor, such as `org-token:mole_a1b2c3d4`
+    #[arg(long, value_name = "ACTOR", group = "which")]
+    pub(crate) created_by: Option<String>,
+    /// All keys with this pair in their metadata, as name=value; may be repeated, all must match
+    #[arg(long, value_name = "NAME=VALUE", group = "which")]
+    pub(crate) tag: Vec<Pair>,
+    /// All keys minted at this instant or later (RFC 3339)
+    #[arg(long, value_name = "TIME", group = "which")]
+    pub(crate) minted_since: Option<String>,
+    /// Only say what would stop
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Why; stays with the key and stands in the audit trail
     #[arg(long)]
     pub(crate) reason: Option<String>,
 }
@@ -194,6 +251,9 @@ pub(crate) struct RevokeArgs {
     /// Why; stays with the key
     #[arg(long)]
     pub(crate) reason: Option<String>,
+    /// Let live what it minted, under the key above it or the org
+    #[arg(long)]
+    pub(crate) keep_descendants: bool,
     /// Do not ask
     #[arg(long, short)]
     pub(crate) yes: bool,

@@ -10,7 +10,9 @@ use claviger_wire::{
         RotationEndRequest, RotationRequest, SuspensionRequest,
     },
     ledger::EventList,
+    lines::{Lineage, Selected, SelectionRequest},
     orgs::{DeletedOrg, NewOrg, Org, OrgList},
+    policy::{Policy, PolicyEffect},
     secrets::{NewSecret, Secret, SecretList, SecretValues},
     whoami::WhoAmI,
     workspaces::{
@@ -94,12 +96,44 @@ impl Client {
         &self,
         id: &str,
         reason: Option<String>,
+        cascades: bool,
     ) -> Result<Revocation, Failure> {
-        let query = reason
-            .map(|reason| ("reason", reason))
-            .into_iter()
-            .collect();
+        let reason = reason.map(|reason| ("reason", reason));
+        let cascade = (!cascades).then(|| ("cascade", "false".to_owned()));
+        let query = reason.into_iter().chain(cascade).collect();
         self.delete(&["org", "tokens", id], &query).await
+    }
+
+    /// `GET /org/tokens/{id}/lineage`, whole.
+    pub(crate) async fn lineage(&self, id: &str) -> Result<Lineage, Failure> {
+        self.pages(&["org", "tokens", id, "lineage"], Query::new(), None)
+            .await
+    }
+
+    /// `POST /org/tokens/suspend` or `/resume`.
+    pub(crate) async fn suspend_or_resume_keys(
+        &self,
+        what: &str,
+        body: &SelectionRequest,
+    ) -> Result<Selected, Failure> {
+        self.send(Method::POST, &["org", "tokens", what], body)
+            .await
+    }
+
+    /// `GET /org/policy`.
+    pub(crate) async fn get_policy(&self) -> Result<Policy, Failure> {
+        self.get(&["org", "policy"], &Query::new()).await
+    }
+
+    /// `PUT /org/policy`.
+    pub(crate) async fn put_policy(
+        &self,
+        policy: &Policy,
+        dry_run: bool,
+    ) -> Result<PolicyEffect, Failure> {
+        let query = vec![("dry_run", dry_run.to_string())];
+        let request = self.request(Method::PUT, &["org", "policy"], &query);
+        self.typed(request.json(policy)).await
     }
 
     /// `GET /org/whoami`.

@@ -4,6 +4,7 @@ use claviger_wire::{
     channels::{Channel, ChannelList},
     keys::{Key, KeyList},
     ledger::{Event, EventList},
+    lines::{Lineage, Relative},
     orgs::{Org, OrgList},
     secrets::{Secret, SecretList},
     workspaces::{Workspace, WorkspaceList, WorkspaceToken, WorkspaceTokenList},
@@ -41,6 +42,7 @@ macro_rules! page {
 }
 
 page!(KeyList, tokens, Key);
+page!(Lineage, descendants, Relative);
 page!(WorkspaceList, workspaces, Workspace);
 page!(WorkspaceTokenList, tokens, WorkspaceToken);
 page!(ChannelList, channels, Channel);

@@ -1,15 +1,16 @@
 //! `claviger keys`.
 
 use claviger_wire::keys::{
-    Key, KeyChange, LabelSelector, MintRequest, MintedKey, RateLimit, Revocation, RotationRequest,
-    SuspensionRequest, Workspaces,
+    Delegation, Key, KeyChange, LabelSelector, MintRequest, MintedKey, RateLimit, Revocation,
+    RotationRequest, SuspensionRequest, Workspaces,
 };
 
 use super::whoami::push_grant;
 use crate::{
     args::{
         keys::{
-            KeysCommand, ListArgs, MintArgs, RevokeArgs, RotateArgs, SuspensionArgs, UpdateArgs,
+            DelegationArgs, KeysCommand, ListArgs, MintArgs, RevokeArgs, RotateArgs,
+            SuspensionArgs, UpdateArgs,
         },
         pair::{self, Pair},
     },
@@ -30,7 +31,7 @@ pub(super) async fn run(
     out: &Output,
 ) -> Result<(), Failure> {
     match command {
-        KeysCommand::Mint(args) => mint(args, client, out).await,
+        KeysCommand::Mint(args) => mint(*args, client, out).await,
         KeysCommand::List(args) => list(args, client, out).await,
         KeysCommand::Show { id } => {
             let key = client.get_key(&id).await?;
@@ -45,6 +46,7 @@ pub(super) async fn run(
         KeysCommand::Suspend(args) => turn("suspend", args, client, out).await,
         KeysCommand::Resume(args) => turn("resume", args, client, out).await,
         KeysCommand::Revoke(args) => revoke(args, client, out).await,
+        KeysCommand::Lineage { id } => super::lines::lineage(&id, client, out).await,
     }
 }
 
@@ -78,6 +80,8 @@ async fn rotate(args: RotateArgs, client: &Client, out: &Output) -> Result<(), F
     }
     let body = RotationRequest {
         overlap: args.overlap,
+        on_first_use: args.on_first_use.then_some(true),
+        when_quiet: args.when_quiet,
     };
     let key = client.rotate_key(&args.id, &body).await?;
     if out.is_json() {
@@ -88,6 +92,8 @@ async fn rotate(args: RotateArgs, client: &Client, out: &Output) -> Result<(), F
     table.field("prefix", key.prefix.as_str());
     table.field("previous prefix", key.previous_prefix.as_str());
     table.field("overlap until", key.overlap_until.as_str());
+    let seen = or_dash(key.previous_last_used_at.as_deref());
+    table.field("previous last used", seen);
     let minted = Minted {
         id: &key.id,
         secret: &key.auth_token,
@@ -104,10 +110,13 @@ async fn turn(
     client: &Client,
     out: &Output,
 ) -> Result<(), Failure> {
+    let Some(id) = &args.id else {
+        return super::lines::turn_many(what, args, client, out).await;
+    };
     let body = SuspensionRequest {
         reason: args.reason,
     };
-    let key = client.suspend_or_resume_key(&args.id, what, &body).await?;
+    let key = client.suspend_or_resume_key(id, what, &body).await?;
     out.show(&key, fields)
 }
 
@@ -121,6 +130,16 @@ fn bound(labels: &[Pair], ids: Vec<String>) -> Result<Option<Workspaces>, Failur
 
 fn some(list: Vec<String>) -> Option<Vec<String>> {
     (!list.is_empty()).then_some(list)
+}
+
+fn delegation(args: DelegationArgs) -> Option<Delegation> {
+    let delegation = Delegation {
+        depth: args.delegate_depth,
+        keys: args.delegate_keys,
+        lifetime: args.delegate_lifetime,
+    };
+    let is_given = delegation.depth.is_some() || delegation.keys.is_some();
+    (is_given || delegation.lifetime.is_some()).then_some(delegation)
 }
 
 fn rate_limit(per_minute: Option<u32>, per_day: Option<u32>) -> Option<RateLimit> {
@@ -142,6 +161,8 @@ fn change(args: UpdateArgs) -> Result<KeyChange, Failure> {
         not_before: args.not_before,
         ip_allow: some(args.ip_allow),
         rate_limit: rate_limit(args.per_minute, args.per_day),
+        delegation: delegation(args.delegation),
+        rotate_every: args.rotate_every,
         expires_in: args.expires_in,
         expires_at: args.expires_at,
     })
@@ -160,6 +181,8 @@ fn request(args: MintArgs) -> Result<MintRequest, Failure> {
         not_before: args.not_before,
         ip_allow: some(args.ip_allow),
         rate_limit: rate_limit(args.per_minute, args.per_day),
+        delegation: delegation(args.delegation),
+        rotate_every: args.rotate_every,
         metadata: pair::some_map("--metadata", &args.metadata)?,
     })
 }
@@ -237,6 +260,7 @@ fn query(args: ListArgs) -> Query {
         ("q", args.q),
         ("created_by", args.created_by),
         ("workspace", args.workspace),
+        ("expiring", args.expiring),
     ];
     named
         .into_iter()
@@ -245,13 +269,18 @@ fn query(args: ListArgs) -> Query {
 }
 
 async fn revoke(args: RevokeArgs, client: &Client, out: &Output) -> Result<(), Failure> {
-    let question = format!("revoke {} and every key that it minted, for good?", args.id);
+    let question = if args.keep_descendants {
+        format!("revoke {} for good, and keep what it minted?", args.id)
+    } else {
+        format!("revoke {} and every key that it minted, for good?", args.id)
+    };
     input::confirm(out, &question, args.yes)?;
-    let revocation = client.revoke_key(&args.id, args.reason).await?;
+    let cascades = !args.keep_descendants;
+    let revocation = client.revoke_key(&args.id, args.reason, cascades).await?;
     out.show(&revocation, revocation_fields)
 }
 
-fn tone(status: &str) -> Tone {
+pub(super) fn tone(status: &str) -> Tone {
     match status {
         "active" => Tone::Good,
         "not_yet_valid" | "suspended" => Tone::Warning,
@@ -301,16 +330,34 @@ fn fields(key: &Key) -> Table {
     table.field("parent", or_dash(key.parent_id.as_deref()));
     table.field("created at", key.created_at.as_str());
     table.field("last used at", or_dash(key.last_used_at.as_deref()));
+    table.field("last used from", or_dash(key.last_used_from.as_deref()));
     table.field("expires at", or_dash(key.expires_at.as_deref()));
     push_grant(&mut table, &key.grant);
     table.field("metadata", or_dash(Some(&pairs(&key.metadata))));
-    if let Some(old) = &key.previous {
+    if let Some(blocked) = &key.blocked {
+        table.field("blocked", Cell::toned(blocked.as_str(), Tone::Bad));
+    }
+    if let Some(due) = &key.rotation_due_at {
+        table.field("rotate every", or_dash(key.rotate_every.as_deref()));
+        table.field("rotation due at", due.as_str());
+    }
+    if let (Some(own), Some(old)) = (&key.current, &key.previous) {
+        table.field("current last used", or_dash(own.last_used_at.as_deref()));
         table.field("previous prefix", old.prefix.as_str());
-        table.field("overlap until", old.overlap_until.as_str());
         table.field("previous last used", or_dash(old.last_used_at.as_deref()));
+        table.field("previous last from", or_dash(old.last_used_from.as_deref()));
+        table.field("overlap until", old.overlap_until.as_str());
+        if let Some(after) = &old.after {
+            table.field("overlap ends", format!("{after} {}", old.ends).as_str());
+        }
     }
     if key.suspended_at.is_some() {
         table.field("suspended at", or_dash(key.suspended_at.as_deref()));
+        table.field("suspended by", or_dash(key.suspended_by.as_deref()));
+        table.field(
+            "suspended because",
+            or_dash(key.suspended_reason.as_deref()),
+        );
     }
     if key.revoked_at.is_some() {
         table.field("revoked at", or_dash(key.revoked_at.as_deref()));
@@ -341,6 +388,9 @@ fn revocation_fields(revocation: &Revocation) -> Table {
         "descendants",
         or_dash(Some(&revocation.descendants.join(","))),
     );
+    if !revocation.kept.is_empty() {
+        table.field("kept", revocation.kept.join(",").as_str());
+    }
     table
 }
 
@@ -364,7 +414,7 @@ mod tests {
         let KeysCommand::Mint(args) = keys(words) else {
             panic!("not mint")
         };
-        serde_json::to_string(&request(args).expect("a request")).expect("JSON")
+        serde_json::to_string(&request(*args).expect("a request")).expect("JSON")
     }
 
     #[test]

@@ -5,8 +5,14 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Grant, GrantError, IP_ALLOW_MAX, Labels, RateLimit, WORKSPACES_MAX, Workspaces};
-use crate::{endpoint::ENDPOINTS_MAX, permission::PermissionSet};
+use super::{
+    Delegation, Grant, GrantError, IP_ALLOW_MAX, Labels, RateLimit, WORKSPACES_MAX, Workspaces,
+};
+use crate::{
+    endpoint::ENDPOINTS_MAX,
+    permission::PermissionSet,
+    time::{format_duration, parse_duration},
+};
 
 /// A grant as it is written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,6 +34,9 @@ pub struct GrantText {
     /// Requests per window.
     #[serde(default, skip_serializing_if = "RateLimitText::is_none")]
     pub rate_limit: RateLimitText,
+    /// How far it may be passed on.
+    #[serde(default, skip_serializing_if = "DelegationText::is_none")]
+    pub delegation: DelegationText,
 }
 
 /// A workspace binding as it is written.
@@ -63,6 +72,47 @@ impl RateLimitText {
     }
 }
 
+/// A limit of delegation as it is written.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DelegationText {
+    /// Generations below the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth: Option<u32>,
+    /// Living keys below it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<u32>,
+    /// The longest life of each, such as `24h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifetime: Option<String>,
+}
+
+impl DelegationText {
+    const fn is_none(&self) -> bool {
+        self.depth.is_none() && self.keys.is_none() && self.lifetime.is_none()
+    }
+
+    fn check(&self) -> Result<Delegation, GrantError> {
+        let bad = |reason: String| GrantError {
+            field: "delegation",
+            reason,
+        };
+        if self.keys == Some(0) {
+            return Err(bad(
+                "`keys` must be at least 1; write `depth` 0 to forbid minting".to_owned(),
+            ));
+        }
+        let lifetime = self.lifetime.as_deref().map(|text| {
+            parse_duration(text).map_err(|error| bad(format!("`lifetime` is {error}")))
+        });
+        Ok(Delegation {
+            depth: self.depth,
+            keys: self.keys,
+            lifetime: lifetime.transpose()?,
+        })
+    }
+}
+
 impl From<&Grant> for GrantText {
     fn from(grant: &Grant) -> Self {
         Self {
@@ -82,6 +132,11 @@ impl From<&Grant> for GrantText {
             rate_limit: RateLimitText {
                 per_minute: grant.rate_limit.per_minute,
                 per_day: grant.rate_limit.per_day,
+            },
+            delegation: DelegationText {
+                depth: grant.delegation.depth,
+                keys: grant.delegation.keys,
+                lifetime: grant.delegation.lifetime.map(format_duration),
             },
         }
     }
@@ -133,6 +188,7 @@ impl GrantText {
                 per_minute: self.rate_limit.per_minute,
                 per_day: self.rate_limit.per_day,
             },
+            delegation: self.delegation.check()?,
         })
     }
 }
@@ -167,7 +223,8 @@ impl WorkspacesText {
     }
 }
 
-fn parse_net(text: &str) -> Option<IpNet> {
+/// A range, or a single address as one.
+pub(crate) fn parse_net(text: &str) -> Option<IpNet> {
     let net: Option<IpNet> = text.parse().ok();
     net.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
         .map(|net| net.trunc())

@@ -26,7 +26,11 @@ pub enum Kind {
     Bootstrap,
     /// Refusals that were counted and not recorded one by one.
     Refusals,
-    /// Something that the operator did to the deployment, outside any request.
+    /// What became of a key because of what was done to another, or to many at once.
+    Cascade,
+    /// Something that is told of a key: that its end comes near, for example.
+    Notice,
+    /// Something that was done outside any request: by the operator, or by the org's policy.
     Operation,
 }
 
@@ -39,6 +43,8 @@ impl Kind {
             Self::BreakGlass => "break_glass",
             Self::Bootstrap => "bootstrap",
             Self::Refusals => "refusals",
+            Self::Cascade => "cascade",
+            Self::Notice => "notice",
             Self::Operation => "operation",
         }
     }

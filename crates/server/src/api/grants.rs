@@ -1,7 +1,9 @@
 //! Grants and ends of keys as a caller asks for them, for a mint and for a narrowing.
 
+use std::time::Duration;
+
 use claviger_core::{
-    grant::{Grant, GrantText, RateLimitText, WorkspacesText},
+    grant::{DelegationText, Grant, GrantText, RateLimitText, WorkspacesText},
     permission::PermissionSet,
     time::{Timestamp, parse_duration},
 };
@@ -20,6 +22,7 @@ pub(super) struct Asked<'a> {
     not_before: &'a Option<String>,
     ip_allow: &'a Option<Vec<String>>,
     rate_limit: &'a Option<wire::RateLimit>,
+    delegation: &'a Option<wire::Delegation>,
     expires_in: &'a Option<String>,
     expires_at: &'a Option<String>,
 }
@@ -36,6 +39,7 @@ macro_rules! asked {
                     not_before: &body.not_before,
                     ip_allow: &body.ip_allow,
                     rate_limit: &body.rate_limit,
+                    delegation: &body.delegation,
                     expires_in: &body.expires_in,
                     expires_at: &body.expires_at,
                 }
@@ -56,6 +60,12 @@ impl Asked<'_> {
             || self.not_before.is_some()
             || self.ip_allow.is_some()
             || self.rate_limit.is_some()
+            || self.delegation.is_some()
+    }
+
+    /// Whether it says which permissions.
+    pub(super) const fn is_about_permissions(&self) -> bool {
+        self.preset.is_some() || self.permissions.is_some()
     }
 
     /// The grant that is asked for: what is left out is that of `base`.
@@ -98,6 +108,15 @@ impl Asked<'_> {
                 per_day: asked.per_day.or(before.per_day),
             };
         }
+        if let Some(asked) = self.delegation {
+            // As above.
+            let before = text.delegation;
+            text.delegation = DelegationText {
+                depth: asked.depth.or(before.depth),
+                keys: asked.keys.or(before.keys),
+                lifetime: asked.lifetime.clone().or(before.lifetime),
+            };
+        }
         text.check()
             .map_err(|error| Failure::out_of_range(error.field, error.reason))
     }
@@ -124,6 +143,20 @@ impl Asked<'_> {
             Ok(at) if at <= now => Err(Failure::out_of_range(field, "must be in the future")),
             Ok(at) => Ok(Some((field, at))),
         }
+    }
+}
+
+/// How often a key is to get another secret; `0` is never.
+pub(super) fn rotate_every(text: &str) -> Result<Option<Duration>, Failure> {
+    const DAY: Duration = Duration::from_hours(24);
+    const YEAR: Duration = Duration::from_hours(24 * 366);
+    if text == "0" {
+        return Ok(None);
+    }
+    match parse_duration(text) {
+        Ok(span) if (DAY..=YEAR).contains(&span) => Ok(Some(span)),
+        Ok(_) => Err(Failure::out_of_range("rotate_every", "must be 1d to 366d")),
+        Err(error) => Err(Failure::out_of_range("rotate_every", format!("is {error}"))),
     }
 }
 

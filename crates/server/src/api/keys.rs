@@ -1,24 +1,37 @@
 //! `/org/tokens`.
 
+use std::sync::Arc;
+
 use claviger_core::{
     action::{Action, ChangeKey, MintKey, ReadKeys, ResumeKey, RevokeKey, SuspendKey},
     id::KeyId,
-    key::{KeyStatus, OrgKey, SHOWN_ONCE},
+    key::{KeyStatus, OrgKey, Overlap, SHOWN_ONCE, Use},
+    ledger::entry::Entry,
     text::parse_name,
-    time::Timestamp,
+    time::{Timestamp, format_duration, parse_duration},
 };
-use claviger_store::{Idempotency, KeyChange, KeyFilter, Recorder};
+use claviger_store::{Idempotency, KeyChange, KeyFilter, Recorder, Revoked};
 use claviger_wire::{headers, keys as wire, map::TextMap};
 use http::{StatusCode, header};
 use serde_json::json;
 
-use super::{grant_view, grants::Asked, name, texts};
+use super::{
+    grant_view,
+    grants::{Asked, rotate_every},
+    name, texts,
+};
 use crate::{
     app::App,
     clock,
     failure::Failure,
     gate::{Call, Query, Reply},
-    ops::keys::{self, Mint},
+    ops::{
+        keys,
+        lines::{self, End},
+        mints::{self, Mint},
+    },
+    policies::block_of,
+    trace::Trace,
 };
 
 /// The longest reason of a revocation, in characters.
@@ -38,11 +51,18 @@ pub async fn mint(mut call: Call<MintKey>) -> Result<Reply, Failure> {
     let mint = Mint {
         name: name(&body.name)?,
         grant: asked.grant(own.unwrap_or(&call.app.full_grant))?,
-        expires_at: expiry(&call, asked, now)?,
+        are_permissions_asked: asked.is_about_permissions(),
+        end: asked.end(now)?,
+        rotate_every: body
+            .rotate_every
+            .as_deref()
+            .map(rotate_every)
+            .transpose()?
+            .flatten(),
         idempotency: idempotency(&call, &bytes)?,
         metadata: texts("metadata", body.metadata.unwrap_or_default())?,
     };
-    let minted = keys::mint(&call.app, &call.permit, mint, &call.trace).await?;
+    let minted = mints::mint(&call.app, &call.permit, mint, &call.trace).await?;
     let key = &minted.key;
     let answer = wire::MintedKey {
         id: key.id.to_string(),
@@ -58,20 +78,6 @@ pub async fn mint(mut call: Call<MintKey>) -> Result<Reply, Failure> {
     Ok(Reply::json(StatusCode::CREATED, &answer)
         .with(header::LOCATION, &format!("/org/tokens/{}", key.id))
         .written(minted.receipt))
-}
-
-/// When the key is to end: at the latest with its minter.
-fn expiry(
-    call: &Call<MintKey>,
-    asked: Asked<'_>,
-    now: Timestamp,
-) -> Result<Option<Timestamp>, Failure> {
-    let minter_ends = call.key().and_then(|slot| slot.credential.expires());
-    match (asked.end(now)?, minter_ends) {
-        (None, ends) => Ok(ends),
-        (Some((field, at)), Some(ends)) if at > ends => Err(Failure::BeyondMinter(field)),
-        (Some((_, at)), _) => Ok(Some(at)),
-    }
 }
 
 fn idempotency(call: &Call<MintKey>, body: &[u8]) -> Result<Option<Idempotency>, Failure> {
@@ -102,7 +108,15 @@ fn idempotency(call: &Call<MintKey>, body: &[u8]) -> Result<Option<Idempotency>,
 /// # Errors
 /// 400 or 422 for a query that cannot be used, 503.
 pub async fn list(call: Call<ReadKeys>) -> Result<Reply, Failure> {
-    let query = call.query(&["status", "q", "created_by", "workspace", "limit", "cursor"])?;
+    let query = call.query(&[
+        "status",
+        "q",
+        "created_by",
+        "workspace",
+        "expiring",
+        "limit",
+        "cursor",
+    ])?;
     let page = query.page::<KeyId>()?;
     let now = clock::now();
     let filter = KeyFilter {
@@ -114,6 +128,10 @@ pub async fn list(call: Call<ReadKeys>) -> Result<Reply, Failure> {
             .map(str::to_owned),
         created_by: query.get("created_by").map(str::to_owned),
         workspace: query.parse("workspace", "the id of a workspace")?,
+        expires_before: query
+            .get("expiring")
+            .map(|text| within(text, now))
+            .transpose()?,
     };
     let limit = page.limit;
     let place = call.app.scan_place().await?;
@@ -127,6 +145,16 @@ pub async fn list(call: Call<ReadKeys>) -> Result<Reply, Failure> {
         tokens: found.iter().map(|key| view(&call.app, key)).collect(),
     };
     Ok(Reply::json(StatusCode::OK, &answer))
+}
+
+/// The end of a span that begins now.
+fn within(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+    let span = parse_duration(text).map_err(|error| Failure::Malformed {
+        code: "bad_query",
+        field: Some("expiring".to_owned()),
+        reason: format!("query parameter `expiring` is {error}"),
+    });
+    Ok(now.plus(span?))
 }
 
 /// Live keys unless something else is asked for; `all` is everything.
@@ -186,6 +214,7 @@ pub async fn change(mut call: Call<ChangeKey>) -> Result<Reply, Failure> {
     let metadata = metadata.map(|map| texts("metadata", map)).transpose()?;
     let now = clock::now();
     let end = Asked::from(&body).end(now)?;
+    let rotate_every = body.rotate_every.as_deref().map(rotate_every).transpose()?;
     let make = |before: &OrgKey| {
         let asked = Asked::from(&body);
         let grant = asked.is_about_grant().then(|| asked.grant(&before.grant));
@@ -194,7 +223,8 @@ pub async fn change(mut call: Call<ChangeKey>) -> Result<Reply, Failure> {
             metadata,
             grant: grant.transpose()?.map(|to| (before.grant.clone(), to)),
             expires_at: end.map(|(_, at)| at),
-            suspension: None,
+            turn: None,
+            rotate_every,
         })
     };
     let said = serde_json::to_value(&body).unwrap_or_default();
@@ -212,8 +242,8 @@ pub async fn change(mut call: Call<ChangeKey>) -> Result<Reply, Failure> {
 /// As [`keys::suspend`].
 pub async fn suspend(mut call: Call<SuspendKey>) -> Result<Reply, Failure> {
     let id: KeyId = call.id(0, "key")?;
-    let record = recorder_of_suspension(&mut call, "suspended").await?;
-    let written = keys::suspend(&call.app, &call.permit, id, record).await?;
+    let (reason, record) = recorder_of_suspension(&mut call, "suspended").await?;
+    let written = keys::suspend(&call.app, &call.permit, (id, reason), record).await?;
     Ok(Reply::json(StatusCode::OK, &view(&call.app, &written.value)).written(written.receipt))
 }
 
@@ -223,7 +253,7 @@ pub async fn suspend(mut call: Call<SuspendKey>) -> Result<Reply, Failure> {
 /// As [`keys::resume`].
 pub async fn resume(mut call: Call<ResumeKey>) -> Result<Reply, Failure> {
     let id: KeyId = call.id(0, "key")?;
-    let record = recorder_of_suspension(&mut call, "resumed").await?;
+    let (_, record) = recorder_of_suspension(&mut call, "resumed").await?;
     let written = keys::resume(&call.app, &call.permit, id, record).await?;
     Ok(Reply::json(StatusCode::OK, &view(&call.app, &written.value)).written(written.receipt))
 }
@@ -231,17 +261,19 @@ pub async fn resume(mut call: Call<ResumeKey>) -> Result<Reply, Failure> {
 async fn recorder_of_suspension<A: Action>(
     call: &mut Call<A>,
     what: &'static str,
-) -> Result<Recorder<OrgKey>, Failure> {
+) -> Result<(Option<String>, Recorder<OrgKey>), Failure> {
     let body: wire::SuspensionRequest = call.json_or_default().await?;
     let reason = reason(body.reason.as_deref())?;
-    Ok(call.recorder(StatusCode::OK, move |key: &OrgKey| {
+    let given = reason.clone();
+    let record = call.recorder(StatusCode::OK, move |key: &OrgKey| {
         let said =
             json!({"id": key.id.to_string(), "prefix": key.prefix.as_str(), "reason": reason});
         serde_json::Value::Object([(what.to_owned(), said)].into_iter().collect())
-    }))
+    });
+    Ok((given, record))
 }
 
-fn reason(text: Option<&str>) -> Result<Option<String>, Failure> {
+pub(super) fn reason(text: Option<&str>) -> Result<Option<String>, Failure> {
     let parsed = text.map(|text| parse_name(text, REASON_CHARS_MAX));
     parsed
         .transpose()
@@ -251,37 +283,33 @@ fn reason(text: Option<&str>) -> Result<Option<String>, Failure> {
 /// `DELETE /org/tokens/{id}`.
 ///
 /// # Errors
-/// As [`keys::revoke`].
+/// As [`lines::revoke`].
 pub async fn revoke(call: Call<RevokeKey>) -> Result<Reply, Failure> {
-    let id: KeyId = call.id(0, "key")?;
-    let query = call.query(&["reason"])?;
-    let reason = reason(query.get("reason"))?;
-    let said = reason.clone();
-    let record = call.recorder(StatusCode::OK, move |revoked: &claviger_store::Revoked| {
-        let descendants: Vec<_> = revoked
-            .descendants
-            .iter()
-            .map(|key| key.id.to_string())
-            .collect();
-        json!({"revoked": {
-            "id": revoked.key.id.to_string(),
-            "prefix": revoked.key.prefix.as_str(),
-            "reason": said,
-            "descendants": descendants,
-        }})
-    });
-    let ended = keys::revoke(&call.app, &call.permit, id, reason, record).await?;
+    let query = call.query(&["reason", "cascade"])?;
+    let end = End {
+        id: call.id(0, "key")?,
+        reason: reason(query.get("reason"))?,
+        cascades: query.parse("cascade", "`true` or `false`")?.unwrap_or(true),
+    };
+    let record = record_revocation(&call.trace, end.reason.clone());
+    let ended = lines::revoke(&call.app, &call.permit, end, record).await?;
     let all = std::iter::once(&ended.revoked.key).chain(&ended.revoked.descendants);
+    let ids = ended
+        .revoked
+        .descendants
+        .iter()
+        .map(|key| key.id.to_string());
     let answer = wire::Revocation {
         revoked: ended.revoked.key.id.to_string(),
         revoked_at: ended.revoked.at.to_string(),
         effective_at: ended.effective_at.to_string(),
         prefixes: all.map(|key| key.prefix.to_string()).collect(),
-        descendants: ended
+        descendants: ids.collect(),
+        kept: ended
             .revoked
-            .descendants
+            .heirs
             .iter()
-            .map(|key| key.id.to_string())
+            .map(|heir| heir.id.to_string())
             .collect(),
     };
     let reply = Reply::json(StatusCode::OK, &answer);
@@ -291,11 +319,47 @@ pub async fn revoke(call: Call<RevokeKey>) -> Result<Reply, Failure> {
     })
 }
 
+/// One record of the revocation, and one of each death that came with it.
+fn record_revocation(trace: &Arc<Trace>, reason: Option<String>) -> Recorder<Revoked, Vec<Entry>> {
+    let trace = Arc::clone(trace);
+    Box::new(move |revoked: &Revoked| {
+        let id = revoked.key.id.to_string();
+        let said = json!({
+            "id": id,
+            "prefix": revoked.key.prefix.as_str(),
+            "reason": reason,
+            "descendants": revoked.descendants.len(),
+            "kept": revoked.heirs.len(),
+        });
+        let mut entries = vec![trace.entry_of_change(200, &json!({"revoked": said}))];
+        entries.extend(revoked.descendants.iter().map(|key| {
+            let said = json!({
+                "id": key.id.to_string(),
+                "prefix": key.prefix.as_str(),
+                "with": id,
+            });
+            trace.entry_beside(200, &json!({"revoked": said}))
+        }));
+        entries.extend(revoked.heirs.iter().map(|heir| {
+            let said = json!({
+                "id": heir.id.to_string(),
+                "parent": heir.chain.first().map(ToString::to_string),
+                "without": id,
+            });
+            trace.entry_beside(200, &json!({"reparented": said}))
+        }));
+        entries
+    })
+}
+
 /// A key as it is listed.
 pub(super) fn view(app: &App, key: &OrgKey) -> wire::Key {
     let now = clock::now();
     let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
-    let end = key.revocation.as_ref();
+    let (end, stop) = (key.revocation.as_ref(), key.suspension.as_ref());
+    let (used_at, used_from) = seen(key.last_use);
+    let previous = previous(app, key, now);
+    let policy = app.policies.of(key.org).filter(|_| end.is_none());
     wire::Key {
         id: key.id.to_string(),
         name: key.name.clone(),
@@ -304,31 +368,71 @@ pub(super) fn view(app: &App, key: &OrgKey) -> wire::Key {
         created_by: key.minter.created_by.to_string(),
         parent_id: key.parent().map(|id| id.to_string()),
         created_at: key.created_at.to_string(),
-        last_used_at: text(key.last_used_at),
+        last_used_at: used_at,
+        last_used_from: used_from,
         expires_at: text(key.expires_at),
         grant: grant_view(&key.grant),
         metadata: TextMap(key.metadata.clone()),
-        previous: previous(app, key, now),
-        suspended_at: text(key.suspended_at),
+        blocked: policy
+            .and_then(|in_force| block_of(&in_force.policy, key))
+            .map(|block| block.to_string()),
+        rotate_every: key.rotate_every.map(format_duration),
+        rotation_due_at: text(key.rotation_due_at()),
+        current: previous.as_ref().map(|_| current(key)),
+        previous,
+        suspended_at: text(stop.map(|stop| stop.at)),
+        suspended_by: stop.map(|stop| stop.by.to_string()),
+        suspended_reason: stop.and_then(|stop| stop.reason.clone()),
         revoked_at: text(end.map(|end| end.at)),
         revoked_by: end.map(|end| end.by.to_string()),
         revoked_reason: end.and_then(|end| end.reason.clone()),
     }
 }
 
+/// A use as two fields.
+pub(super) fn seen(last: Option<Use>) -> (Option<String>, Option<String>) {
+    let from = last.and_then(|last| last.from);
+    (
+        last.map(|last| last.at.to_string()),
+        from.map(|from| from.to_string()),
+    )
+}
+
+/// The secret that is a key's own.
+fn current(key: &OrgKey) -> wire::CurrentSecret {
+    let (last_used_at, last_used_from) = seen(key.secret.last_use);
+    wire::CurrentSecret {
+        prefix: key.prefix.to_string(),
+        since: key.secret.since.to_string(),
+        last_used_at,
+        last_used_from,
+    }
+}
+
 /// The replaced secret of a key, while it is accepted.
 fn previous(app: &App, key: &OrgKey, now: Timestamp) -> Option<wire::PreviousSecret> {
     let (old, digest) = app.old_secrets.get(key.id)?;
-    if old.ends_at <= now || key.revocation.is_some() {
+    let slot = app.keys.find(&digest)?;
+    let end = app
+        .old_secrets
+        .end(&app.keys, &slot.credential, app.started_at);
+    if end <= now || key.revocation.is_some() {
         return None;
     }
-    let slot = app.keys.find(&digest);
-    let used = slot.and_then(|slot| slot.last_used());
+    let (last_used_at, last_used_from) = seen(keys::newest_use(app, &slot, old.last_use));
+    let (ends, after) = match old.overlap {
+        Overlap::Fixed => ("fixed", None),
+        Overlap::OnFirstUse(span) => ("on_first_use", Some(span)),
+        Overlap::WhenQuiet(span) => ("when_quiet", Some(span)),
+    };
     Some(wire::PreviousSecret {
         prefix: old.prefix.to_string(),
         replaced_at: old.replaced_at.to_string(),
-        overlap_until: old.ends_at.to_string(),
-        last_used_at: used.map(|at| at.to_string()),
+        overlap_until: end.to_string(),
+        ends: ends.to_owned(),
+        after: after.map(format_duration),
+        last_used_at,
+        last_used_from,
     })
 }
 

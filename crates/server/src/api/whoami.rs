@@ -63,11 +63,16 @@ fn render(principal: &Principal, org: &str, slot: Option<&KeySlot>) -> Vec<u8> {
     push(
         to,
         if layers.len() > 1 {
-            "]}"
+            "]"
         } else {
-            ",\"within\":[]}"
+            ",\"within\":[]"
         },
     );
+    if let Some(ceiling) = principal.authority.ceiling() {
+        push(to, ",\"policy\":");
+        to.extend(serde_json::to_vec(&grant_view(ceiling)).unwrap_or_default());
+    }
+    to.push(b'}');
     out
 }
 

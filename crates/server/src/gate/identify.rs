@@ -1,6 +1,9 @@
 //! Who asks: the tiers in order. A bad credential is never ignored in favour of a weaker one.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use claviger_core::{
     authenticate,
@@ -18,7 +21,7 @@ use http::{header, request::Parts};
 use super::nobody;
 use claviger_store::StoreError;
 
-use crate::{app::App, failure::Failure, index::Slot};
+use crate::{app::App, failure::Failure, index::Slot, policies::InForce};
 
 /// The key that was presented, as the index holds it.
 pub type KeySlot = Arc<Slot<Key>>;
@@ -61,7 +64,7 @@ impl Proof {
             // What was decided, was decided for another authority: whoever asks anew gets the right
             // answer.
             Some(after)
-                if after.authority.layers() != before.authority.layers()
+                if after.authority != before.authority
                     || after.replaced_until.is_some() != before.replaced_until.is_some() =>
             {
                 Err(StoreError::Stale("credential").into())
@@ -114,7 +117,15 @@ impl Identified {
 }
 
 /// Identifies the caller of a request.
-pub(super) fn identify(app: &App, parts: &Parts, peer: SocketAddr, now: Timestamp) -> Identified {
+///
+/// `peer` is the other end of the connection, `client` where the request comes from, as far as
+/// trusted proxies say.
+pub(super) fn identify(
+    app: &App,
+    parts: &Parts,
+    (peer, client): (SocketAddr, IpAddr),
+    now: Timestamp,
+) -> Identified {
     let bearers = parts
         .headers
         .get_all(header::AUTHORIZATION)
@@ -124,7 +135,7 @@ pub(super) fn identify(app: &App, parts: &Parts, peer: SocketAddr, now: Timestam
         Err(denial) => Identified::refused(app, denial),
         Ok(Presented::Nothing) => without_credential(app, parts, peer),
         Ok(Presented::OrgKey(digest)) => match app.keys.find(&digest) {
-            Some(slot) => with_key(app, parts, slot, now),
+            Some(slot) => with_key(app, parts, slot, (client, now)),
             None => Identified::refused(app, Denial::Unknown),
         },
         Ok(Presented::WorkspaceToken(digest)) => match app.workspace_tokens.find(&digest) {
@@ -133,7 +144,7 @@ pub(super) fn identify(app: &App, parts: &Parts, peer: SocketAddr, now: Timestam
             }
             Some(slot) => match accept_workspace_token(app, &slot.credential, now) {
                 Ok(principal) => {
-                    app.workspace_tokens.touch(&slot, now);
+                    app.workspace_tokens.touch(&slot, now, client);
                     in_its_org(app, parts, principal, Proof::WorkspaceToken(slot))
                 }
                 Err(denial) => attributed(&slot.credential, Tier::WorkspaceToken, denial),
@@ -198,10 +209,19 @@ fn without_credential(app: &App, parts: &Parts, peer: SocketAddr) -> Identified 
 }
 
 /// Tier 2a.
-fn with_key(app: &App, parts: &Parts, slot: KeySlot, now: Timestamp) -> Identified {
+fn with_key(
+    app: &App,
+    parts: &Parts,
+    slot: KeySlot,
+    (client, now): (IpAddr, Timestamp),
+) -> Identified {
     match accept_key(app, &slot.credential, now) {
         Ok(principal) => {
-            app.keys.touch(&slot, now);
+            if slot.last_used().is_none() && !slot.credential.is_replaced {
+                app.old_secrets
+                    .start_clock(&app.keys, slot.credential.id, now);
+            }
+            app.keys.touch(&slot, now, client);
             in_its_org(app, parts, principal, Proof::Key(slot))
         }
         Err(denial) => attributed(&slot.credential, Tier::OrgKey, denial),
@@ -216,16 +236,34 @@ fn accept_key(app: &App, presented: &Credential<Key>, now: Timestamp) -> Result<
     } else {
         presented
     };
-    match above(app, &key.minter, now) {
+    let policy = app.policies.of(key.org);
+    let policy = policy.as_deref();
+    let principal = match above(app, &key.minter, policy, now) {
         Some(above) if presented.is_replaced => {
-            authenticate::replaced_secret(presented, key, above, now)
+            let end = app.old_secrets.end(&app.keys, presented, app.started_at);
+            authenticate::replaced_secret((presented.prefix, end), key, above, now)?
         }
-        Some(above) => authenticate::org_key(key, above, now),
+        Some(above) => authenticate::org_key(key, above, now)?,
         // Its own state is the better news, if it has any.
-        None => Err(match authenticate::org_key(key, [], now) {
-            Err(denial) => denial,
-            Ok(_) => Denial::MinterInactive,
-        }),
+        None => {
+            authenticate::org_key(key, [], now)?;
+            return Err(Denial::MinterInactive);
+        }
+    };
+    match policy.and_then(|policy| policy.block(key)) {
+        Some(block) => Err(Denial::PolicyBlocked(block)),
+        None => Ok(under(principal, policy)),
+    }
+}
+
+/// The same under the ceiling of the org's policy.
+fn under(principal: Principal, policy: Option<&InForce>) -> Principal {
+    match policy.and_then(InForce::ceiling) {
+        Some(ceiling) => Principal {
+            authority: principal.authority.under(Some(ceiling)),
+            ..principal
+        },
+        None => principal,
     }
 }
 
@@ -234,22 +272,34 @@ fn accept_workspace_token(
     token: &Credential<WorkspaceToken>,
     now: Timestamp,
 ) -> Result<Principal, Denial> {
-    match above(app, &token.minter, now) {
-        Some(above) => authenticate::workspace_token(token, above, now),
+    let policy = app.policies.of(token.org);
+    let policy = policy.as_deref();
+    match above(app, &token.minter, policy, now) {
+        Some(above) => {
+            let principal = authenticate::workspace_token(token, above, now)?;
+            Ok(under(principal, policy))
+        }
         // As with keys.
-        None => Err(match authenticate::workspace_token(token, [], now) {
-            Err(denial) => denial,
-            Ok(_) => Denial::MinterInactive,
-        }),
+        None => {
+            authenticate::workspace_token(token, [], now)?;
+            Err(Denial::MinterInactive)
+        }
     }
 }
 
 /// The grants of the keys above a credential, or `None` when one of them is refused now.
-fn above(app: &App, minter: &Minter, now: Timestamp) -> Option<Vec<Arc<Grant>>> {
+fn above(
+    app: &App,
+    minter: &Minter,
+    policy: Option<&InForce>,
+    now: Timestamp,
+) -> Option<Vec<Arc<Grant>>> {
     let grant_of = |id: &KeyId| {
         let slot = app.keys.find_by_id(*id)?;
-        let is_active = slot.credential.status(now) == KeyStatus::Active;
-        is_active.then(|| Arc::clone(&slot.credential.grant))
+        let key = &slot.credential;
+        let is_blocked = policy.is_some_and(|policy| policy.block(key).is_some());
+        let is_active = key.status(now) == KeyStatus::Active && !is_blocked;
+        is_active.then(|| Arc::clone(&key.grant))
     };
     minter.chain.iter().map(grant_of).collect()
 }

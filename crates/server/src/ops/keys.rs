@@ -1,174 +1,18 @@
-//! Org API keys: mint, list, change, revoke.
+//! Org API keys: get, change, suspend, resume; and who may act on which.
 
 use std::sync::Arc;
 
 use claviger_core::{
-    action::{Action, ChangeKey, MintKey, ResumeKey, RevokeKey, SuspendKey},
+    action::{Action, ChangeKey, ResumeKey, SuspendKey},
     authorize::Permit,
     denial::Denial,
-    digest::Digest,
-    grant::Grant,
-    id::{KeyId, OrgId},
-    key::{Credential, KeyState, Metadata, OrgKey, Revocation},
-    permission::Permission,
-    tier::{Minter, Tier},
+    id::{Key, KeyId},
+    key::{Credential, KeyState, OrgKey, Suspension, Use},
     time::Timestamp,
-    token::{Prefix, Secret},
 };
-use claviger_store::{
-    Idempotency, KeyChange, NewKey, Receipt, Recorder, Revocations, Revoked, StoreError,
-    Suspension, Written,
-};
-use serde_json::json;
+use claviger_store::{KeyChange, Recorder, Turn, Written};
 
-use crate::{app::App, clock, entropy, failure::Failure, trace::Trace};
-
-/// How often a mint is tried with another secret when its prefix is taken: at a million keys that
-/// happens once in a hundred million mints.
-pub(super) const PREFIX_TRIES: usize = 5;
-/// The most keys above a key: each of them is looked at for each request.
-const CHAIN_MAX: usize = 16;
-
-/// A key to be minted, checked.
-#[derive(Debug, Clone)]
-pub struct Mint {
-    /// Its name.
-    pub name: String,
-    /// What it may do.
-    pub grant: Grant,
-    /// When it ends by itself.
-    pub expires_at: Option<Timestamp>,
-    /// Free pairs.
-    pub metadata: Metadata,
-    /// What makes a repetition recognisable.
-    pub idempotency: Option<Idempotency>,
-}
-
-/// A key that was minted, with its secret.
-pub struct Minted {
-    /// The key.
-    pub key: OrgKey,
-    /// The secret: for the one response that shows it.
-    pub secret: Secret,
-    /// Proof that it is recorded.
-    pub receipt: Receipt,
-}
-
-impl std::fmt::Debug for Minted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Minted")
-            .field("key", &self.key)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Mints a key.
-///
-/// # Errors
-/// 403 for a grant beyond the minter's, 409 for a repetition, 429 beyond the mint limit.
-pub async fn mint(
-    app: &Arc<App>,
-    permit: &Permit<MintKey>,
-    mint: Mint,
-    trace: &Arc<Trace>,
-) -> Result<Minted, Failure> {
-    let principal = permit.principal();
-    if let Some(field) = permit.field_beyond(&mint.grant) {
-        return Err(Failure::BeyondMinter(field));
-    }
-    let minter = principal.as_minter();
-    if minter.chain.len() > CHAIN_MAX {
-        return Err(Failure::Refused(
-            "a key may stand at most 16 mints below the org",
-        ));
-    }
-    let now = clock::now();
-    app.mint_limiter.check(principal, now)?;
-    for _ in 0..PREFIX_TRIES {
-        let secret = Secret::from_entropy(&app.config.brand, &entropy::for_secret()?);
-        let key = new_key(principal.org, &minter, &mint, (secret.prefix(), now));
-        let new = NewKey {
-            key,
-            digest: *secret.digest().as_bytes(),
-            is_bootstrap: principal.tier == Tier::Bootstrap,
-            idempotency: mint.idempotency.clone(),
-        };
-        let acting = super::acting(principal);
-        let birth = app.births.read().await;
-        let outcome = app.store.mint_key(new, acting, record_mint(trace)).await;
-        match outcome {
-            Ok(Written {
-                value: key,
-                receipt,
-            }) => {
-                take_in(app, &key, secret.digest())?;
-                drop(birth);
-                return Ok(Minted {
-                    key,
-                    secret,
-                    receipt,
-                });
-            }
-            Err(StoreError::PrefixTaken) => {}
-            Err(StoreError::BootstrapClosed) => {
-                app.bootstrap.close();
-                return Err(StoreError::BootstrapClosed.into());
-            }
-            Err(error) => {
-                let is_unknown = matches!(error, StoreError::Unavailable { .. });
-                if is_unknown && principal.tier == Tier::Bootstrap {
-                    app.settle_bootstrap();
-                }
-                return Err(error.into());
-            }
-        }
-    }
-    Err(Failure::Internal("no free prefix was found".to_owned()))
-}
-
-fn new_key(org: OrgId, minter: &Minter, mint: &Mint, (prefix, now): (Prefix, Timestamp)) -> OrgKey {
-    OrgKey {
-        id: KeyId::from_parts(now, entropy::bits()),
-        org,
-        name: mint.name.clone(),
-        prefix,
-        minter: minter.clone(),
-        created_at: now,
-        expires_at: mint.expires_at,
-        grant: mint.grant.clone(),
-        metadata: mint.metadata.clone(),
-        suspended_at: None,
-        revocation: None,
-        last_used_at: None,
-    }
-}
-
-fn record_mint(trace: &Arc<Trace>) -> Recorder<OrgKey> {
-    let trace = Arc::clone(trace);
-    Box::new(move |key: &OrgKey| {
-        let grant: serde_json::Value =
-            serde_json::from_str(&key.grant.to_json()).unwrap_or_default();
-        let change = json!({"minted": {
-            "id": key.id.to_string(),
-            "name": key.name,
-            "prefix": key.prefix.as_str(),
-            "expires_at": key.expires_at.map(|at| at.to_string()),
-            "grant": grant,
-        }});
-        trace.entry_of_change(201, &change)
-    })
-}
-
-/// From the commit on the key is accepted, and tier 0 is closed.
-fn take_in(app: &App, key: &OrgKey, digest: Digest) -> Result<(), Failure> {
-    app.bootstrap.close();
-    let credential = app
-        .interner
-        .minted(key, digest)
-        .map_err(Failure::Internal)?;
-    app.keys.put(credential, None);
-    Ok(())
-}
+use crate::{app::App, clock, failure::Failure, index::Slot};
 
 /// A key of the caller's org.
 ///
@@ -186,11 +30,32 @@ pub async fn get<A: Action>(app: &App, permit: &Permit<A>, id: KeyId) -> Result<
 
 /// Uses are written behind: what memory knows is newer.
 pub fn refresh_last_used(app: &App, key: &mut OrgKey) {
-    let known = app
-        .keys
-        .find_by_id(key.id)
-        .and_then(|slot| slot.last_used());
-    key.last_used_at = key.last_used_at.max(known);
+    if let Some(slot) = app.keys.find_by_id(key.id) {
+        let own = newest_use(app, &slot, key.secret.last_use);
+        key.secret.last_use = own;
+        key.last_use = later(key.last_use, own);
+    }
+    if let Some((old, digest)) = app.old_secrets.get(key.id)
+        && let Some(slot) = app.keys.find(&digest)
+    {
+        key.last_use = later(key.last_use, newest_use(app, &slot, old.last_use));
+    }
+}
+
+/// The last use of a secret, of which the store knows this much.
+pub(crate) fn newest_use(app: &App, slot: &Slot<Key>, kept: Option<Use>) -> Option<Use> {
+    let unwritten = app.keys.unwritten_use(&slot.credential.digest);
+    let known = later(kept, unwritten);
+    // The address of a use is kept once a second; its time may be known better.
+    let at = slot.last_used().max(known.map(|known| known.at))?;
+    Some(Use {
+        at,
+        from: known.and_then(|known| known.from),
+    })
+}
+
+fn later(one: Option<Use>, other: Option<Use>) -> Option<Use> {
+    one.into_iter().chain(other).max_by_key(|used| used.at)
 }
 
 /// Changes name and metadata, or narrows a key; `make` says what changes, given what it is.
@@ -208,6 +73,12 @@ pub async fn change(
     let before = get(app, permit, id).await?;
     may_act_on(permit, &before)?;
     let change = make(&before)?;
+    if let (Some(metadata), Some(policy)) = (&change.metadata, app.policies.of(before.org))
+        && let Some(name) = policy.policy.missing_metadata(metadata)
+    {
+        let reason = format!("must keep `{name}`: the org's policy requires it");
+        return Err(Failure::out_of_range("metadata", reason));
+    }
     if let Some((from, to)) = &change.grant {
         from.covers(to).map_err(|error| {
             let reason = "can only be narrowed; mint another key for more";
@@ -231,12 +102,16 @@ pub async fn change(
 pub async fn suspend(
     app: &Arc<App>,
     permit: &Permit<SuspendKey>,
-    id: KeyId,
+    (id, reason): (KeyId, Option<String>),
     record: Recorder<OrgKey>,
 ) -> Result<Written<OrgKey>, Failure> {
     may_act_on(permit, &get(app, permit, id).await?)?;
     let change = KeyChange {
-        suspension: Some(Suspension::Suspend(clock::now())),
+        turn: Some(Turn::Suspend(Suspension {
+            at: clock::now(),
+            by: permit.principal().actor.clone(),
+            reason,
+        })),
         ..KeyChange::default()
     };
     settle(app, permit, id, change, record).await
@@ -254,7 +129,7 @@ pub async fn resume(
 ) -> Result<Written<OrgKey>, Failure> {
     may_empower(app, permit, &get(app, permit, id).await?)?;
     let change = KeyChange {
-        suspension: Some(Suspension::Resume),
+        turn: Some(Turn::Resume(clock::now())),
         ..KeyChange::default()
     };
     settle(app, permit, id, change, record).await
@@ -278,9 +153,17 @@ async fn settle<A: Action>(
         .change_key(permit.org(), id, change, acting, record)
         .await
         .map_err(|error| super::narrowing_failed(app, error))?;
-    if let Some(slot) = app.keys.find_by_id(id) {
+    follow(app, &written.value)?;
+    drop((birth, turn));
+    refresh_last_used(app, &mut written.value);
+    Ok(written)
+}
+
+/// The index says of a key from here on what the store says.
+pub(crate) fn follow(app: &App, key: &OrgKey) -> Result<(), Failure> {
+    if let Some(slot) = app.keys.find_by_id(key.id) {
         let digest = slot.credential.digest;
-        let new = app.interner.minted(&written.value, digest);
+        let new = app.interner.minted(key, digest);
         let new = new.map_err(Failure::Internal)?;
         app.keys.change(&digest, |old| Credential {
             // A revocation is final, whichever of the two was committed first.
@@ -291,98 +174,10 @@ async fn settle<A: Action>(
             ..new
         });
     }
-    drop((birth, turn));
-    refresh_last_used(app, &mut written.value);
-    Ok(written)
-}
-
-/// The end of a key, as it is answered.
-#[derive(Debug)]
-pub struct Ended {
-    /// What died and when.
-    pub revoked: Revoked,
-    /// From when on every request is refused.
-    pub effective_at: Timestamp,
-    /// Proof that it is recorded; absent for a repetition.
-    pub receipt: Option<Receipt>,
-}
-
-/// Revokes a key and its descendants: when this returns, no request with any of them is accepted.
-///
-/// # Errors
-/// 403 for a key that is not the caller's own, no descendant, and wider; 404.
-pub async fn revoke(
-    app: &Arc<App>,
-    permit: &Permit<RevokeKey>,
-    id: KeyId,
-    reason: Option<String>,
-    record: Recorder<Revoked>,
-) -> Result<Ended, Failure> {
-    let principal = permit.principal();
-    if principal.key != Some(id) {
-        if !permit.has(Permission::TokensRevoke) {
-            return Err(Denial::MissingPermission(Permission::TokensRevoke).into());
-        }
-        // The action itself asks for nothing, so that a key can always give itself up.
-        if !permit.reaches_endpoint("DELETE", &format!("/org/tokens/{id}")) {
-            return Err(Denial::OutsideEndpoints.into());
-        }
-        may_act_on(permit, &get(app, permit, id).await?)?;
+    if let Some(policy) = app.policies.of(key.org) {
+        policy.look_again(key);
     }
-    let now = clock::now();
-    let end = Revocation {
-        at: now,
-        by: principal.actor.clone(),
-        reason,
-    };
-    let acting = super::acting(principal);
-    let outcome = app
-        .store
-        .revoke_key(permit.org(), id, end, acting, record)
-        .await
-        .map_err(|error| super::narrowing_failed(app, error))?;
-    match outcome {
-        Revocations::Now(Written {
-            value: revoked,
-            receipt,
-        }) => {
-            let effective_at = drop_keys(app, &revoked, None).await;
-            Ok(Ended {
-                revoked,
-                effective_at,
-                receipt: Some(receipt),
-            })
-        }
-        Revocations::Before(revoked) => {
-            // The index has them as revoked already, or is made to: a repetition passes the barrier too.
-            let effective_at = drop_keys(app, &revoked, Some(revoked.at)).await;
-            Ok(Ended {
-                revoked,
-                effective_at,
-                receipt: None,
-            })
-        }
-    }
-}
-
-/// From here on no request with any of them is accepted. Gives the instant of the first time.
-async fn drop_keys(app: &App, revoked: &Revoked, first: Option<Timestamp>) -> Timestamp {
-    let alone = app.births.write().await;
-    for key in std::iter::once(&revoked.key).chain(&revoked.descendants) {
-        app.keys
-            .change(&Digest::from_bytes(key.digest), |old| Credential {
-                state: KeyState::Revoked,
-                ..old.clone()
-            });
-    }
-    drop(alone);
-    let mut effective = app.effective.lock();
-    if effective.len() > crate::app::EFFECTIVE_KEPT_MAX {
-        effective.clear();
-    }
-    *effective
-        .entry(revoked.key.id)
-        .or_insert_with(|| first.unwrap_or_else(clock::now))
+    Ok(())
 }
 
 /// Acting on a key: the caller's own, a descendant, or one that the caller's authority covers.

@@ -3,17 +3,36 @@
 use std::{sync::Arc, time::Duration};
 
 use claviger_core::{
-    action::RotateKey, authorize::Permit, denial::Denial, digest::Digest, id::KeyId,
-    key::Credential, permission::Permission, token::Secret,
+    action::RotateKey,
+    authorize::Permit,
+    denial::Denial,
+    digest::Digest,
+    id::KeyId,
+    key::{Credential, Overlap, Use},
+    permission::Permission,
+    time::{Timestamp, format_duration},
+    token::Secret,
 };
 use claviger_store::{NewSecretOfKey, Receipt, Rotated, RotationEnd, StoreError, Written};
 use serde_json::json;
 
-use super::keys::{PREFIX_TRIES, get, may_empower};
+use super::{
+    keys::{get, may_empower, newest_use},
+    mints::PREFIX_TRIES,
+};
 use crate::{app::App, clock, entropy, failure::Failure, trace::Trace};
 
 /// How long both secrets of a key may work.
 pub const OVERLAP_MAX: Duration = Duration::from_hours(30 * 24);
+
+/// When the old secret of a rotation is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    /// After so long at the latest.
+    pub longest: Duration,
+    /// What may end it earlier.
+    pub overlap: Overlap,
+}
 
 /// A key with a new secret.
 pub struct NewSecret {
@@ -21,6 +40,10 @@ pub struct NewSecret {
     pub rotated: Rotated,
     /// The new secret: for the one response that shows it.
     pub secret: Secret,
+    /// From when on the old one is refused, as far as is known now.
+    pub overlap_until: Timestamp,
+    /// When the old one was last seen.
+    pub previous_use: Option<Use>,
     /// Proof that it is recorded.
     pub receipt: Receipt,
 }
@@ -43,7 +66,7 @@ pub async fn rotate(
     app: &Arc<App>,
     permit: &Permit<RotateKey>,
     id: KeyId,
-    overlap: Duration,
+    plan: Plan,
     trace: &Arc<Trace>,
 ) -> Result<NewSecret, Failure> {
     check(app, permit, id, trace).await?;
@@ -51,6 +74,8 @@ pub async fn rotate(
     let principal = permit.principal();
     app.mint_limiter.check(principal, clock::now())?;
     let turn = app.key_turns.take(id).await;
+    // A secret that was quiet for long enough is over, though the store was not told.
+    app.settle_overlap(id).await?;
     for _ in 0..PREFIX_TRIES {
         let secret = Secret::from_entropy(&app.config.brand, &entropy::for_secret()?);
         let acting = super::acting(principal);
@@ -58,7 +83,8 @@ pub async fn rotate(
             prefix: secret.prefix(),
             digest: *secret.digest().as_bytes(),
             at: acting.now,
-            ends_at: acting.now.plus(overlap),
+            ends_at: acting.now.plus(plan.longest),
+            overlap: plan.overlap,
         };
         let record = {
             let trace = Arc::clone(trace);
@@ -75,6 +101,8 @@ pub async fn rotate(
                 follow(app, &value)?;
                 drop((birth, turn));
                 return Ok(NewSecret {
+                    overlap_until: value.old.end(value.old.replaced_at),
+                    previous_use: previous_use(app, &value),
                     rotated: value,
                     secret,
                     receipt,
@@ -163,15 +191,18 @@ fn refuse_replaced(permit: &Permit<RotateKey>) -> Result<(), Failure> {
 fn follow(app: &App, rotated: &Rotated) -> Result<(), Failure> {
     let digest = Digest::from_bytes(rotated.digest);
     let old_digest = Digest::from_bytes(rotated.old_digest);
-    let last_used = app
-        .keys
-        .find_by_id(rotated.key.id)
-        .and_then(|slot| slot.last_used());
+    let last_used = app.keys.find(&digest).and_then(|slot| slot.last_used());
     let own = app.interner.minted(&rotated.key, digest);
     let own: Credential<_> = own.map_err(Failure::Internal)?;
     app.old_secrets.take_in(&app.keys, rotated.old, old_digest);
     app.keys.put(own, last_used);
     Ok(())
+}
+
+/// When the old secret was last seen.
+fn previous_use(app: &App, rotated: &Rotated) -> Option<Use> {
+    let slot = app.keys.find(&Digest::from_bytes(rotated.old_digest))?;
+    newest_use(app, &slot, rotated.old.last_use)
 }
 
 fn said(what: &str, rotated: &Rotated) -> serde_json::Value {
@@ -180,6 +211,11 @@ fn said(what: &str, rotated: &Rotated) -> serde_json::Value {
         "prefix": rotated.key.prefix.as_str(),
         "previous": rotated.old.prefix.as_str(),
         "overlap_until": rotated.old.ends_at.to_string(),
+        "ends": match rotated.old.overlap {
+            Overlap::Fixed => "fixed".to_owned(),
+            Overlap::OnFirstUse(span) => format!("{} after first use", format_duration(span)),
+            Overlap::WhenQuiet(span) => format!("after {} of quiet", format_duration(span)),
+        },
     });
     serde_json::Value::Object([(what.to_owned(), said)].into_iter().collect())
 }

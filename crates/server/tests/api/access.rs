@@ -282,6 +282,11 @@ fn body(route: &RouteInfo, at: usize) -> Option<Value> {
             "/org/tokens/{id}/suspend" | "/org/tokens/{id}/resume" | "/org/tokens/{id}/rotate",
         ) => Some(json!({})),
         ("POST", "/org/tokens/{id}/rotate/finish" | "/org/tokens/{id}/rotate/cancel") => None,
+        // Keys that nobody minted.
+        ("POST", "/org/tokens/suspend" | "/org/tokens/resume") => {
+            Some(json!({"created_by": "session:nobody"}))
+        }
+        ("PUT", "/org/policy") => Some(json!({})),
         ("POST", "/admin/orgs") => Some(json!({"name": format!("made-{at}")})),
         (method, path) => panic!("no body for {method} {path}: add one here"),
     }

@@ -132,6 +132,12 @@ impl Service {
         running.reload_admin_token().expect("a good token");
     }
 
+    /// Does what the clock asks for at this instant.
+    pub(crate) async fn sweep(&self, now: claviger_core::time::Timestamp) {
+        let running = self.running.as_ref().expect("it runs");
+        running.app.sweep(now).await.expect("a sweep");
+    }
+
     /// Stops it; everything that was answered or written behind is on the disk then.
     pub(crate) async fn stop(&mut self) {
         if let Some(running) = self.running.take() {

@@ -38,16 +38,31 @@ create table keys (
     grant_json text not null,
     metadata text not null,
     suspended_at bigint,
+    suspended_by text collate "C",
+    suspended_reason text,
+    resumed_at bigint,
     revoked_at bigint,
     revoked_by text collate "C",
     revoked_reason text,
+    -- Of any of its secrets; the next three are of the one that is its own.
     last_used_at bigint,
+    last_used_from text collate "C",
+    secret_since bigint not null,
+    secret_used_at bigint,
+    secret_used_from text collate "C",
+    -- Milliseconds from one secret to the next, and when the next one is due.
+    rotate_every bigint constraint rotate_every_is_positive check (rotate_every > 0),
+    rotation_due_at bigint,
+    constraint rotation_is_whole check ((rotate_every is null) = (rotation_due_at is null)),
+    constraint suspension_is_whole check ((suspended_at is null) = (suspended_by is null)),
     constraint revocation_is_whole check ((revoked_at is null) = (revoked_by is null))
 )
 -- Room in each page, so that a key that is used can be touched without touching its five indexes.
 with (fillfactor = 85);
 create index keys_of_org on keys (org, id);
 create index keys_of_parent on keys (parent) where parent is not null;
+create index keys_that_end on keys (expires_at) where expires_at is not null and revoked_at is null;
+create index keys_that_rotate on keys (rotation_due_at) where rotation_due_at is not null and revoked_at is null;
 
 -- Secrets that were replaced. They stay, so that what they did can be told; only the last one of a key
 -- may still be accepted.
@@ -55,10 +70,34 @@ create table old_secrets (
     prefix text collate "C" primary key,
     key_id text collate "C" not null references keys (id),
     digest bytea not null unique constraint digest_is_sha256 check (length(digest) = 32),
+    since bigint not null,
     replaced_at bigint not null,
-    ends_at bigint not null
+    -- Refused from then on, whatever happens before.
+    ends_at bigint not null,
+    -- What may end it earlier, and after how many milliseconds.
+    overlap text collate "C" not null constraint overlap_is_known
+        check (overlap in ('fixed', 'on_first_use', 'when_quiet')),
+    overlap_span bigint not null,
+    used_at bigint,
+    used_from text collate "C"
 );
 create index old_secrets_of_key on old_secrets (key_id, replaced_at);
+
+create table policies (
+    org text collate "C" primary key references orgs (id),
+    policy text not null
+);
+
+-- What was said of a key by the clock: each thing once.
+create table key_notices (
+    key_id text collate "C" not null references keys (id),
+    kind text collate "C" not null,
+    days bigint not null,
+    -- The instant that it was about: another one is another notice.
+    of bigint not null,
+    at bigint not null,
+    primary key (key_id, kind, days, of)
+);
 
 create table mint_replays (
     org text collate "C" not null,

@@ -37,14 +37,29 @@ create table keys (
     grant_json text not null,
     metadata text not null,
     suspended_at integer,
+    suspended_by text,
+    suspended_reason text,
+    resumed_at integer,
     revoked_at integer,
     revoked_by text,
     revoked_reason text,
+    -- Of any of its secrets; the next three are of the one that is its own.
     last_used_at integer,
+    last_used_from text,
+    secret_since integer not null,
+    secret_used_at integer,
+    secret_used_from text,
+    -- Milliseconds from one secret to the next, and when the next one is due.
+    rotate_every integer constraint rotate_every_is_positive check (rotate_every > 0),
+    rotation_due_at integer,
+    constraint rotation_is_whole check ((rotate_every is null) = (rotation_due_at is null)),
+    constraint suspension_is_whole check ((suspended_at is null) = (suspended_by is null)),
     constraint revocation_is_whole check ((revoked_at is null) = (revoked_by is null))
 ) strict;
 create index keys_of_org on keys (org, id);
 create index keys_of_parent on keys (parent) where parent is not null;
+create index keys_that_end on keys (expires_at) where expires_at is not null and revoked_at is null;
+create index keys_that_rotate on keys (rotation_due_at) where rotation_due_at is not null and revoked_at is null;
 
 -- Secrets that were replaced. They stay, so that what they did can be told; only the last one of a key
 -- may still be accepted.
@@ -52,10 +67,34 @@ create table old_secrets (
     prefix text primary key,
     key_id text not null references keys (id),
     digest blob not null unique constraint digest_is_sha256 check (length(digest) = 32),
+    since integer not null,
     replaced_at integer not null,
-    ends_at integer not null
+    -- Refused from then on, whatever happens before.
+    ends_at integer not null,
+    -- What may end it earlier, and after how many milliseconds.
+    overlap text not null constraint overlap_is_known
+        check (overlap in ('fixed', 'on_first_use', 'when_quiet')),
+    overlap_span integer not null,
+    used_at integer,
+    used_from text
 ) strict;
 create index old_secrets_of_key on old_secrets (key_id, replaced_at);
+
+create table policies (
+    org text primary key references orgs (id),
+    policy text not null
+) strict, without rowid;
+
+-- What was said of a key by the clock: each thing once.
+create table key_notices (
+    key_id text not null references keys (id),
+    kind text not null,
+    days integer not null,
+    -- The instant that it was about: another one is another notice.
+    of integer not null,
+    at integer not null,
+    primary key (key_id, kind, days, of)
+) strict, without rowid;
 
 create table mint_replays (
     org text not null,

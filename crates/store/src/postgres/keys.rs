@@ -1,37 +1,35 @@
 //! Org API keys.
 
-use std::{collections::BTreeMap, time::Duration};
-
 use super::{
     Postgres, commit,
-    fault::{Fault, Outcome},
+    fault::Outcome,
     load::{self, LOAD_MAX},
-    orgs, rotations,
+    mints, orgs, rotations,
     row::{self, Columns},
-    session::{Change, Params},
+    session::{Change, Params, Session},
 };
 use crate::{
-    Acting, Idempotency, KeyChange, KeyFilter, KeySink, KeyStore, NewKey, NewSecretOfKey, Page,
-    Recorder, Result, Revocations, Revoked, RevokedKey, Rotated, RotationEnd, StoreError, Written,
-    labels_to_json,
+    Acting, KeyChange, KeyFilter, KeySink, KeyStore, NewKey, NewSecretOfKey, Page, Recorder,
+    Result, Rotated, RotationEnd, SecretUse, StoreError, Written, labels_to_json, millis,
 };
 use async_trait::async_trait;
 use claviger_core::{
     id::{KeyId, OrgId},
-    key::{OldSecret, OrgKey, Revocation},
+    key::{OldSecret, OrgKey},
     time::Timestamp,
+    token::Prefix,
 };
 
+/// The columns of [`row::key`].
 macro_rules! columns {
     () => {
         "id, org, name, prefix, created_by, root, chain, created_at, expires_at, grant_json, metadata, \
-         suspended_at, revoked_at, revoked_by, revoked_reason, last_used_at"
+         suspended_at, suspended_by, suspended_reason, resumed_at, revoked_at, revoked_by, \
+         revoked_reason, last_used_at, last_used_from, secret_since, secret_used_at, \
+         secret_used_from, rotate_every"
     };
 }
-
-/// How long an idempotency key is remembered, and how many forgotten ones go at once.
-const REPLAY_SPAN: Duration = Duration::from_hours(24);
-const REPLAYS_PURGED_MAX: i64 = 100;
+pub(super) use columns;
 
 /// How many keys are touched at once.
 const TOUCHED_MAX: usize = 2000;
@@ -59,17 +57,7 @@ impl KeyStore for Postgres {
             if key.is_bootstrap && !is_first {
                 return Err(StoreError::BootstrapClosed.into());
             }
-            if let Some(parent) = key.key.parent() {
-                // Nothing is minted below a revoked key: its revocation waits for us, or we for it.
-                hold_live(&change, parent, acting.now).await?;
-            }
-            if let Some(idempotency) = &key.idempotency {
-                check_replay(&change, &key.key, idempotency, acting.now).await?;
-            }
-            insert(&change, &key).await?;
-            if let Some(idempotency) = &key.idempotency {
-                remember(&change, &key.key, idempotency, acting.now).await?;
-            }
+            mints::mint(&change, &key, acting).await?;
             commit(change, key.key, record).await
         })
         .await
@@ -78,15 +66,7 @@ impl KeyStore for Postgres {
     async fn find_key(&self, org: OrgId, id: KeyId) -> Result<Option<OrgKey>> {
         self.read("find a key", async {
             let session = self.sessions.session().await?;
-            let sql = concat!(
-                "select ",
-                columns!(),
-                " from keys where org = $1 and id = $2"
-            );
-            let found = session
-                .row(sql, &[&org.to_string(), &id.to_string()])
-                .await?;
-            Ok(found.as_ref().map(row::key).transpose()?)
+            find(&session, org, id).await
         })
         .await
     }
@@ -119,6 +99,7 @@ impl KeyStore for Postgres {
                      when 'string' then grant_json::jsonb ->> 'workspaces' = '*' \
                      when 'array' then (grant_json::jsonb -> 'workspaces') ? $7 \
                      else false end) \
+                 and ($9::bigint is null or expires_at < $9) \
                  order by id desc limit $8"
             );
             let statuses: Vec<_> = filter
@@ -138,6 +119,7 @@ impl KeyStore for Postgres {
                         &filter.created_by,
                         &filter.workspace.map(|id| id.to_string()),
                         &i64::from(page.limit),
+                        &filter.expires_before.map(Timestamp::millis),
                     ],
                 )
                 .await?;
@@ -159,64 +141,10 @@ impl KeyStore for Postgres {
             let _alone = self.many.lock().await;
             let tx = self.sessions.begin().await?;
             require_actor(&tx, org, acting).await?;
-            let sql = concat!(
-                "select ",
-                columns!(),
-                " from keys where org = $1 and id = $2 for update"
-            );
-            let found = tx.row(sql, &[&org.to_string(), &id.to_string()]).await?;
-            let found = found.ok_or(StoreError::NotFound("key"))?;
-            let key = change.apply(row::key(&found)?)?;
+            let found = find_locked(&tx, org, id).await?;
+            let key = change.apply(found.ok_or(StoreError::NotFound("key"))?)?;
             update(&tx, &key).await?;
             commit(tx, key, record).await
-        })
-        .await
-    }
-
-    async fn revoke_key(
-        &self,
-        org: OrgId,
-        id: KeyId,
-        end: Revocation,
-        acting: Acting,
-        record: Recorder<Revoked>,
-    ) -> Result<Revocations> {
-        self.write("revoke a key", async move {
-            let _alone = self.many.lock().await;
-            let change = self.sessions.begin().await?;
-            require_actor(&change, org, acting).await?;
-            let id = id.to_string();
-            let sql = "select id, prefix, digest, revoked_at from keys \
-                       where org = $1 and id = $2 for update";
-            let found = change.row(sql, &[&org.to_string(), &id]).await?;
-            let found = found.ok_or(StoreError::NotFound("key"))?;
-            let key = row::revoked("keys", &found)?;
-            let below = descendants(&change, &id).await?;
-            if let Some(at) = Columns::of("keys", &found).maybe_time("revoked_at")? {
-                let at_once = below.into_iter().filter(|(_, end)| *end == Some(at));
-                let descendants = at_once.map(|(key, _)| key).collect();
-                return Ok(Revocations::Before(Revoked {
-                    key,
-                    at,
-                    descendants,
-                }));
-            }
-            let living = below.into_iter().filter(|(_, end)| end.is_none());
-            let descendants: Vec<_> = living.map(|(key, _)| key).collect();
-            let mut ids: Vec<String> = descendants.iter().map(|key| key.id.to_string()).collect();
-            ids.push(id);
-            let sql = "update keys set revoked_at = $2, revoked_by = $3, revoked_reason = $4 \
-                       where id = any($1::text[])";
-            let (at, by) = (end.at, end.by.to_string());
-            change
-                .execute(sql, &[&ids, &at.millis(), &by, &end.reason])
-                .await?;
-            let revoked = Revoked {
-                key,
-                at,
-                descendants,
-            };
-            Ok(Revocations::Now(commit(change, revoked, record).await?))
         })
         .await
     }
@@ -262,19 +190,22 @@ impl KeyStore for Postgres {
             .await
     }
 
-    async fn touch_keys(&self, used: Vec<(KeyId, Timestamp)>) -> Result<()> {
+    async fn start_overlap(&self, old: Prefix, ends_at: Timestamp) -> Result<()> {
+        self.write("start the clock of a rotation", async {
+            let change = self.sessions.begin().await?;
+            rotations::start_overlap(&change, old, ends_at).await?;
+            change.commit().await
+        })
+        .await
+    }
+
+    async fn touch_keys(&self, used: Vec<SecretUse>) -> Result<()> {
         for part in used.chunks(TOUCHED_MAX) {
-            let ids: Vec<String> = part.iter().map(|(id, _)| id.to_string()).collect();
-            let times: Vec<i64> = part.iter().map(|(_, at)| at.millis()).collect();
             self.write("keep when keys were used", async {
                 let _alone = self.many.lock().await;
                 let change = self.sessions.begin().await?;
                 change.batch("set local synchronous_commit = off").await?;
-                let sql = "update keys set last_used_at = used.at \
-                           from (select id, max(at) as at from unnest($1::text[], $2::bigint[]) as u (id, at) \
-                                 group by id) as used \
-                           where keys.id = used.id and coalesce(keys.last_used_at, 0) < used.at";
-                change.execute(sql, &[&ids, &times]).await?;
+                touch(&change, part).await?;
                 change.commit().await
             })
             .await?;
@@ -293,6 +224,39 @@ impl KeyStore for Postgres {
     }
 }
 
+/// Keeps uses: with the keys, and with the secrets that they were of.
+async fn touch(change: &Change, used: &[SecretUse]) -> Outcome<()> {
+    let texts = |of: fn(&SecretUse) -> String| used.iter().map(of).collect::<Vec<_>>();
+    let ids = texts(|one| one.key.to_string());
+    let prefixes = texts(|one| one.prefix.to_string());
+    let times: Vec<i64> = used.iter().map(|one| one.at.millis()).collect();
+    let from = |one: &SecretUse| one.from.map(|from| from.to_string());
+    let from: Vec<Option<String>> = used.iter().map(from).collect();
+    // Of several uses of one key the last one counts.
+    let sql = "update keys set last_used_at = used.at, last_used_from = used.from_where \
+               from (select distinct on (id) id, at, from_where \
+                     from unnest($1::text[], $2::bigint[], $3::text[]) as u (id, at, from_where) \
+                     order by id, at desc) as used \
+               where keys.id = used.id and coalesce(keys.last_used_at, 0) < used.at";
+    change.execute(sql, &[&ids, &times, &from]).await?;
+    let sql = "update keys set secret_used_at = used.at, secret_used_from = used.from_where \
+               from (select distinct on (prefix) id, prefix, at, from_where \
+                     from unnest($1::text[], $2::text[], $3::bigint[], $4::text[]) \
+                         as u (id, prefix, at, from_where) order by prefix, at desc) as used \
+               where keys.id = used.id and keys.prefix = used.prefix \
+               and coalesce(keys.secret_used_at, 0) < used.at";
+    change
+        .execute(sql, &[&ids, &prefixes, &times, &from])
+        .await?;
+    let sql = "update old_secrets set used_at = used.at, used_from = used.from_where \
+               from (select distinct on (prefix) prefix, at, from_where \
+                     from unnest($1::text[], $2::bigint[], $3::text[]) as u (prefix, at, from_where) \
+                     order by prefix, at desc) as used \
+               where old_secrets.prefix = used.prefix and coalesce(old_secrets.used_at, 0) < used.at";
+    change.execute(sql, &[&prefixes, &times, &from]).await?;
+    Ok(())
+}
+
 /// What every change needs: an actor that is accepted and an org that lives, until the end of the
 /// transaction. The org is locked first, as by who deletes it; the actor is judged first.
 pub(super) async fn require_actor(change: &Change, org: OrgId, acting: Acting) -> Outcome<()> {
@@ -303,129 +267,36 @@ pub(super) async fn require_actor(change: &Change, org: OrgId, acting: Acting) -
     org
 }
 
-async fn hold_live(change: &Change, id: KeyId, now: Timestamp) -> Outcome<()> {
+/// Refuses a key that is not accepted, and holds it as it is until the end of the change.
+pub(super) async fn hold_live(change: &Change, id: KeyId, now: Timestamp) -> Outcome<()> {
     let sql = "select 1 from keys where id = $1 and revoked_at is null and suspended_at is null \
                and (expires_at is null or expires_at > $2) for share";
     let found = change.row(sql, &[&id.to_string(), &now.millis()]).await?;
     found.map(drop).ok_or_else(|| StoreError::ActorGone.into())
 }
 
-/// Whose idempotency key it is: a key by its id, for its label changes with its secret.
-fn replay_actor(key: &OrgKey) -> String {
-    let parent = key.parent().map(|id| id.to_string());
-    parent.unwrap_or_else(|| key.minter.created_by.to_string())
+/// A key.
+pub(super) async fn find(session: &Session, org: OrgId, id: KeyId) -> Outcome<Option<OrgKey>> {
+    let sql = concat!(
+        "select ",
+        columns!(),
+        " from keys where org = $1 and id = $2"
+    );
+    let values: Params<'_> = &[&org.to_string(), &id.to_string()];
+    let found = session.row(sql, values).await?;
+    Ok(found.as_ref().map(row::key).transpose()?)
 }
 
-/// Makes sure that the idempotency key was not used within a day.
-async fn check_replay(
-    change: &Change,
-    key: &OrgKey,
-    idempotency: &Idempotency,
-    now: Timestamp,
-) -> Outcome<()> {
-    let sql = "select key_id, request from mint_replays \
-               where org = $1 and actor = $2 and idempotency_key = $3 and created_at > $4";
-    let (org, actor) = (key.org.to_string(), replay_actor(key));
-    let since = now.minus(REPLAY_SPAN).millis();
-    match change
-        .row(sql, &[&org, &actor, &idempotency.key, &since])
-        .await?
-    {
-        None => Ok(()),
-        Some(row) => {
-            let columns = Columns::of("mint_replays", &row);
-            let is_same_request = columns.get::<&[u8]>("request")? == idempotency.request;
-            let key = columns.parse("key_id")?;
-            Err(StoreError::Replayed {
-                key,
-                is_same_request,
-            }
-            .into())
-        }
-    }
-}
-
-/// Keeps the idempotency key, and forgets some that are old.
-async fn remember(
-    change: &Change,
-    key: &OrgKey,
-    idempotency: &Idempotency,
-    now: Timestamp,
-) -> Outcome<()> {
-    let (org, actor) = (key.org.to_string(), replay_actor(key));
-    let since = now.minus(REPLAY_SPAN).millis();
-    let sql = "insert into mint_replays (org, actor, idempotency_key, request, key_id, created_at) \
-               values ($1, $2, $3, $4, $5, $6) \
-               on conflict (org, actor, idempotency_key) do update set request = excluded.request, \
-               key_id = excluded.key_id, created_at = excluded.created_at \
-               where mint_replays.created_at <= $7";
-    let (request, id) = (&idempotency.request[..], key.id.to_string());
-    let count = change
-        .execute(
-            sql,
-            &[
-                &org,
-                &actor,
-                &idempotency.key,
-                &request,
-                &id,
-                &now.millis(),
-                &since,
-            ],
-        )
-        .await?;
-    if count == 0 {
-        // Somebody was faster, and has committed: now that one can be read.
-        check_replay(change, key, idempotency, now).await?;
-        return Err(Fault::down("the idempotency key is in use"));
-    }
-    let sql = "delete from mint_replays where (org, actor, idempotency_key) in ( \
-                   select org, actor, idempotency_key from mint_replays where created_at <= $1 \
-                   order by created_at limit $2 for update skip locked)";
-    change.execute(sql, &[&since, &REPLAYS_PURGED_MAX]).await?;
-    Ok(())
-}
-
-async fn insert(change: &Change, new: &NewKey) -> Outcome<()> {
-    let key = &new.key;
-    rotations::require_unused(change, key.prefix.as_str()).await?;
-    let sql = "insert into keys (id, org, name, prefix, digest, created_by, root, parent, chain, \
-               created_at, expires_at, not_before, grant_json, metadata) \
-               values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
-               on conflict do nothing";
-    let count = change
-        .execute(
-            sql,
-            &[
-                &key.id.to_string(),
-                &key.org.to_string(),
-                &key.name,
-                &key.prefix.as_str(),
-                &&new.digest[..],
-                &key.minter.created_by.to_string(),
-                &key.minter.root.to_string(),
-                &key.minter.chain.first().map(ToString::to_string),
-                &row::chain_text(&key.minter.chain),
-                &key.created_at.millis(),
-                &key.expires_at.map(Timestamp::millis),
-                &key.grant.not_before.map(Timestamp::millis),
-                &key.grant.to_json(),
-                &labels_to_json(&key.metadata),
-            ],
-        )
-        .await?;
-    if count == 1 {
-        return Ok(());
-    }
-    // A secret that was drawn twice has the prefix of the other as well.
-    let sql = "select 1 from keys where prefix = $1 or digest = $2";
-    match change
-        .row(sql, &[&key.prefix.as_str(), &&new.digest[..]])
-        .await?
-    {
-        Some(_) => Err(StoreError::PrefixTaken.into()),
-        None => Err(StoreError::Exists("key").into()),
-    }
+/// A key, locked until the end of the change.
+pub(super) async fn find_locked(change: &Change, org: OrgId, id: KeyId) -> Outcome<Option<OrgKey>> {
+    let sql = concat!(
+        "select ",
+        columns!(),
+        " from keys where org = $1 and id = $2 for update"
+    );
+    let values: Params<'_> = &[&org.to_string(), &id.to_string()];
+    let found = change.row(sql, values).await?;
+    Ok(found.as_ref().map(row::key).transpose()?)
 }
 
 /// A key that is not revoked, locked, and what its secret is looked up by.
@@ -450,9 +321,12 @@ pub(super) async fn require_living(
     }
 }
 
-async fn update(change: &Change, key: &OrgKey) -> Outcome<()> {
+/// Writes a key that was changed.
+pub(super) async fn update(change: &Change, key: &OrgKey) -> Outcome<()> {
+    let stop = key.suspension.as_ref();
     let sql = "update keys set name = $2, metadata = $3, grant_json = $4, not_before = $5, \
-               expires_at = $6, suspended_at = $7 where id = $1";
+               expires_at = $6, suspended_at = $7, suspended_by = $8, suspended_reason = $9, \
+               resumed_at = $10, rotate_every = $11, rotation_due_at = $12 where id = $1";
     let values: Params<'_> = &[
         &key.id.to_string(),
         &key.name,
@@ -460,37 +334,13 @@ async fn update(change: &Change, key: &OrgKey) -> Outcome<()> {
         &key.grant.to_json(),
         &key.grant.not_before.map(Timestamp::millis),
         &key.expires_at.map(Timestamp::millis),
-        &key.suspended_at.map(Timestamp::millis),
+        &stop.map(|stop| stop.at.millis()),
+        &stop.map(|stop| stop.by.to_string()),
+        &stop.and_then(|stop| stop.reason.as_deref()),
+        &key.resumed_at.map(Timestamp::millis),
+        &key.rotate_every.map(millis),
+        &key.rotation_due_at().map(Timestamp::millis),
     ];
     change.execute(sql, values).await?;
     Ok(())
-}
-
-/// The descendants of a locked key, and when each was revoked. Every generation is locked before the
-/// next is read, so a mint below one of them has either been committed, and its key is found, or
-/// waits for us, and then finds its parent revoked.
-async fn descendants(
-    change: &Change,
-    id: &str,
-) -> Outcome<Vec<(RevokedKey<KeyId>, Option<Timestamp>)>> {
-    let sql = "select id, prefix, digest, revoked_at from keys where parent = any($1::text[]) \
-               for update";
-    // Many parents with many children look to the planner like a reason to read the whole table.
-    change.batch("set local enable_seqscan = off").await?;
-    let mut parents = vec![id.to_owned()];
-    let mut found = BTreeMap::new();
-    while !parents.is_empty() {
-        let rows = change.rows(sql, &[&parents]).await?;
-        parents.clear();
-        for row in &rows {
-            let key: RevokedKey<KeyId> = row::revoked("keys", row)?;
-            let end = Columns::of("keys", row).maybe_time("revoked_at")?;
-            // Nothing descends from itself; if a row says so, that must not keep it alive.
-            if !found.contains_key(&key.id) {
-                parents.push(key.id.to_string());
-            }
-            found.insert(key.id, (key, end));
-        }
-    }
-    Ok(found.into_values().collect())
 }

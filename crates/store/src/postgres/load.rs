@@ -34,7 +34,7 @@ pub(super) async fn keys(store: &Postgres, dead_since: Timestamp, sink: KeySink)
     // A copy takes no parameters; a number cannot be anything but a number.
     let sql = format!(
         "copy (select id, org, digest, prefix, name, created_by, root, chain, grant_json, \
-         expires_at, suspended_at is not null, revoked_at is not null, last_used_at from keys \
+         expires_at, suspended_at is not null, revoked_at is not null, secret_used_at from keys \
          where revoked_at is null or revoked_at > {}) to stdout (format binary)",
         dead_since.millis()
     );
@@ -105,7 +105,7 @@ fn loaded<'a>(fields: &mut Fields<'a>) -> Result<LoadedKey<'a>> {
             (false, true) => KeyState::Suspended,
             (false, false) => KeyState::Live,
         },
-        last_used_at: fields.time("last_used_at")?,
+        last_used_at: fields.time("secret_used_at")?,
     })
 }
 

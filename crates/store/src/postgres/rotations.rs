@@ -2,8 +2,9 @@
 
 use claviger_core::{
     id::{KeyId, OrgId},
-    key::OldSecret,
+    key::{OldSecret, OrgKey, Overlap, OwnSecret, Use},
     time::Timestamp,
+    token::Prefix,
 };
 use tokio_postgres::Row;
 
@@ -14,7 +15,14 @@ use super::{
     row::{self, Columns},
     session::{Change, Params},
 };
-use crate::{Acting, NewSecretOfKey, Result, Rotated, RotationEnd, StoreError};
+use crate::{Acting, NewSecretOfKey, Result, Rotated, RotationEnd, StoreError, millis};
+
+/// The columns of [`old_secret`].
+macro_rules! old_columns {
+    () => {
+        "key_id, prefix, replaced_at, ends_at, digest, overlap, overlap_span, used_at, used_from, since"
+    };
+}
 
 /// Puts a new secret in the place of the key's own.
 pub(super) async fn rotate(
@@ -32,8 +40,11 @@ pub(super) async fn rotate(
     let old = OldSecret {
         key: id,
         prefix: key.prefix,
+        since: key.secret.since,
         replaced_at: new.at,
         ends_at: new.ends_at,
+        overlap: new.overlap,
+        last_use: key.secret.last_use,
     };
     let prefix = new.prefix.as_str();
     require_unused(change, prefix).await?;
@@ -48,7 +59,11 @@ pub(super) async fn rotate(
     }
     keep(change, &old, old_digest).await?;
     key.prefix = new.prefix;
-    set_own(change, id, prefix, new.digest).await?;
+    key.secret = OwnSecret {
+        since: new.at,
+        last_use: None,
+    };
+    set_own(change, &key, new.digest).await?;
     Ok(Rotated {
         key,
         digest: new.digest,
@@ -76,9 +91,12 @@ pub(super) async fn end(
     if end == RotationEnd::Cancel {
         std::mem::swap(&mut key.prefix, &mut old.prefix);
         std::mem::swap(&mut digest, &mut old_digest);
-        set_own(change, id, key.prefix.as_str(), digest).await?;
+        std::mem::swap(&mut key.secret.last_use, &mut old.last_use);
+        std::mem::swap(&mut key.secret.since, &mut old.since);
+        set_own(change, &key, digest).await?;
     }
     old.ends_at = now;
+    old.overlap = Overlap::Fixed;
     keep(change, &old, old_digest).await?;
     Ok(Rotated {
         key,
@@ -113,55 +131,100 @@ pub(super) async fn require_unused(change: &Change, prefix: &str) -> Outcome<()>
     }
 }
 
+/// The clock of an overlap that waits for the new secret's first use has started.
+pub(super) async fn start_overlap(change: &Change, old: Prefix, ends_at: Timestamp) -> Outcome<()> {
+    let sql = "update old_secrets set overlap = 'fixed', ends_at = least(ends_at, $2) \
+               where prefix = $1 and overlap <> 'fixed'";
+    change
+        .execute(sql, &[&old.as_str(), &ends_at.millis()])
+        .await?;
+    Ok(())
+}
+
 /// Those that are accepted after this instant.
 pub(super) async fn load(
     store: &Postgres,
     after: Timestamp,
 ) -> Outcome<Vec<(OldSecret, [u8; 32])>> {
     let session = store.sessions.session().await?;
-    let sql = "select key_id, prefix, replaced_at, \
-                   ends_at, digest \
-               from old_secrets where ends_at > $1";
+    let sql = concat!(
+        "select ",
+        old_columns!(),
+        " from old_secrets where ends_at > $1"
+    );
     let rows = session.rows(sql, &[&after.millis()]).await?;
     Ok(row::all(&rows, old_secret)?)
 }
 
 async fn last(change: &Change, id: KeyId) -> Outcome<Option<(OldSecret, [u8; 32])>> {
-    let sql = "select key_id, prefix, replaced_at, ends_at, digest from old_secrets \
-               where key_id = $1 order by replaced_at desc, ends_at desc limit 1";
+    let sql = concat!(
+        "select ",
+        old_columns!(),
+        " from old_secrets where key_id = $1 order by replaced_at desc, ends_at desc limit 1"
+    );
     let found = change.row(sql, &[&id.to_string()]).await?;
     Ok(found.as_ref().map(old_secret).transpose()?)
 }
 
 fn old_secret(row: &Row) -> Result<(OldSecret, [u8; 32])> {
     let columns = Columns::of("old_secrets", row);
+    let span = columns.span("overlap_span")?.unwrap_or_default();
     let old = OldSecret {
         key: columns.parse("key_id")?,
         prefix: columns.parse("prefix")?,
         replaced_at: columns.time("replaced_at")?,
         ends_at: columns.time("ends_at")?,
+        overlap: crate::overlap_of(columns.get("overlap")?, span),
+        last_use: columns.last_use("used_at", "used_from")?,
+        since: columns.time("since")?,
     };
     Ok((old, columns.digest("digest")?))
 }
 
-async fn set_own(change: &Change, id: KeyId, prefix: &str, digest: [u8; 32]) -> Outcome<()> {
-    let sql = "update keys set prefix = $2, digest = $3 where id = $1";
-    change
-        .execute(sql, &[&id.to_string(), &prefix, &&digest[..]])
-        .await?;
+async fn set_own(change: &Change, key: &OrgKey, digest: [u8; 32]) -> Outcome<()> {
+    let sql = "update keys set prefix = $2, digest = $3, secret_since = $4, secret_used_at = $5, \
+               secret_used_from = $6, rotation_due_at = $7 where id = $1";
+    let (used, from) = use_values(key.secret.last_use);
+    let values: Params<'_> = &[
+        &key.id.to_string(),
+        &key.prefix.as_str(),
+        &&digest[..],
+        &key.secret.since.millis(),
+        &used,
+        &from,
+        &key.rotation_due_at().map(Timestamp::millis),
+    ];
+    change.execute(sql, values).await?;
     Ok(())
 }
 
 async fn keep(change: &Change, old: &OldSecret, digest: [u8; 32]) -> Outcome<()> {
-    let sql = "insert into old_secrets (prefix, key_id, digest, replaced_at, ends_at) \
-               values ($1, $2, $3, $4, $5)";
+    let sql = "insert into old_secrets (prefix, key_id, digest, replaced_at, ends_at, overlap, \
+               overlap_span, used_at, used_from, since) \
+               values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    let (overlap, span) = crate::overlap_words(old.overlap);
+    let (used, from) = use_values(old.last_use);
     let values: Params<'_> = &[
         &old.prefix.as_str(),
         &old.key.to_string(),
         &&digest[..],
         &old.replaced_at.millis(),
         &old.ends_at.millis(),
+        &overlap,
+        &millis(span),
+        &used,
+        &from,
+        &old.since.millis(),
     ];
     change.execute(sql, values).await?;
     Ok(())
+}
+
+/// A use as its two columns hold it.
+fn use_values(last: Option<Use>) -> (Option<i64>, Option<String>) {
+    let from = last.and_then(|last| last.from);
+    (
+        last.map(|last| last.at.millis()),
+        from.map(|from| from.to_string()),
+    )
 }

@@ -1,11 +1,11 @@
 //! Rows to values, by hand: what cannot have been written by us is corrupt.
 
-use std::{collections::BTreeMap, fmt::Display, str::FromStr};
+use std::{collections::BTreeMap, fmt::Display, str::FromStr, time::Duration};
 
 use claviger_core::{
     grant::Grant,
     id::KeyId,
-    key::{OrgKey, Revocation, WorkspaceTokenRow},
+    key::{OrgKey, OwnSecret, Revocation, Suspension, Use, WorkspaceTokenRow},
     tier::Minter,
     time::Timestamp,
 };
@@ -74,6 +74,27 @@ impl<'a> Columns<'a> {
     }
 
     /// Pairs of texts, as a JSON object.
+    /// When and from where, in two columns.
+    pub(super) fn last_use(&self, at: &str, from: &str) -> Result<Option<Use>> {
+        let Some(at) = self.maybe_time(at)? else {
+            return Ok(None);
+        };
+        let address = self.get::<Option<&str>>(from)?.map(str::parse).transpose();
+        Ok(Some(Use {
+            at,
+            from: address.map_err(|error| self.bad(from, error))?,
+        }))
+    }
+
+    /// Milliseconds.
+    pub(super) fn span(&self, name: &str) -> Result<Option<Duration>> {
+        let Some(millis) = self.get::<Option<i64>>(name)? else {
+            return Ok(None);
+        };
+        let millis = u64::try_from(millis).map_err(|error| self.bad(name, error))?;
+        Ok(Some(Duration::from_millis(millis)))
+    }
+
     pub(super) fn pairs(&self, name: &str) -> Result<BTreeMap<String, String>> {
         serde_json::from_str(self.get(name)?).map_err(|error| self.bad(name, error))
     }
@@ -119,6 +140,14 @@ pub(super) fn key(row: &Row) -> Result<OrgKey> {
             reason: columns.get("revoked_reason")?,
         }),
     };
+    let suspension = match columns.maybe_time("suspended_at")? {
+        None => None,
+        Some(at) => Some(Suspension {
+            at,
+            by: columns.parse("suspended_by")?,
+            reason: columns.get("suspended_reason")?,
+        }),
+    };
     Ok(OrgKey {
         id: columns.parse("id")?,
         org: columns.parse("org")?,
@@ -129,9 +158,15 @@ pub(super) fn key(row: &Row) -> Result<OrgKey> {
         expires_at: columns.maybe_time("expires_at")?,
         grant: grant.map_err(|error| columns.bad("grant_json", error))?,
         metadata: columns.pairs("metadata")?,
-        suspended_at: columns.maybe_time("suspended_at")?,
+        suspension,
+        resumed_at: columns.maybe_time("resumed_at")?,
         revocation,
-        last_used_at: columns.maybe_time("last_used_at")?,
+        last_use: columns.last_use("last_used_at", "last_used_from")?,
+        secret: OwnSecret {
+            since: columns.time("secret_since")?,
+            last_use: columns.last_use("secret_used_at", "secret_used_from")?,
+        },
+        rotate_every: columns.span("rotate_every")?,
     })
 }
 

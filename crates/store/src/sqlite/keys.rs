@@ -1,31 +1,25 @@
 //! Org API keys.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use claviger_core::{
     id::{KeyId, OrgId},
-    key::{KeyStatus, OldSecret, OrgKey, Revocation},
+    key::{KeyStatus, OldSecret, OrgKey},
     time::Timestamp,
+    token::Prefix,
 };
 use rusqlite::{Connection, params, types::Value};
 
 use super::{
-    Outcome, Sqlite, load, orgs, rotations, row,
+    Outcome, Sqlite, load, mints, orgs, rotations, row,
     row::{IdText, Query},
     writer::{Order, Tx},
 };
 use crate::{
-    Acting, Idempotency, KeyChange, KeyFilter, KeySink, KeyStore, NewKey, NewSecretOfKey, Page,
-    Recorder, Result, Revocations, Revoked, RevokedKey, Rotated, RotationEnd, StoreError, Written,
-    labels_to_json,
+    Acting, KeyChange, KeyFilter, KeySink, KeyStore, NewKey, NewSecretOfKey, Page, Recorder,
+    Result, Rotated, RotationEnd, SecretUse, StoreError, Written, labels_to_json, millis,
 };
-
-/// How long a mint can be told from its repetition.
-const REPLAY_AGE_MAX: Duration = Duration::from_hours(24);
-
-/// How many expired idempotency keys a mint clears away.
-const REPLAYS_PURGED_MAX: u32 = 100;
 
 #[async_trait]
 impl KeyStore for Sqlite {
@@ -36,7 +30,7 @@ impl KeyStore for Sqlite {
         record: Recorder<OrgKey>,
     ) -> Result<Written<OrgKey>> {
         let work = move |tx: &mut Tx<'_>| {
-            mint(tx.sql, &key, acting)?;
+            mints::mint(tx.sql, &key, acting)?;
             tx.written(key.key, record)
         };
         self.writer.change(Order::synced("mint a key"), work).await
@@ -73,33 +67,6 @@ impl KeyStore for Sqlite {
         };
         self.writer
             .change(Order::synced("change a key"), work)
-            .await
-    }
-
-    async fn revoke_key(
-        &self,
-        org: OrgId,
-        id: KeyId,
-        end: Revocation,
-        acting: Acting,
-        record: Recorder<Revoked>,
-    ) -> Result<Revocations> {
-        let work = move |tx: &mut Tx<'_>| {
-            require_actor(tx.sql, acting)?;
-            orgs::require(tx.sql, org)?;
-            let query = "select revoked_at from keys where org = ?1 and id = ?2";
-            let bound = params![IdText::of(org), IdText::of(id)];
-            match row::first(tx.sql, query, bound, |row| row::maybe_time(row, 0))? {
-                None => Err(StoreError::NotFound("key").into()),
-                Some(Some(at)) => Ok(Revocations::Before(revoked_before(tx.sql, id, at)?)),
-                Some(None) => {
-                    let revoked = revoke(tx.sql, id, &end)?;
-                    tx.written(revoked, record).map(Revocations::Now)
-                }
-            }
-        };
-        self.writer
-            .change(Order::synced("revoke a key"), work)
             .await
     }
 
@@ -148,15 +115,15 @@ impl KeyStore for Sqlite {
         .await
     }
 
-    async fn touch_keys(&self, used: Vec<(KeyId, Timestamp)>) -> Result<()> {
-        let statement = "update keys set last_used_at = max(coalesce(last_used_at, 0), ?2)
-             where id = ?1";
-        let work = move |tx: &mut Tx<'_>| {
-            for (id, at) in &used {
-                row::run(tx.sql, statement, params![IdText::of(*id), at.millis()])?;
-            }
-            Ok(())
-        };
+    async fn start_overlap(&self, old: Prefix, ends_at: Timestamp) -> Result<()> {
+        let work = move |tx: &mut Tx<'_>| rotations::start_overlap(tx.sql, old, ends_at);
+        self.writer
+            .change(Order::synced("start the clock of a rotation"), work)
+            .await
+    }
+
+    async fn touch_keys(&self, used: Vec<SecretUse>) -> Result<()> {
+        let work = move |tx: &mut Tx<'_>| used.iter().try_for_each(|one| touch(tx.sql, one));
         self.writer
             .change(Order::quick("keep when keys were last used"), work)
             .await
@@ -171,15 +138,34 @@ impl KeyStore for Sqlite {
     }
 }
 
+/// Keeps a use: with the key, and with the secret that it was of.
+fn touch(sql: &Connection, used: &SecretUse) -> Outcome<()> {
+    let from = used.from.map(|from| from.to_string());
+    let (at, prefix) = (used.at.millis(), used.prefix.as_str());
+    let statement = "update keys set last_used_at = ?2, last_used_from = ?3
+         where id = ?1 and coalesce(last_used_at, 0) < ?2";
+    row::run(sql, statement, params![IdText::of(used.key), at, from])?;
+    let statement = "update keys set secret_used_at = ?2, secret_used_from = ?3
+         where id = ?1 and prefix = ?4 and coalesce(secret_used_at, 0) < ?2";
+    let bound = params![IdText::of(used.key), at, from, prefix];
+    if row::run(sql, statement, bound)? == 0 {
+        let statement = "update old_secrets set used_at = ?2, used_from = ?3
+             where prefix = ?1 and coalesce(used_at, 0) < ?2";
+        row::run(sql, statement, params![prefix, at, from])?;
+    }
+    Ok(())
+}
+
 /// Refuses a change on behalf of a key that is not accepted any more.
 pub(super) fn require_actor(sql: &Connection, acting: Acting) -> Outcome<()> {
     match acting.key {
-        Some(key) => require_live(sql, key, acting.now),
+        Some(key) => hold_live(sql, key, acting.now),
         None => Ok(()),
     }
 }
 
-fn require_live(sql: &Connection, key: KeyId, now: Timestamp) -> Outcome<()> {
+/// Refuses a key that is not accepted.
+pub(super) fn hold_live(sql: &Connection, key: KeyId, now: Timestamp) -> Outcome<()> {
     let query = "select 1 from keys where id = ?1 and revoked_at is null and suspended_at is null
          and (expires_at is null or expires_at > ?2)";
     match row::first(sql, query, params![IdText::of(key), now.millis()], |_| {
@@ -190,132 +176,20 @@ fn require_live(sql: &Connection, key: KeyId, now: Timestamp) -> Outcome<()> {
     }
 }
 
-fn mint(sql: &Connection, new: &NewKey, acting: Acting) -> Outcome<()> {
-    require_actor(sql, acting)?;
-    orgs::require(sql, new.key.org)?;
-    let closed = row::run(
+/// A key.
+pub(super) fn find(sql: &Connection, org: OrgId, id: KeyId) -> Outcome<Option<OrgKey>> {
+    let query = format!("select {} from keys where org = ?1 and id = ?2", row::KEY);
+    row::first(
         sql,
-        "update deployment set bootstrap_closed_at = ?1 where bootstrap_closed_at is null",
-        params![new.key.created_at.millis()],
-    )?;
-    if new.is_bootstrap && closed != 1 {
-        return Err(StoreError::BootstrapClosed.into());
-    }
-    if let Some(parent) = new.key.parent() {
-        require_live(sql, parent, acting.now)?;
-    }
-    purge_replays(sql, acting.now)?;
-    if let Some(idempotency) = &new.idempotency {
-        require_first(sql, new, idempotency, acting.now)?;
-    }
-    insert(sql, new)?;
-    match &new.idempotency {
-        Some(idempotency) => keep_replay(sql, new, idempotency, acting.now),
-        None => Ok(()),
-    }
+        &query,
+        params![IdText::of(org), IdText::of(id)],
+        row::key,
+    )
 }
 
-/// Until when a mint is too old to be told from its repetition.
-fn replay_horizon(now: Timestamp) -> i64 {
-    now.minus(REPLAY_AGE_MAX).millis()
-}
-
-fn purge_replays(sql: &Connection, now: Timestamp) -> Outcome<()> {
-    let statement = "delete from mint_replays where (org, actor, idempotency_key) in
-         (select org, actor, idempotency_key from mint_replays
-          where created_at <= ?1 order by created_at limit ?2)";
-    row::run(
-        sql,
-        statement,
-        params![replay_horizon(now), REPLAYS_PURGED_MAX],
-    )?;
-    Ok(())
-}
-
-fn require_first(
-    sql: &Connection,
-    new: &NewKey,
-    idempotency: &Idempotency,
-    now: Timestamp,
-) -> Outcome<()> {
-    let query = "select key_id, request from mint_replays
-         where org = ?1 and actor = ?2 and idempotency_key = ?3 and created_at > ?4";
-    let org = IdText::of(new.key.org);
-    let actor = replay_actor(&new.key);
-    let bound = params![org, actor, idempotency.key, replay_horizon(now)];
-    let before = row::first(sql, query, bound, |row| {
-        Ok(StoreError::Replayed {
-            key: row::parsed(row, 0)?,
-            is_same_request: row::blob(row, 1)? == idempotency.request,
-        })
-    })?;
-    before.map_or(Ok(()), |replayed| Err(replayed.into()))
-}
-
-/// Whose idempotency key it is: a key by its id, for its label changes with its secret.
-fn replay_actor(key: &OrgKey) -> String {
-    let parent = key.parent().map(|id| id.to_string());
-    parent.unwrap_or_else(|| key.minter.created_by.to_string())
-}
-
-fn keep_replay(
-    sql: &Connection,
-    new: &NewKey,
-    idempotency: &Idempotency,
-    now: Timestamp,
-) -> Outcome<()> {
-    // It may replace one that is too old and was not purged yet.
-    let statement = "insert or replace into mint_replays
-         (org, actor, idempotency_key, request, key_id, created_at)
-         values (?1, ?2, ?3, ?4, ?5, ?6)";
-    let bound = params![
-        IdText::of(new.key.org),
-        replay_actor(&new.key),
-        idempotency.key,
-        idempotency.request,
-        IdText::of(new.key.id),
-        now.millis(),
-    ];
-    row::run(sql, statement, bound)?;
-    Ok(())
-}
-
-fn insert(sql: &Connection, new: &NewKey) -> Outcome<()> {
-    let key = &new.key;
-    rotations::require_unused(sql, key.prefix.as_str())?;
-    let statement = "insert into keys
-         (id, org, name, prefix, digest, created_by, root, parent, chain, created_at, expires_at,
-          not_before, grant_json, metadata)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
-    let bound = params![
-        IdText::of(key.id),
-        IdText::of(key.org),
-        key.name,
-        key.prefix.as_str(),
-        new.digest,
-        key.minter.created_by.to_string(),
-        key.minter.root.to_string(),
-        key.parent().map(IdText::of),
-        row::chain_text(&key.minter.chain),
-        key.created_at.millis(),
-        key.expires_at.map(Timestamp::millis),
-        key.grant.not_before.map(Timestamp::millis),
-        key.grant.to_json(),
-        labels_to_json(&key.metadata),
-    ];
-    match row::run(sql, statement, bound) {
-        // A secret that was drawn twice has the prefix of the other as well.
-        Err(fault)
-            if ["keys.prefix", "keys.digest"]
-                .iter()
-                .any(|c| row::is_taken(&fault, c)) =>
-        {
-            Err(StoreError::PrefixTaken.into())
-        }
-        Err(fault) if row::is_taken(&fault, "keys.id") => Err(StoreError::Exists("key").into()),
-        Err(fault) => Err(fault),
-        Ok(_) => Ok(()),
-    }
+/// A key, locked until the end of the change: here the transaction is the lock.
+pub(super) fn find_locked(sql: &Connection, org: OrgId, id: KeyId) -> Outcome<Option<OrgKey>> {
+    find(sql, org, id)
 }
 
 /// A key that is not revoked.
@@ -325,16 +199,6 @@ pub(super) fn require_living(sql: &Connection, org: OrgId, id: KeyId) -> Outcome
         Some(_) => Err(StoreError::Gone("key").into()),
         None => Ok(key),
     }
-}
-
-fn find(sql: &Connection, org: OrgId, id: KeyId) -> Outcome<Option<OrgKey>> {
-    let query = format!("select {} from keys where org = ?1 and id = ?2", row::KEY);
-    row::first(
-        sql,
-        &query,
-        params![IdText::of(org), IdText::of(id)],
-        row::key,
-    )
 }
 
 fn select(org: OrgId, filter: KeyFilter, page: &Page<KeyId>) -> Query {
@@ -371,6 +235,9 @@ fn select(org: OrgId, filter: KeyFilter, page: &Page<KeyId>) -> Query {
     if let Some(actor) = filter.created_by {
         query.and("and created_by = ?", [actor.into()]);
     }
+    if let Some(before) = filter.expires_before {
+        query.and("and expires_at < ?", [before.millis().into()]);
+    }
     if let Some(workspace) = filter.workspace {
         // The binding is `"*"` or a list of ids; a selector by label is an object and matches neither.
         query.and(
@@ -383,13 +250,21 @@ fn select(org: OrgId, filter: KeyFilter, page: &Page<KeyId>) -> Query {
     query
 }
 
-fn update(sql: &Connection, org: OrgId, id: KeyId, change: KeyChange) -> Outcome<OrgKey> {
+/// Changes a key that is not revoked.
+pub(super) fn update(
+    sql: &Connection,
+    org: OrgId,
+    id: KeyId,
+    change: KeyChange,
+) -> Outcome<OrgKey> {
     let key = find(sql, org, id)?.ok_or(StoreError::NotFound("key"))?;
     let key = change.apply(key)?;
+    let stop = key.suspension.as_ref();
     row::run(
         sql,
         "update keys set name = ?2, metadata = ?3, grant_json = ?4, not_before = ?5,
-             expires_at = ?6, suspended_at = ?7 where id = ?1",
+             expires_at = ?6, suspended_at = ?7, suspended_by = ?8, suspended_reason = ?9,
+             resumed_at = ?10, rotate_every = ?11, rotation_due_at = ?12 where id = ?1",
         params![
             IdText::of(id),
             key.name,
@@ -397,51 +272,13 @@ fn update(sql: &Connection, org: OrgId, id: KeyId, change: KeyChange) -> Outcome
             key.grant.to_json(),
             key.grant.not_before.map(Timestamp::millis),
             key.expires_at.map(Timestamp::millis),
-            key.suspended_at.map(Timestamp::millis),
+            stop.map(|stop| stop.at.millis()),
+            stop.map(|stop| stop.by.to_string()),
+            stop.and_then(|stop| stop.reason.as_deref()),
+            key.resumed_at.map(Timestamp::millis),
+            key.rotate_every.map(millis),
+            key.rotation_due_at().map(Timestamp::millis),
         ],
     )?;
     Ok(key)
-}
-
-/// Ends the key and all that descend from it; what ended before keeps its own end.
-fn revoke(sql: &Connection, id: KeyId, end: &Revocation) -> Outcome<Revoked> {
-    let statement = "with recursive line (id) as (
-             select ?1 union select keys.id from keys join line on keys.parent = line.id)
-         update keys set revoked_at = ?2, revoked_by = ?3, revoked_reason = ?4
-         where id in (select id from line) and revoked_at is null
-         returning id, prefix, digest";
-    let bound = params![
-        IdText::of(id),
-        end.at.millis(),
-        end.by.to_string(),
-        end.reason
-    ];
-    split(
-        row::all(sql, statement, bound, row::revoked_key)?,
-        id,
-        end.at,
-    )
-}
-
-/// What an earlier revocation came to.
-fn revoked_before(sql: &Connection, id: KeyId, at: Timestamp) -> Outcome<Revoked> {
-    let query = "with recursive line (id) as (
-             select ?1 union select keys.id from keys join line on keys.parent = line.id)
-         select id, prefix, digest from keys
-         where id in (select id from line) and revoked_at = ?2";
-    let bound = params![IdText::of(id), at.millis()];
-    split(row::all(sql, query, bound, row::revoked_key)?, id, at)
-}
-
-/// Tells the key itself from its descendants.
-fn split(mut all: Vec<RevokedKey<KeyId>>, id: KeyId, at: Timestamp) -> Outcome<Revoked> {
-    let place = all
-        .iter()
-        .position(|key| key.id == id)
-        .ok_or(StoreError::NotFound("key"))?;
-    Ok(Revoked {
-        key: all.swap_remove(place),
-        at,
-        descendants: all,
-    })
 }

@@ -2,8 +2,9 @@
 
 use claviger_core::{
     id::{KeyId, OrgId},
-    key::OldSecret,
+    key::{OldSecret, OrgKey, Overlap, OwnSecret, Use},
     time::Timestamp,
+    token::Prefix,
 };
 use rusqlite::{Connection, Row, params};
 
@@ -11,7 +12,11 @@ use super::{
     Outcome, keys, row,
     row::{IdText, digest, parsed, time},
 };
-use crate::{Acting, NewSecretOfKey, Rotated, RotationEnd, StoreError};
+use crate::{Acting, NewSecretOfKey, Rotated, RotationEnd, StoreError, millis};
+
+/// The columns of [`old_secret`].
+const OLD_SECRET: &str = "key_id, prefix, replaced_at, ends_at, digest, overlap, overlap_span, \
+     used_at, used_from, since";
 
 /// Puts a new secret in the place of the key's own.
 pub(super) fn rotate(
@@ -29,14 +34,21 @@ pub(super) fn rotate(
     let old = OldSecret {
         key: id,
         prefix: key.prefix,
+        since: key.secret.since,
         replaced_at: new.at,
         ends_at: new.ends_at,
+        overlap: new.overlap,
+        last_use: key.secret.last_use,
     };
     let old_digest = own_digest(sql, id)?;
     require_unused(sql, new.prefix.as_str())?;
     keep(sql, &old, old_digest)?;
     key.prefix = new.prefix;
-    set_own(sql, id, new.prefix.as_str(), new.digest)?;
+    key.secret = OwnSecret {
+        since: new.at,
+        last_use: None,
+    };
+    set_own(sql, &key, new.digest)?;
     Ok(Rotated {
         key,
         digest: new.digest,
@@ -66,9 +78,12 @@ pub(super) fn end(
     if end == RotationEnd::Cancel {
         std::mem::swap(&mut key.prefix, &mut old.prefix);
         std::mem::swap(&mut digest, &mut old_digest);
-        set_own(sql, id, key.prefix.as_str(), digest)?;
+        std::mem::swap(&mut key.secret.last_use, &mut old.last_use);
+        std::mem::swap(&mut key.secret.since, &mut old.since);
+        set_own(sql, &key, digest)?;
     }
     old.ends_at = now;
+    old.overlap = Overlap::Fixed;
     keep(sql, &old, old_digest)?;
     Ok(Rotated {
         key,
@@ -102,26 +117,38 @@ pub(super) fn require_unused(sql: &Connection, prefix: &str) -> Outcome<()> {
     }
 }
 
+/// The clock of an overlap that waits for the new secret's first use has started.
+pub(super) fn start_overlap(sql: &Connection, old: Prefix, ends_at: Timestamp) -> Outcome<()> {
+    let statement = "update old_secrets set overlap = 'fixed', ends_at = min(ends_at, ?2)
+         where prefix = ?1 and overlap <> 'fixed'";
+    row::run(sql, statement, params![old.as_str(), ends_at.millis()])?;
+    Ok(())
+}
+
 /// Those that are accepted after this instant.
 pub(super) fn load(sql: &Connection, after: Timestamp) -> Outcome<Vec<(OldSecret, [u8; 32])>> {
-    let query = "select key_id, prefix, replaced_at,
-                ends_at, digest
-         from old_secrets where ends_at > ?1";
-    row::all(sql, query, params![after.millis()], old_secret)
+    let query = format!("select {OLD_SECRET} from old_secrets where ends_at > ?1");
+    row::all(sql, &query, params![after.millis()], old_secret)
 }
 
 fn last(sql: &Connection, id: KeyId) -> Outcome<Option<(OldSecret, [u8; 32])>> {
-    let query = "select key_id, prefix, replaced_at, ends_at, digest from old_secrets
-         where key_id = ?1 order by replaced_at desc, ends_at desc limit 1";
-    row::first(sql, query, params![IdText::of(id)], old_secret)
+    let query = format!(
+        "select {OLD_SECRET} from old_secrets
+         where key_id = ?1 order by replaced_at desc, ends_at desc limit 1"
+    );
+    row::first(sql, &query, params![IdText::of(id)], old_secret)
 }
 
 fn old_secret(row: &Row<'_>) -> Outcome<(OldSecret, [u8; 32])> {
+    let span = row::span(row, 6)?.unwrap_or_default();
     let old = OldSecret {
         key: parsed(row, 0)?,
         prefix: parsed(row, 1)?,
         replaced_at: time(row, 2)?,
         ends_at: time(row, 3)?,
+        overlap: crate::overlap_of(row::text(row, 5)?, span),
+        last_use: row::last_use(row, 7)?,
+        since: time(row, 9)?,
     };
     Ok((old, digest(row, 4)?))
 }
@@ -132,9 +159,20 @@ fn own_digest(sql: &Connection, id: KeyId) -> Outcome<[u8; 32]> {
     found.ok_or_else(|| StoreError::NotFound("key").into())
 }
 
-fn set_own(sql: &Connection, id: KeyId, prefix: &str, digest: [u8; 32]) -> Outcome<()> {
-    let statement = "update keys set prefix = ?2, digest = ?3 where id = ?1";
-    match row::run(sql, statement, params![IdText::of(id), prefix, digest]) {
+fn set_own(sql: &Connection, key: &OrgKey, digest: [u8; 32]) -> Outcome<()> {
+    let statement = "update keys set prefix = ?2, digest = ?3, secret_since = ?4,
+         secret_used_at = ?5, secret_used_from = ?6, rotation_due_at = ?7 where id = ?1";
+    let (used, from) = use_values(key.secret.last_use);
+    let bound = params![
+        IdText::of(key.id),
+        key.prefix.as_str(),
+        digest,
+        key.secret.since.millis(),
+        used,
+        from,
+        key.rotation_due_at().map(Timestamp::millis),
+    ];
+    match row::run(sql, statement, bound) {
         Err(fault)
             if ["keys.prefix", "keys.digest"]
                 .iter()
@@ -148,15 +186,33 @@ fn set_own(sql: &Connection, id: KeyId, prefix: &str, digest: [u8; 32]) -> Outco
 }
 
 fn keep(sql: &Connection, old: &OldSecret, digest: [u8; 32]) -> Outcome<()> {
-    let statement = "insert into old_secrets (prefix, key_id, digest, replaced_at, ends_at)
-         values (?1, ?2, ?3, ?4, ?5)";
+    let statement = "insert into old_secrets
+         (prefix, key_id, digest, replaced_at, ends_at, overlap, overlap_span, used_at, used_from,
+          since)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    let (overlap, span) = crate::overlap_words(old.overlap);
+    let (used, from) = use_values(old.last_use);
     let bound = params![
         old.prefix.as_str(),
         IdText::of(old.key),
         digest,
         old.replaced_at.millis(),
         old.ends_at.millis(),
+        overlap,
+        millis(span),
+        used,
+        from,
+        old.since.millis(),
     ];
     row::run(sql, statement, bound)?;
     Ok(())
+}
+
+/// A use as its two columns hold it.
+fn use_values(last: Option<Use>) -> (Option<i64>, Option<String>) {
+    let from = last.and_then(|last| last.from);
+    (
+        last.map(|last| last.at.millis()),
+        from.map(|from| from.to_string()),
+    )
 }

@@ -1,11 +1,11 @@
 //! Rows to domain types and back, by hand: what does not fit is corrupt, and never guessed at.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use claviger_core::{
     grant::Grant,
     id::{Id, KeyId, Kind},
-    key::{OrgKey, Revocation, WorkspaceTokenRow},
+    key::{OrgKey, OwnSecret, Revocation, Suspension, Use, WorkspaceTokenRow},
     tier::{Actor, Minter},
     time::Timestamp,
 };
@@ -21,8 +21,9 @@ use crate::{Channel, Org, RevokedKey, SecretName, SecretRow, StoreError, Workspa
 
 /// The columns of [`key`].
 pub(super) const KEY: &str = "id, org, name, prefix, created_by, root, chain, created_at, \
-     expires_at, grant_json, metadata, suspended_at, revoked_at, revoked_by, revoked_reason, \
-     last_used_at";
+     expires_at, grant_json, metadata, suspended_at, suspended_by, suspended_reason, revoked_at, \
+     revoked_by, revoked_reason, last_used_at, last_used_from, secret_used_at, secret_used_from, \
+     secret_since, rotate_every, resumed_at";
 /// The columns of [`org`].
 pub(super) const ORG: &str = "id, name, created_at";
 /// The columns of [`workspace`].
@@ -253,10 +254,38 @@ pub(super) fn key(row: &Row<'_>) -> Outcome<OrgKey> {
         expires_at: maybe_time(row, 8)?,
         grant,
         metadata: pairs(row, 10)?,
-        suspended_at: maybe_time(row, 11)?,
-        revocation: revocation(row, 12)?,
-        last_used_at: maybe_time(row, 15)?,
+        suspension: act(row, 11)?.map(|(at, by, reason)| Suspension { at, by, reason }),
+        revocation: act(row, 14)?.map(|(at, by, reason)| Revocation { at, by, reason }),
+        last_use: last_use(row, 17)?,
+        secret: OwnSecret {
+            last_use: last_use(row, 19)?,
+            since: time(row, 21)?,
+        },
+        rotate_every: span(row, 22)?,
+        resumed_at: maybe_time(row, 23)?,
     })
+}
+
+/// The two columns from this one on: when, and from where.
+pub(super) fn last_use(row: &Row<'_>, at: usize) -> Outcome<Option<Use>> {
+    let Some(instant) = maybe_time(row, at)? else {
+        return Ok(None);
+    };
+    let from = row.get_ref(at + 1)?.as_str_or_null();
+    let from = from.map_err(|error| corrupt(row, at + 1, error))?;
+    let from = from.map(str::parse).transpose();
+    Ok(Some(Use {
+        at: instant,
+        from: from.map_err(|error| corrupt(row, at + 1, error))?,
+    }))
+}
+
+/// Milliseconds.
+pub(super) fn span(row: &Row<'_>, at: usize) -> Outcome<Option<Duration>> {
+    match row.get_ref(at)? {
+        ValueRef::Null => Ok(None),
+        _ => Ok(Some(Duration::from_millis(count(row, at)?))),
+    }
 }
 
 /// The three columns from this one on.
@@ -283,19 +312,15 @@ pub(super) fn chain_text(chain: &[KeyId]) -> String {
         .join(" ")
 }
 
-/// The three columns from this one on.
-fn revocation(row: &Row<'_>, at: usize) -> Outcome<Option<Revocation>> {
+/// The three columns from this one on: when, who, why.
+fn act(row: &Row<'_>, at: usize) -> Outcome<Option<(Timestamp, Actor, Option<String>)>> {
     let Some(instant) = maybe_time(row, at)? else {
         return Ok(None);
     };
     let reason = row.get_ref(at + 2)?.as_str_or_null();
-    Ok(Some(Revocation {
-        at: instant,
-        by: parsed::<Actor>(row, at + 1)?,
-        reason: reason
-            .map_err(|error| corrupt(row, at + 2, error))?
-            .map(str::to_owned),
-    }))
+    let reason = reason.map_err(|error| corrupt(row, at + 2, error))?;
+    let by = parsed::<Actor>(row, at + 1)?;
+    Ok(Some((instant, by, reason.map(str::to_owned))))
 }
 
 /// What an index drops a key by: `id, prefix, digest`.

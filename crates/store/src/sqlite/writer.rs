@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use claviger_core::ledger::batch::Batch;
+use claviger_core::ledger::{batch::Batch, entry::Entry};
 use rusqlite::Connection;
 use tokio::{sync::oneshot, task::spawn_blocking, time::timeout};
 use tracing::{error, warn};
@@ -169,8 +169,16 @@ pub(super) struct Tx<'a> {
 impl Tx<'_> {
     /// Writes the record of a change, and hands out the receipt that goes with it.
     pub(super) fn written<T>(&mut self, value: T, record: Recorder<T>) -> Outcome<Written<T>> {
-        let entry = record(&value);
-        self.append(Arc::new(Batch::from_iter([entry])))?;
+        self.written_many(value, |value| vec![record(value)])
+    }
+
+    /// Writes the records of a change that is several things at once.
+    pub(super) fn written_many<T>(
+        &mut self,
+        value: T,
+        record: impl FnOnce(&T) -> Vec<Entry>,
+    ) -> Outcome<Written<T>> {
+        self.append(Arc::new(Batch::from_iter(record(&value))))?;
         Ok(Written {
             value,
             receipt: Receipt(()),

@@ -14,7 +14,9 @@ use crate::{
         later, mint, org,
     },
     target::Target,
-    witness::{assert_error, assert_same, done, refused, revoke, revoke_now, snapshot, unseen},
+    witness::{
+        assert_error, assert_same, done, many, refused, revoke, revoke_now, snapshot, unseen,
+    },
 };
 
 async fn find(db: &Db, key: &OrgKey) -> OrgKey {
@@ -154,7 +156,7 @@ pub(crate) async fn revoking_an_unknown_key_is_not_found(bed: &Bed) {
     let db = bed.open().await;
     let org = default_org(&db).await;
     let error = refused(&db, org, |record| {
-        db.revoke_key(org, id(), end(NOW), NOBODY, record)
+        db.revoke_key(org, id(), end(NOW), NOBODY, many(record))
     })
     .await;
     assert_error!(error, StoreError::NotFound(_));
@@ -183,7 +185,7 @@ pub(crate) async fn ended_key_changes_and_reveals_nothing(bed: &Bed) {
     let suspended = mint(&db, key(org, "suspended")).await;
     revoke_now(&db, org, parent.id, end(NOW)).await;
     let statement = format!(
-        "update keys set suspended_at = 5 where id = '{}'",
+        "update keys set suspended_at = 5, suspended_by = 'admin-token' where id = '{}'",
         suspended.id
     );
     let db = bed.patch(db, &statement).await;

@@ -14,7 +14,7 @@ use crate::{
     support::{
         NOBODY, NOW, batch, default_org, end, entry, id, insert_workspace, key, mint, put_secret,
     },
-    witness::{assert_error, size, trail, unseen},
+    witness::{assert_error, many_unseen, size, trail, unseen},
 };
 
 /// Within this an operation must give up on a database that does not answer.
@@ -166,7 +166,11 @@ async fn expect_unavailable(db: &Db, kept: &OrgKey) {
         give_up("a probe", PROBE_LIMIT, db.probe()),
         give_up("a find", ANSWER_LIMIT, db.find_key(org, kept.id)),
         give_up("a load", ANSWER_LIMIT, db.load_keys(NOW, sink)),
-        give_up("a touch", ANSWER_LIMIT, db.touch_keys(vec![(kept.id, NOW)])),
+        give_up(
+            "a touch",
+            ANSWER_LIMIT,
+            db.touch_keys(vec![crate::keys::used(&kept, 1)])
+        ),
         give_up(
             "a mint",
             ANSWER_LIMIT,
@@ -175,7 +179,7 @@ async fn expect_unavailable(db: &Db, kept: &OrgKey) {
         give_up(
             "a revocation",
             ANSWER_LIMIT,
-            db.revoke_key(org, kept.id, ended, NOBODY, unseen(org)),
+            db.revoke_key(org, kept.id, ended, NOBODY, many_unseen(org)),
         ),
         give_up(
             "an insert",
@@ -213,7 +217,7 @@ async fn expect_service(db: &Db, org: OrgId) {
     let before = trail(db, org).await;
     let new = mint(db, key(org, "afterwards")).await;
     db.append(batch([entry(org)])).await.expect("it is written");
-    db.touch_keys(vec![(new.id, NOW)])
+    db.touch_keys(vec![crate::keys::used(&new, 1)])
         .await
         .expect("it is kept");
     let after = trail(db, org).await;

@@ -2,10 +2,11 @@
 
 use claviger_core::{
     grant::Grant,
-    key::{KeyStatus, Metadata},
+    key::{KeyStatus, Metadata, Suspension},
     permission::PermissionSet,
+    tier::Actor,
 };
-use claviger_store::{KeyChange, KeyFilter, StoreError, Suspension};
+use claviger_store::{KeyChange, KeyFilter, StoreError, Turn};
 
 use crate::{
     bed::Bed,
@@ -117,19 +118,26 @@ pub(crate) async fn suspended_key_keeps_its_first_instant_until_it_is_resumed(be
     let org = default_org(&db).await;
     let mut expected = mint(&db, key(org, "agent")).await;
     let id = expected.id;
-    let turn = |suspension| KeyChange {
-        suspension: Some(suspension),
+    let turn = |turn| KeyChange {
+        turn: Some(turn),
         ..KeyChange::default()
     };
+    let stop = |millis| Suspension {
+        at: later(millis),
+        by: Actor::AdminToken,
+        reason: Some("löst".to_owned()),
+    };
     let steps = [
-        (Suspension::Suspend(later(5)), Some(later(5))),
-        (Suspension::Suspend(later(9)), Some(later(5))),
-        (Suspension::Resume, None),
-        (Suspension::Resume, None),
-        (Suspension::Suspend(later(12)), Some(later(12))),
+        (Turn::Suspend(stop(5)), Some(5), None),
+        (Turn::Suspend(stop(9)), Some(5), None),
+        (Turn::Resume(later(10)), None, Some(10)),
+        // What is on already was not resumed.
+        (Turn::Resume(later(11)), None, Some(10)),
+        (Turn::Suspend(stop(12)), Some(12), Some(10)),
     ];
-    for (suspension, since) in steps {
-        expected.suspended_at = since;
+    for (suspension, since, resumed) in steps {
+        expected.suspension = since.map(stop);
+        expected.resumed_at = resumed.map(later);
         let change = turn(suspension);
         let made = done(&db, org, |record| {
             db.change_key(org, id, change, NOBODY, record)
@@ -138,7 +146,7 @@ pub(crate) async fn suspended_key_keeps_its_first_instant_until_it_is_resumed(be
         assert_same!(made, expected);
     }
     // It cannot act: not even to bring itself back.
-    let (change, itself) = (turn(Suspension::Resume), acting(&expected));
+    let (change, itself) = (turn(Turn::Resume(later(13))), acting(&expected));
     let error = refused(&db, org, |record| {
         db.change_key(org, id, change, itself, record)
     })

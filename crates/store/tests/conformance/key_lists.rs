@@ -41,8 +41,9 @@ pub(crate) async fn status_filter_judges_at_its_instant(bed: &Bed) {
         mint(&db, new).await;
     }
     revoke_now(&db, org, revoked_id, end(later(2))).await;
-    let statement =
-        format!("update keys set suspended_at = 5 where id in ('{suspended_id}', '{revoked_id}')");
+    let statement = format!(
+        "update keys set suspended_at = 5, suspended_by = 'admin-token' where id in ('{suspended_id}', '{revoked_id}')"
+    );
     let db = bed.patch(db, &statement).await;
 
     use KeyStatus::{Active, Expired, NotYetValid, Revoked, Suspended};
@@ -216,6 +217,7 @@ pub(crate) async fn filters_hold_together(bed: &Bed) {
         text: Some("BOT".to_owned()),
         created_by: Some("session:user_1".to_owned()),
         workspace: Some(workspace),
+        expires_before: None,
     };
     assert_eq!(names(&db, filter).await, ["bot a"]);
 }

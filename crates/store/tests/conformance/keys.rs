@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex};
 
 use claviger_core::{
-    grant::{Grant, RateLimit, Workspaces},
-    id::KeyId,
-    key::OrgKey,
+    grant::{Delegation, Grant, RateLimit, Workspaces},
+    id::{KeyId, OrgId},
+    key::{OrgKey, Suspension, Use},
     permission::{Permission, PermissionSet},
     tier::Actor,
     time::Timestamp,
 };
-use claviger_store::{Acting, Idempotency, KeySink, LoadedKey, NewKey, StoreError};
+use claviger_store::{Acting, Idempotency, KeySink, LoadedKey, NewKey, SecretUse, StoreError};
 
 use crate::{
     bed::{Bed, Db},
@@ -20,7 +20,8 @@ use crate::{
         unused,
     },
     witness::{
-        assert_error, assert_same, done, every_key, refused, revoke_now, size, snapshot, unseen,
+        assert_error, assert_same, done, every_key, many, refused, revoke_now, size, snapshot,
+        unseen,
     },
 };
 
@@ -38,6 +39,11 @@ fn narrow_grant() -> Grant {
         rate_limit: RateLimit {
             per_minute: Some(3),
             per_day: None,
+        },
+        delegation: Delegation {
+            depth: Some(2),
+            keys: None,
+            lifetime: Some(DAY),
         },
     }
 }
@@ -117,7 +123,7 @@ pub(crate) async fn key_of_another_org_is_not_found(bed: &Bed) {
     .await;
     assert_error!(error, StoreError::NotFound(_));
     let error = refused(&db, other, |record| {
-        db.revoke_key(other, key.id, end(NOW), NOBODY, record)
+        db.revoke_key(other, key.id, end(NOW), NOBODY, many(record))
     })
     .await;
     assert_error!(error, StoreError::NotFound(_));
@@ -265,27 +271,53 @@ pub(crate) async fn last_use_never_moves_back(bed: &Bed) {
         mint(&db, key(org, "used")).await,
         mint(&db, key(org, "other")).await,
     );
+    let stranger = key_of(org, "never minted");
     let steps = [
-        (vec![(key.id, later(5))], later(5)),
-        (vec![(key.id, later(4))], later(5)),
-        (vec![], later(5)),
-        (vec![(id(), later(9))], later(5)),
+        (vec![used(&key, 5)], 5),
+        (vec![used(&key, 4)], 5),
+        (vec![], 5),
+        (vec![used(&stranger, 9)], 5),
         // Two times of one key at once, in either order.
-        (vec![(key.id, later(6)), (key.id, later(8))], later(8)),
+        (vec![used(&key, 8), used(&key, 6)], 8),
         (
-            vec![(key.id, later(12)), (key.id, later(10)), (id(), later(20))],
-            later(12),
+            vec![used(&key, 12), used(&key, 10), used(&stranger, 20)],
+            12,
         ),
     ];
     let records = size(&db, org).await;
     for (used, expected) in steps {
         let said = format!("{used:?}");
         db.touch_keys(used).await.expect("they are kept");
-        key.last_used_at = Some(expected);
+        key.last_use = Some(last_use(expected));
+        key.secret.last_use = key.last_use;
         assert_same!((said.clone(), find(&db, &key).await), (said, &key));
     }
     assert_same!(find(&db, &other).await, other);
     assert_eq!(size(&db, org).await, records, "use is no change");
+}
+
+/// A use of a key's own secret, so many milliseconds after the beginning.
+pub(crate) fn used(key: &OrgKey, millis: u64) -> SecretUse {
+    let last = last_use(millis);
+    SecretUse {
+        key: key.id,
+        prefix: key.prefix,
+        at: last.at,
+        from: last.from,
+    }
+}
+
+/// A use at this time, from an address of its own.
+pub(crate) fn last_use(millis: u64) -> Use {
+    let end = u8::try_from(millis % 200).expect("small");
+    Use {
+        at: later(millis),
+        from: Some([192, 0, 2, end].into()),
+    }
+}
+
+fn key_of(org: OrgId, name: &str) -> OrgKey {
+    key(org, name).key
 }
 
 /// What the index should be given for a key, as it prints.
@@ -303,7 +335,7 @@ fn as_loaded(key: &OrgKey, digest: [u8; 32]) -> String {
         grant: &key.grant.to_json(),
         expires_at: key.expires_at,
         state: key.state(),
-        last_used_at: key.last_used_at,
+        last_used_at: key.secret.last_use.map(|last| last.at),
     })
 }
 
@@ -370,16 +402,21 @@ pub(crate) async fn every_key_is_loaded_but_those_long_dead(bed: &Bed) {
     }
     revoke_now(&db, org, made[4].0.id, end(later(10))).await;
     revoke_now(&db, org, made[5].0.id, end(later(1000))).await;
-    db.touch_keys(vec![(made[1].0.id, later(7))])
+    db.touch_keys(vec![used(&made[1].0, 7)])
         .await
         .expect("it is kept");
     let statement = format!(
-        "update keys set suspended_at = 5 where id = '{}'",
+        "update keys set suspended_at = 5, suspended_by = 'admin-token' where id = '{}'",
         made[2].0.id
     );
     let db = bed.patch(db, &statement).await;
-    made[1].0.last_used_at = Some(later(7));
-    made[2].0.suspended_at = Some(Timestamp::from_millis(5));
+    made[1].0.last_use = Some(last_use(7));
+    made[1].0.secret.last_use = made[1].0.last_use;
+    made[2].0.suspension = Some(Suspension {
+        at: Timestamp::from_millis(5),
+        by: Actor::AdminToken,
+        reason: None,
+    });
     made[4].0.revocation = Some(end(later(10)));
     made[5].0.revocation = Some(end(later(1000)));
 

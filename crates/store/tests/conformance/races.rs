@@ -12,7 +12,7 @@ use crate::{
         NOBODY, acting, batch, default_org, end, entry, first, first_key, insert_workspace, key,
         later, mint, org, other_org, put_secret, sealed, workspace,
     },
-    witness::{every_key, recorder, size, trail, unseen},
+    witness::{every_key, many_unseen, recorder, size, trail, unseen},
 };
 
 /// Runs so many tasks that all begin at the same moment, and gives what each came to.
@@ -151,7 +151,10 @@ pub(crate) async fn of_racing_revocations_one_is_the_first(bed: &Bed) {
             Arc::clone(&db),
             end(later(u64::try_from(at).expect("small"))),
         );
-        async move { db.revoke_key(org, target, ended, NOBODY, unseen(org)).await }
+        async move {
+            db.revoke_key(org, target, ended, NOBODY, many_unseen(org))
+                .await
+        }
     })
     .await;
     let (mut now, mut repeated) = (Vec::new(), Vec::new());
@@ -186,7 +189,7 @@ pub(crate) async fn of_two_keys_that_revoke_each_other_one_lives(bed: &Bed) {
         let outcomes = at_once(2, |at| {
             let (db, acting, target) = (Arc::clone(&db), acting(&rivals[at]), rivals[1 - at].id);
             async move {
-                db.revoke_key(org, target, end(later(1)), acting, unseen(org))
+                db.revoke_key(org, target, end(later(1)), acting, many_unseen(org))
                     .await
             }
         })

@@ -21,7 +21,7 @@ use crate::{
         NOBODY, NOW, acting, beget, channel, child, default_org, digest, end, insert_workspace,
         key, later, mint, org, sealed, token, workspace,
     },
-    witness::{done, trail, unseen},
+    witness::{done, many_unseen, trail, unseen},
 };
 
 /// More than any machine mints before the revocation comes through.
@@ -72,7 +72,13 @@ async fn revoke_a_minting_family(db: &Db, root: &OrgKey, minters: Vec<OrgKey>, m
         made.recv().await.expect("a mint");
     }
     let revoked = db
-        .revoke_key(root.org, root.id, end(later(1)), NOBODY, unseen(root.org))
+        .revoke_key(
+            root.org,
+            root.id,
+            end(later(1)),
+            NOBODY,
+            many_unseen(root.org),
+        )
         .await;
     let Ok(Revocations::Now(written)) = revoked else {
         panic!("{revoked:?}");
@@ -126,7 +132,10 @@ pub(crate) async fn revocations_of_two_generations_at_once_agree(bed: &Bed) {
         let outcomes = crate::races::at_once(3, |at| {
             let (db, id) = (Arc::clone(&db), family[at]);
             let ended = end(later(u64::try_from(at).expect("small") + 1));
-            async move { db.revoke_key(org, id, ended, NOBODY, unseen(org)).await }
+            async move {
+                db.revoke_key(org, id, ended, NOBODY, many_unseen(org))
+                    .await
+            }
         })
         .await;
         // Each key died once, in one revocation, at the instant that its row keeps.
@@ -177,7 +186,7 @@ pub(crate) async fn actor_that_is_revoked_changes_nothing_afterwards(bed: &Bed) 
             made.recv().await.expect("a change");
         }
         let revoked = db
-            .revoke_key(home, actor.id, end(later(1)), NOBODY, unseen(home))
+            .revoke_key(home, actor.id, end(later(1)), NOBODY, many_unseen(home))
             .await;
         is_revoked.store(1, Ordering::SeqCst);
         assert!(matches!(revoked, Ok(Revocations::Now(_))), "{revoked:?}");

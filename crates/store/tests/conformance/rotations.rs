@@ -1,7 +1,7 @@
 //! Rotations: another secret for a key, and what becomes of the one that it had.
 
 use claviger_core::{
-    key::{OldSecret, OrgKey},
+    key::{OldSecret, OrgKey, Overlap, OwnSecret},
     time::Timestamp,
 };
 use claviger_store::{Acting, KeyFilter, NewSecretOfKey, Rotated, RotationEnd, StoreError};
@@ -22,6 +22,7 @@ fn secret(at: Timestamp, ends_at: Timestamp) -> NewSecretOfKey {
         digest: digest(),
         at,
         ends_at,
+        overlap: Overlap::Fixed,
     }
 }
 
@@ -48,13 +49,20 @@ pub(crate) async fn rotated_key_keeps_everything_but_its_secret(bed: &Bed) {
     let made = rotate(&db, &before, new.clone()).await;
     let expected = OrgKey {
         prefix: new.prefix,
+        secret: OwnSecret {
+            since: later(5),
+            last_use: None,
+        },
         ..before.clone()
     };
     let old = OldSecret {
         key: before.id,
         prefix: before.prefix,
+        since: NOW,
         replaced_at: later(5),
         ends_at: later(50),
+        overlap: Overlap::Fixed,
+        last_use: None,
     };
     assert_same!(made.key, expected);
     assert_eq!((made.digest, made.old), (new.digest, old));

@@ -12,7 +12,7 @@ use claviger_core::{
     channel::ChannelKind,
     grant::Grant,
     id::{Id, Kind, OrgId, WorkspaceId},
-    key::{OrgKey, Revocation, WorkspaceTokenRow},
+    key::{OrgKey, OwnSecret, Revocation, WorkspaceTokenRow},
     ledger::{
         batch::Batch,
         entry::{Draft, Entry},
@@ -21,7 +21,9 @@ use claviger_core::{
     time::Timestamp,
     token::Prefix,
 };
-use claviger_store::{Acting, AuditPart, AuditRow, Channel, NewKey, Org, Page, Result, Workspace};
+use claviger_store::{
+    Acting, AuditPart, AuditRow, Channel, MintLimits, NewKey, Org, Page, Result, Workspace,
+};
 
 use crate::{bed::Db, witness::done};
 
@@ -103,15 +105,22 @@ pub(crate) fn key(org: OrgId, name: &str) -> NewKey {
         expires_at: None,
         grant: Grant::admin(),
         metadata: [].into(),
-        suspended_at: None,
+        suspension: None,
+        resumed_at: None,
         revocation: None,
-        last_used_at: None,
+        last_use: None,
+        secret: OwnSecret {
+            since: NOW,
+            last_use: None,
+        },
+        rotate_every: None,
     };
     NewKey {
         key,
         digest: digest(),
         is_bootstrap: false,
         idempotency: None,
+        limits: MintLimits::default(),
     }
 }
 

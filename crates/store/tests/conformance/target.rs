@@ -3,6 +3,7 @@
 use claviger_core::{
     id::{ChannelId, OrgId, WorkspaceTokenId},
     key::OrgKey,
+    key::Overlap,
 };
 use claviger_store::{
     Acting, ChannelChange, KeyChange, NewSecretOfKey, RotationEnd, StoreError, Workspace,
@@ -15,7 +16,7 @@ use crate::{
         NOW, channel, digest, end, insert_channel, insert_token, insert_workspace, key, later,
         mint, prefix, put_secret, token, workspace,
     },
-    witness::unseen,
+    witness::{many_unseen, unseen},
 };
 
 /// What kinds of change were tried, and the error of each that failed.
@@ -66,11 +67,14 @@ impl Target {
             digest: digest(),
             at: NOW,
             ends_at: later(1000),
+            overlap: Overlap::Fixed,
         };
         let rotated = db.rotate_key(org, key, secret, acting, unseen(org)).await;
         let finish = RotationEnd::Finish;
         let finished = db.end_rotation(org, key, finish, acting, unseen(org)).await;
-        let revoked = db.revoke_key(org, key, end(NOW), acting, unseen(org)).await;
+        let revoked = db
+            .revoke_key(org, key, end(NOW), acting, many_unseen(org))
+            .await;
         vec![
             ("mint a key", minted.err()),
             ("change a key", changed.err()),

@@ -8,7 +8,7 @@ use std::{
 use claviger_core::{
     id::{KeyId, OrgId},
     key::{KeyStatus, Revocation},
-    ledger::entry::Draft,
+    ledger::entry::{Draft, Entry},
 };
 use claviger_store::{
     Acting, AuditFilter, KeyFilter, Page, Recorder, Result, Revocations, Revoked, StoreError,
@@ -65,6 +65,16 @@ pub(crate) fn unseen<T: Debug>(org: OrgId) -> Recorder<T> {
     recorder(org).0
 }
 
+/// A recorder of several records, for a change that needs one.
+pub(crate) fn many<T: 'static>(record: Recorder<T>) -> Recorder<T, Vec<Entry>> {
+    Box::new(move |value| vec![record(value)])
+}
+
+/// The same, whose record nobody looks at.
+pub(crate) fn many_unseen<T: Debug + 'static>(org: OrgId) -> Recorder<T, Vec<Entry>> {
+    many(unseen(org))
+}
+
 pub(crate) async fn size(db: &Db, org: OrgId) -> u64 {
     db.audit_size(org).await.expect("the size of the trail")
 }
@@ -81,7 +91,7 @@ pub(crate) async fn trail(db: &Db, org: OrgId) -> Vec<Vec<u8>> {
 }
 
 /// What came after so many records of the trail.
-async fn added(db: &Db, org: OrgId, before: u64) -> Vec<(u64, Vec<u8>)> {
+pub(crate) async fn added(db: &Db, org: OrgId, before: u64) -> Vec<(u64, Vec<u8>)> {
     let page = Page {
         after: Some(before),
         limit: 10,
@@ -153,7 +163,7 @@ pub(crate) async fn revoke(
     let (record, made) = recorder::<Revoked>(org);
     let (before, all) = (size(db, org).await, snapshot(db, org).await);
     let outcome = db
-        .revoke_key(org, id, end, acting, record)
+        .revoke_key(org, id, end, acting, many(record))
         .await
         .expect("a revocation");
     match &outcome {
@@ -185,6 +195,7 @@ pub(crate) fn every_key() -> KeyFilter {
         text: None,
         created_by: None,
         workspace: None,
+        expires_before: None,
     }
 }
 

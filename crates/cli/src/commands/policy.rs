@@ -1,0 +1,101 @@
+//! `claviger policy`.
+
+use std::{io::Read as _, path::Path};
+
+use claviger_wire::policy::{BlockedKey, Policy, PolicyEffect};
+
+use crate::{
+    args::policy::PolicyCommand,
+    client::Client,
+    error::Failure,
+    output::{Output, Table},
+};
+
+/// The largest policy that is read, in bytes.
+const BYTES_MAX: u64 = 1024 * 1024;
+
+/// Carries out one of the commands.
+pub(super) async fn run(
+    command: PolicyCommand,
+    client: &Client,
+    out: &Output,
+) -> Result<(), Failure> {
+    match command {
+        PolicyCommand::Show => {
+            let policy = client.get_policy().await?;
+            out.show(&policy, fields)
+        }
+        PolicyCommand::Set { file, dry_run } => {
+            let policy = read(&file)?;
+            let effect = client.put_policy(&policy, dry_run).await?;
+            out.show(&effect, effects)?;
+            let (blocks, cuts) = if effect.dry_run {
+                ("would be blocked", "would be cut")
+            } else {
+                ("are blocked", "are cut")
+            };
+            out.note(&format!(
+                "{} {blocks}, {} {cuts}",
+                effect.blocked_count, effect.cut_count
+            ));
+            Ok(())
+        }
+    }
+}
+
+fn read(file: &Path) -> Result<Policy, Failure> {
+    let name = file.display();
+    let failed = |error: std::io::Error| Failure::Local(format!("cannot read {name}: {error}"));
+    let mut text = String::new();
+    if file.as_os_str() == "-" {
+        let mut input = std::io::stdin().take(BYTES_MAX);
+        input.read_to_string(&mut text).map_err(failed)?;
+    } else {
+        let input = std::fs::File::open(file).map_err(failed)?;
+        input
+            .take(BYTES_MAX)
+            .read_to_string(&mut text)
+            .map_err(failed)?;
+    }
+    serde_json::from_str(&text)
+        .map_err(|error| Failure::Usage(format!("{name} is not a policy: {error}")))
+}
+
+fn fields(policy: &Policy) -> Table {
+    let mut table = Table::fields();
+    let list = |list: &Option<Vec<String>>| list.as_ref().map(|list| list.join(", "));
+    let number = |number: Option<u32>| number.map(|number| number.to_string());
+    let yes = |is: Option<bool>| is.filter(|is| *is).map(|_| "yes".to_owned());
+    for (name, value) in [
+        ("permissions", list(&policy.permissions)),
+        ("presets", list(&policy.presets)),
+        ("addresses", list(&policy.ip_allow)),
+        ("longest life", policy.lifetime_max.clone()),
+        ("expiry required", yes(policy.require_expiry)),
+        ("required metadata", list(&policy.required_metadata)),
+        ("who may mint", list(&policy.minters)),
+        ("living keys", number(policy.keys_max)),
+        ("keys above a key", number(policy.depth_max)),
+        ("suspend when idle", policy.suspend_idle_after.clone()),
+        ("suspend overdue", yes(policy.suspend_overdue)),
+    ] {
+        table.field(name, value.as_deref().unwrap_or("any"));
+    }
+    table
+}
+
+fn effects(effect: &PolicyEffect) -> Table {
+    let mut table = Table::new(&["ID", "NAME", "PREFIX", "WHAT", "WHY"]);
+    let mut row = |key: &BlockedKey, what: &str| {
+        table.row([
+            key.id.as_str().into(),
+            key.name.as_str().into(),
+            key.prefix.as_str().into(),
+            what.into(),
+            key.reason.as_str().into(),
+        ]);
+    };
+    effect.blocked.iter().for_each(|key| row(key, "blocked"));
+    effect.cut.iter().for_each(|key| row(key, "cut"));
+    table
+}

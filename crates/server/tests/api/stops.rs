@@ -1,0 +1,175 @@
+//! Many keys stopped at once, and what a dry run says of it.
+
+use serde_json::{Value, json};
+
+use crate::{
+    ask::Answer,
+    law::whoami,
+    service::{ADMIN, Backend, Service, text},
+};
+
+on_each_database!(
+    dry_run_says_what_would_stop_and_changes_nothing,
+    selected_keys_stop_at_once_and_go_on_again,
+    caller_does_not_stop_itself,
+    nothing_stops_if_the_caller_may_not_act_on_one,
+    selection_that_says_nothing_is_refused,
+    suspension_says_who_and_why,
+);
+
+async fn turn(service: &Service, by: &str, what: &str, body: Value) -> Answer {
+    let path = format!("/org/tokens/{what}");
+    service.ask_as(by, "POST", &path).json(&body).send().await
+}
+
+fn ids(list: &Value) -> Vec<String> {
+    let list = list.as_array().expect("a list");
+    list.iter().map(|key| text(&key["id"])).collect()
+}
+
+async fn dry_run_says_what_would_stop_and_changes_nothing(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let tagged = json!({"name": "t", "metadata": {"team": "red"}});
+    let tagged = service.mint(ADMIN, tagged).await;
+    let below = json!({"name": "below", "metadata": {"team": "blue"}});
+    let below = service.mint(&tagged.secret, below).await;
+    service.mint(ADMIN, json!({"name": "other"})).await;
+    let asked = json!({"metadata": {"team": "red"}, "dry_run": true});
+    let said = turn(&service, ADMIN, "suspend", asked).await.ok(200);
+    assert_eq!(
+        (&said["dry_run"], &said["count"], &said["below_count"]),
+        (&json!(true), &json!(1), &json!(1))
+    );
+    assert_eq!(
+        (ids(&said["keys"]), ids(&said["below"])),
+        (vec![tagged.id.clone()], vec![below.id.clone()])
+    );
+    for key in [&tagged, &below] {
+        whoami(&service, &key.secret).await.ok(200);
+    }
+}
+
+async fn selected_keys_stop_at_once_and_go_on_again(backend: Backend) {
+    let mut service = Service::guarded(backend).await;
+    let root = service.mint(ADMIN, json!({"name": "root"})).await;
+    let child = service.mint(&root.secret, json!({"name": "child"})).await;
+    let tagged = json!({"name": "t", "metadata": {"team": "red", "x": "1"}});
+    let tagged = service.mint(ADMIN, tagged).await;
+    let since = text(&service.get(ADMIN, &tagged.path()).await["created_at"]);
+    let table = [
+        (json!({"under": root.id}), vec![&root, &child]),
+        (json!({"created_by": root.actor()}), vec![&child]),
+        (json!({"metadata": {"team": "red"}}), vec![&tagged]),
+        (json!({"minted_since": since}), vec![&tagged]),
+    ];
+    for (selection, expected) in table {
+        let stopped = turn(&service, ADMIN, "suspend", selection.clone())
+            .await
+            .ok(200);
+        let expected_ids: Vec<_> = expected.iter().map(|key| key.id.clone()).collect();
+        assert_eq!(ids(&stopped["keys"]), expected_ids, "{selection}");
+        for key in &expected {
+            whoami(&service, &key.secret)
+                .await
+                .problem(401, "token_suspended");
+        }
+        let again = turn(&service, ADMIN, "suspend", selection.clone())
+            .await
+            .ok(200);
+        assert_eq!(again["count"], 0, "they are off already");
+        service.restart().await;
+        whoami(&service, &expected[0].secret)
+            .await
+            .problem(401, "token_suspended");
+        let resumed = turn(&service, ADMIN, "resume", selection).await.ok(200);
+        assert_eq!(ids(&resumed["keys"]), expected_ids);
+        for key in [&root, &child, &tagged] {
+            whoami(&service, &key.secret).await.ok(200);
+        }
+    }
+}
+
+async fn caller_does_not_stop_itself(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let root = service.mint(ADMIN, json!({"name": "root"})).await;
+    let own = service.mint(&root.secret, json!({"name": "own"})).await;
+    let other = service.mint(&root.secret, json!({"name": "other"})).await;
+    let asked = json!({"under": root.id});
+    let stopped = turn(&service, &own.secret, "suspend", asked).await.ok(200);
+    assert_eq!(ids(&stopped["keys"]), [other.id.as_str()]);
+    assert_eq!(stopped["spared"], json!([root.id, own.id]));
+    whoami(&service, &own.secret).await.ok(200);
+    whoami(&service, &other.secret)
+        .await
+        .problem(401, "token_suspended");
+}
+
+async fn nothing_stops_if_the_caller_may_not_act_on_one(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let narrow = json!({"name": "n", "permissions": ["org.tokens:*", "secrets:read"]});
+    let narrow = service.mint(ADMIN, narrow).await;
+    let pair = json!({"team": "red"});
+    let child = json!({"name": "child", "permissions": ["secrets:read"], "metadata": pair});
+    let child = service.mint(&narrow.secret, child).await;
+    let wide = service
+        .mint(ADMIN, json!({"name": "wide", "metadata": pair}))
+        .await;
+    for dry_run in [true, false] {
+        let asked = json!({"metadata": pair, "dry_run": dry_run});
+        let refused = turn(&service, &narrow.secret, "suspend", asked).await;
+        let problem = refused.problem(403, "wider_key");
+        assert!(text(&problem["detail"]).contains(&wide.id), "{problem}");
+    }
+    whoami(&service, &child.secret).await.ok(200);
+    // Nor may it wake what others put to sleep.
+    turn(&service, ADMIN, "suspend", json!({"metadata": pair}))
+        .await
+        .ok(200);
+    let refused = turn(
+        &service,
+        &narrow.secret,
+        "resume",
+        json!({"metadata": pair}),
+    )
+    .await;
+    refused.problem(403, "wider_key");
+    whoami(&service, &child.secret)
+        .await
+        .problem(401, "token_suspended");
+}
+
+async fn selection_that_says_nothing_is_refused(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let key = service.mint(ADMIN, json!({"name": "k"})).await;
+    for (body, field) in [
+        (json!({}), "under"),
+        (json!({"reason": "all of them"}), "under"),
+        (json!({"under": "tok_1"}), "under"),
+        (json!({"minted_since": "yesterday"}), "minted_since"),
+        (json!({"metadata": {}}), "under"),
+    ] {
+        let refused = turn(&service, ADMIN, "suspend", body.clone()).await;
+        assert_eq!(refused.field(422, "out_of_range"), field, "{body}");
+    }
+    let refused = turn(&service, ADMIN, "suspend", json!({"who": 1})).await;
+    refused.problem(400, "bad_field");
+    whoami(&service, &key.secret).await.ok(200);
+}
+
+async fn suspension_says_who_and_why(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let admin = service.mint(ADMIN, json!({"name": "admin"})).await;
+    let key = service.mint(ADMIN, json!({"name": "k"})).await;
+    let asked = json!({"under": key.id, "reason": "strange traffic"});
+    turn(&service, &admin.secret, "suspend", asked)
+        .await
+        .ok(200);
+    let shown = service.get(ADMIN, &key.path()).await;
+    assert_eq!(shown["suspended_by"], admin.actor().as_str());
+    assert_eq!(shown["suspended_reason"], "strange traffic");
+    let records = service.audit(ADMIN, "").await;
+    let told = records
+        .iter()
+        .filter(|record| record["change"]["suspended"].is_object());
+    assert_eq!(told.count(), 2, "one of the whole, one of the key");
+}

@@ -1,0 +1,75 @@
+//! `/org/policy`.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What an org asks of its keys. What is left out asks for nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// The permissions that keys may use, such as `channels:*`. A key that holds more is cut to them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<Vec<String>>,
+    /// Presets that keys may use, beside `permissions`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presets: Option<Vec<String>>,
+    /// Address ranges (CIDR) from which keys may be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_allow: Option<Vec<String>>,
+    /// The longest life of a key, from its mint to its end. A key that lives longer is blocked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "90d")]
+    pub lifetime_max: Option<String>,
+    /// Whether every key must have an end. A key without one is blocked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_expiry: Option<bool>,
+    /// Names of metadata that every key must have. A key without them is blocked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub required_metadata: Option<Vec<String>>,
+    /// Who may mint: of `people`, `keys`, `admin_token`. Left out: everybody whose grant allows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minters: Option<Vec<String>>,
+    /// How many keys of the org may live at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys_max: Option<u32>,
+    /// How many keys may stand above a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth_max: Option<u32>,
+    /// A key that was not used for so long is suspended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "90d")]
+    pub suspend_idle_after: Option<String>,
+    /// Whether a key whose rotation is overdue is suspended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend_overdue: Option<bool>,
+}
+
+/// `PUT /org/policy`: what the policy does to the keys that live.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PolicyEffect {
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+    /// The policy.
+    pub policy: Policy,
+    /// How many keys it blocks.
+    pub blocked_count: usize,
+    /// The first 1000 of them.
+    pub blocked: Vec<BlockedKey>,
+    /// How many keys hold permissions that it takes from them.
+    pub cut_count: usize,
+    /// The first 1000 of them.
+    pub cut: Vec<BlockedKey>,
+}
+
+/// A key that a policy blocks or cuts.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct BlockedKey {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The public name of its secret.
+    pub prefix: String,
+    /// Why.
+    pub reason: String,
+}
