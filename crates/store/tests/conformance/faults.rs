@@ -169,7 +169,7 @@ async fn expect_unavailable(db: &Db, kept: &OrgKey) {
         give_up(
             "a touch",
             ANSWER_LIMIT,
-            db.touch_keys(vec![crate::keys::used(&kept, 1)])
+            db.touch_keys(vec![crate::keys::used(kept, 1)])
         ),
         give_up(
             "a mint",
