@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod limit;
 pub mod path;
 pub mod permission;
+pub mod request;
 pub mod scan;
 pub mod text;
 pub mod tier;

@@ -10,6 +10,7 @@ pub mod ledger;
 pub mod map;
 pub mod orgs;
 pub mod problem;
+pub mod requests;
 pub mod secrets;
 pub mod whoami;
 pub mod workspaces;
