@@ -9,6 +9,7 @@ mod error;
 mod key_store;
 mod open;
 mod postgres;
+mod request_store;
 mod rows;
 mod scan;
 mod sqlite;
@@ -29,6 +30,10 @@ use claviger_core::{
 pub use error::StoreError;
 pub use key_store::KeyStore;
 pub use open::{OpenOptions, open};
+pub use request_store::{
+    Collected, PENDING_PER_ASKER_MAX, PENDING_PER_ORG_MAX, REQUESTS_PER_ORG_MAX, RequestFilter,
+    RequestStore,
+};
 pub use rows::{
     Acting, AuditPart, AuditRow, Channel, ChannelChange, Deployment, Idempotency, KeyChange,
     KeyFilter, LoadedKey, LoadedWorkspaceToken, NewKey, NewSecret, NewSecretOfKey, Org,
@@ -44,6 +49,7 @@ pub trait Store:
     DeploymentStore
     + OrgStore
     + KeyStore
+    + RequestStore
     + WorkspaceStore
     + WorkspaceTokenStore
     + ChannelStore

@@ -1,18 +1,18 @@
 //! Org API keys.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use super::{
     Postgres, commit,
-    fault::{Fault, Outcome},
+    fault::Outcome,
     load::{self, LOAD_MAX},
-    orgs, rotations,
+    orgs, replays, rotations,
     row::{self, Columns},
     session::{Change, Params},
 };
 use crate::{
-    Acting, Idempotency, KeyChange, KeyFilter, KeySink, KeyStore, NewKey, NewSecretOfKey, Page,
-    Recorder, Result, Revocations, Revoked, RevokedKey, Rotated, RotationEnd, StoreError, Written,
+    Acting, KeyChange, KeyFilter, KeySink, KeyStore, NewKey, NewSecretOfKey, Page, Recorder,
+    Result, Revocations, Revoked, RevokedKey, Rotated, RotationEnd, StoreError, Written,
     labels_to_json,
 };
 use async_trait::async_trait;
@@ -29,10 +29,6 @@ macro_rules! columns {
     };
 }
 
-/// How long an idempotency key is remembered, and how many forgotten ones go at once.
-const REPLAY_SPAN: Duration = Duration::from_hours(24);
-const REPLAYS_PURGED_MAX: i64 = 100;
-
 /// How many keys are touched at once.
 const TOUCHED_MAX: usize = 2000;
 
@@ -46,30 +42,8 @@ impl KeyStore for Postgres {
     ) -> Result<Written<OrgKey>> {
         self.write("mint a key", async move {
             let change = self.sessions.begin_unfenced().await?;
-            // Before the fence: a lock for reading could not be made one for writing by two at once.
-            let sql = "update deployment set bootstrap_closed_at = $1 \
-                       where one = 1 and generation = $2 and bootstrap_closed_at is null";
-            let own = self.sessions.fence().generation();
-            let is_first = change
-                .execute(sql, &[&key.key.created_at.millis(), &own])
-                .await?
-                == 1;
-            self.sessions.check_fence(&change).await?;
-            require_actor(&change, key.key.org, acting).await?;
-            if key.is_bootstrap && !is_first {
-                return Err(StoreError::BootstrapClosed.into());
-            }
-            if let Some(parent) = key.key.parent() {
-                // Nothing is minted below a revoked key: its revocation waits for us, or we for it.
-                hold_live(&change, parent, acting.now).await?;
-            }
-            if let Some(idempotency) = &key.idempotency {
-                check_replay(&change, &key.key, idempotency, acting.now).await?;
-            }
-            insert(&change, &key).await?;
-            if let Some(idempotency) = &key.idempotency {
-                remember(&change, &key.key, idempotency, acting.now).await?;
-            }
+            let is_first = close_bootstrap(self, &change, key.key.created_at).await?;
+            mint(&change, &key, acting, is_first).await?;
             commit(change, key.key, record).await
         })
         .await
@@ -310,80 +284,45 @@ async fn hold_live(change: &Change, id: KeyId, now: Timestamp) -> Outcome<()> {
     found.map(drop).ok_or_else(|| StoreError::ActorGone.into())
 }
 
-/// Whose idempotency key it is: a key by its id, for its label changes with its secret.
-fn replay_actor(key: &OrgKey) -> String {
-    let parent = key.parent().map(|id| id.to_string());
-    parent.unwrap_or_else(|| key.minter.created_by.to_string())
+/// Closes the bootstrap for good, and says whether this was the first to do so. The first thing of a
+/// change, before the fence: a lock for reading could not be made one for writing by two at once.
+pub(super) async fn close_bootstrap(
+    store: &Postgres,
+    change: &Change,
+    at: Timestamp,
+) -> Outcome<bool> {
+    let sql = "update deployment set bootstrap_closed_at = $1 \
+               where one = 1 and generation = $2 and bootstrap_closed_at is null";
+    let own = store.sessions.fence().generation();
+    let count = change.execute(sql, &[&at.millis(), &own]).await?;
+    store.sessions.check_fence(change).await?;
+    Ok(count == 1)
 }
 
-/// Makes sure that the idempotency key was not used within a day.
-async fn check_replay(
+/// Mints, for a key or by collection of one that was approved.
+pub(super) async fn mint(
     change: &Change,
-    key: &OrgKey,
-    idempotency: &Idempotency,
-    now: Timestamp,
+    new: &NewKey,
+    acting: Acting,
+    is_first: bool,
 ) -> Outcome<()> {
-    let sql = "select key_id, request from mint_replays \
-               where org = $1 and actor = $2 and idempotency_key = $3 and created_at > $4";
-    let (org, actor) = (key.org.to_string(), replay_actor(key));
-    let since = now.minus(REPLAY_SPAN).millis();
-    match change
-        .row(sql, &[&org, &actor, &idempotency.key, &since])
-        .await?
-    {
+    let key = &new.key;
+    require_actor(change, key.org, acting).await?;
+    if new.is_bootstrap && !is_first {
+        return Err(StoreError::BootstrapClosed.into());
+    }
+    if let Some(parent) = key.parent() {
+        // Nothing is minted below a revoked key: its revocation waits for us, or we for it.
+        hold_live(change, parent, acting.now).await?;
+    }
+    if let Some(idempotency) = &new.idempotency {
+        replays::require_first(change, key, idempotency, acting.now).await?;
+    }
+    insert(change, new).await?;
+    match &new.idempotency {
+        Some(idempotency) => replays::keep(change, key, idempotency, acting.now).await,
         None => Ok(()),
-        Some(row) => {
-            let columns = Columns::of("mint_replays", &row);
-            let is_same_request = columns.get::<&[u8]>("request")? == idempotency.request;
-            let key = columns.parse("key_id")?;
-            Err(StoreError::Replayed {
-                key,
-                is_same_request,
-            }
-            .into())
-        }
     }
-}
-
-/// Keeps the idempotency key, and forgets some that are old.
-async fn remember(
-    change: &Change,
-    key: &OrgKey,
-    idempotency: &Idempotency,
-    now: Timestamp,
-) -> Outcome<()> {
-    let (org, actor) = (key.org.to_string(), replay_actor(key));
-    let since = now.minus(REPLAY_SPAN).millis();
-    let sql = "insert into mint_replays (org, actor, idempotency_key, request, key_id, created_at) \
-               values ($1, $2, $3, $4, $5, $6) \
-               on conflict (org, actor, idempotency_key) do update set request = excluded.request, \
-               key_id = excluded.key_id, created_at = excluded.created_at \
-               where mint_replays.created_at <= $7";
-    let (request, id) = (&idempotency.request[..], key.id.to_string());
-    let count = change
-        .execute(
-            sql,
-            &[
-                &org,
-                &actor,
-                &idempotency.key,
-                &request,
-                &id,
-                &now.millis(),
-                &since,
-            ],
-        )
-        .await?;
-    if count == 0 {
-        // Somebody was faster, and has committed: now that one can be read.
-        check_replay(change, key, idempotency, now).await?;
-        return Err(Fault::down("the idempotency key is in use"));
-    }
-    let sql = "delete from mint_replays where (org, actor, idempotency_key) in ( \
-                   select org, actor, idempotency_key from mint_replays where created_at <= $1 \
-                   order by created_at limit $2 for update skip locked)";
-    change.execute(sql, &[&since, &REPLAYS_PURGED_MAX]).await?;
-    Ok(())
 }
 
 async fn insert(change: &Change, new: &NewKey) -> Outcome<()> {

@@ -1,6 +1,6 @@
 //! Org API keys.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use claviger_core::{
@@ -11,21 +11,15 @@ use claviger_core::{
 use rusqlite::{Connection, params, types::Value};
 
 use super::{
-    Outcome, Sqlite, load, orgs, rotations, row,
+    Outcome, Sqlite, load, orgs, replays, rotations, row,
     row::{IdText, Query},
     writer::{Order, Tx},
 };
 use crate::{
-    Acting, Idempotency, KeyChange, KeyFilter, KeySink, KeyStore, NewKey, NewSecretOfKey, Page,
-    Recorder, Result, Revocations, Revoked, RevokedKey, Rotated, RotationEnd, StoreError, Written,
+    Acting, KeyChange, KeyFilter, KeySink, KeyStore, NewKey, NewSecretOfKey, Page, Recorder,
+    Result, Revocations, Revoked, RevokedKey, Rotated, RotationEnd, StoreError, Written,
     labels_to_json,
 };
-
-/// How long a mint can be told from its repetition.
-const REPLAY_AGE_MAX: Duration = Duration::from_hours(24);
-
-/// How many expired idempotency keys a mint clears away.
-const REPLAYS_PURGED_MAX: u32 = 100;
 
 #[async_trait]
 impl KeyStore for Sqlite {
@@ -36,7 +30,8 @@ impl KeyStore for Sqlite {
         record: Recorder<OrgKey>,
     ) -> Result<Written<OrgKey>> {
         let work = move |tx: &mut Tx<'_>| {
-            mint(tx.sql, &key, acting)?;
+            let is_first = close_bootstrap(tx.sql, key.key.created_at)?;
+            mint(tx.sql, &key, acting, is_first)?;
             tx.written(key.key, record)
         };
         self.writer.change(Order::synced("mint a key"), work).await
@@ -190,94 +185,31 @@ fn require_live(sql: &Connection, key: KeyId, now: Timestamp) -> Outcome<()> {
     }
 }
 
-fn mint(sql: &Connection, new: &NewKey, acting: Acting) -> Outcome<()> {
+/// Closes the bootstrap for good, and says whether this was the first to do so.
+pub(super) fn close_bootstrap(sql: &Connection, at: Timestamp) -> Outcome<bool> {
+    let statement =
+        "update deployment set bootstrap_closed_at = ?1 where bootstrap_closed_at is null";
+    Ok(row::run(sql, statement, params![at.millis()])? == 1)
+}
+
+/// Mints, for a key or by collection of one that was approved.
+pub(super) fn mint(sql: &Connection, new: &NewKey, acting: Acting, is_first: bool) -> Outcome<()> {
     require_actor(sql, acting)?;
     orgs::require(sql, new.key.org)?;
-    let closed = row::run(
-        sql,
-        "update deployment set bootstrap_closed_at = ?1 where bootstrap_closed_at is null",
-        params![new.key.created_at.millis()],
-    )?;
-    if new.is_bootstrap && closed != 1 {
+    if new.is_bootstrap && !is_first {
         return Err(StoreError::BootstrapClosed.into());
     }
     if let Some(parent) = new.key.parent() {
         require_live(sql, parent, acting.now)?;
     }
-    purge_replays(sql, acting.now)?;
     if let Some(idempotency) = &new.idempotency {
-        require_first(sql, new, idempotency, acting.now)?;
+        replays::require_first(sql, new, idempotency, acting.now)?;
     }
     insert(sql, new)?;
     match &new.idempotency {
-        Some(idempotency) => keep_replay(sql, new, idempotency, acting.now),
+        Some(idempotency) => replays::keep(sql, new, idempotency, acting.now),
         None => Ok(()),
     }
-}
-
-/// Until when a mint is too old to be told from its repetition.
-fn replay_horizon(now: Timestamp) -> i64 {
-    now.minus(REPLAY_AGE_MAX).millis()
-}
-
-fn purge_replays(sql: &Connection, now: Timestamp) -> Outcome<()> {
-    let statement = "delete from mint_replays where (org, actor, idempotency_key) in
-         (select org, actor, idempotency_key from mint_replays
-          where created_at <= ?1 order by created_at limit ?2)";
-    row::run(
-        sql,
-        statement,
-        params![replay_horizon(now), REPLAYS_PURGED_MAX],
-    )?;
-    Ok(())
-}
-
-fn require_first(
-    sql: &Connection,
-    new: &NewKey,
-    idempotency: &Idempotency,
-    now: Timestamp,
-) -> Outcome<()> {
-    let query = "select key_id, request from mint_replays
-         where org = ?1 and actor = ?2 and idempotency_key = ?3 and created_at > ?4";
-    let org = IdText::of(new.key.org);
-    let actor = replay_actor(&new.key);
-    let bound = params![org, actor, idempotency.key, replay_horizon(now)];
-    let before = row::first(sql, query, bound, |row| {
-        Ok(StoreError::Replayed {
-            key: row::parsed(row, 0)?,
-            is_same_request: row::blob(row, 1)? == idempotency.request,
-        })
-    })?;
-    before.map_or(Ok(()), |replayed| Err(replayed.into()))
-}
-
-/// Whose idempotency key it is: a key by its id, for its label changes with its secret.
-fn replay_actor(key: &OrgKey) -> String {
-    let parent = key.parent().map(|id| id.to_string());
-    parent.unwrap_or_else(|| key.minter.created_by.to_string())
-}
-
-fn keep_replay(
-    sql: &Connection,
-    new: &NewKey,
-    idempotency: &Idempotency,
-    now: Timestamp,
-) -> Outcome<()> {
-    // It may replace one that is too old and was not purged yet.
-    let statement = "insert or replace into mint_replays
-         (org, actor, idempotency_key, request, key_id, created_at)
-         values (?1, ?2, ?3, ?4, ?5, ?6)";
-    let bound = params![
-        IdText::of(new.key.org),
-        replay_actor(&new.key),
-        idempotency.key,
-        idempotency.request,
-        IdText::of(new.key.id),
-        now.millis(),
-    ];
-    row::run(sql, statement, bound)?;
-    Ok(())
 }
 
 fn insert(sql: &Connection, new: &NewKey) -> Outcome<()> {
