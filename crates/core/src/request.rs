@@ -71,6 +71,19 @@ impl Status {
             Self::Collected => "collected",
         }
     }
+
+    /// What to do when a step needs another status.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Pending => "its key can be collected when it has been approved",
+            Self::Approved => "it was decided before, and waits for its asker to collect the key",
+            Self::Denied => "it was decided before; ask again if that has changed",
+            Self::Expired => "ask again",
+            Self::Withdrawn => "its asker took it back; ask again if it is needed after all",
+            Self::Collected => "its key was minted, and its secret shown once; ask for another",
+        }
+    }
 }
 
 impl fmt::Display for Status {

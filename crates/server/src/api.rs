@@ -5,6 +5,7 @@ pub mod channels;
 mod grants;
 pub mod keys;
 pub mod orgs;
+pub mod requests;
 pub mod rotations;
 pub mod secrets;
 pub mod whoami;

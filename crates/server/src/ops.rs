@@ -3,6 +3,7 @@
 pub mod channels;
 pub mod keys;
 pub mod orgs;
+pub mod requests;
 pub mod rotations;
 pub mod secrets;
 pub mod workspace_tokens;

@@ -30,6 +30,8 @@ pub fn answer(failure: &Failure) -> Answer {
         Failure::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
         Failure::RotationLasts => (StatusCode::CONFLICT, "rotation_lasts"),
         Failure::Store(error) => status_of_store(error),
+        Failure::NotYourKey => (StatusCode::FORBIDDEN, "not_your_key"),
+        Failure::OwnRequest => (StatusCode::FORBIDDEN, "own_request"),
         Failure::Malformed { code, .. } => (StatusCode::BAD_REQUEST, *code),
         Failure::OutOfRange { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "out_of_range"),
         Failure::Path(_) => (StatusCode::BAD_REQUEST, "ambiguous_path"),
@@ -55,6 +57,7 @@ pub fn answer(failure: &Failure) -> Answer {
         Failure::OutOfRange { field, .. } => Some(field.clone()),
         Failure::Malformed { field, .. } => field.clone(),
         Failure::BeyondMinter(field) => Some((*field).to_owned()),
+        Failure::NotYourKey => Some("for".to_owned()),
         _ => None,
     };
     Answer {
@@ -93,6 +96,8 @@ const fn status_of_store(error: &StoreError) -> (StatusCode, &'static str) {
             is_same_request: false,
             ..
         } => (StatusCode::CONFLICT, "idempotency_key_reused"),
+        StoreError::WrongStatus(_) => (StatusCode::CONFLICT, "wrong_status"),
+        StoreError::ApprovalVoid(_) => (StatusCode::CONFLICT, "approval_void"),
         StoreError::LimitReached { .. } => (StatusCode::CONFLICT, "limit_reached"),
         StoreError::Corrupt { .. } | StoreError::PrefixTaken | StoreError::BadUrl(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "internal")

@@ -53,7 +53,7 @@ pub enum StoreError {
         is_same_request: bool,
     },
     /// The status of a request does not allow the step.
-    #[error("the request is {0}")]
+    #[error("the request is `{0}`: {advice}", advice = .0.advice())]
     WrongStatus(claviger_core::request::Status),
     /// What was approved cannot be collected any more.
     #[error("{0}")]

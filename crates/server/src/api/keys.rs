@@ -18,7 +18,7 @@ use crate::{
     clock,
     failure::Failure,
     gate::{Call, Query, Reply},
-    ops::keys::{self, Mint},
+    ops::keys::{self, Mint, Minted},
 };
 
 /// The longest reason of a revocation, in characters.
@@ -43,8 +43,16 @@ pub async fn mint(mut call: Call<MintKey>) -> Result<Reply, Failure> {
         metadata: texts("metadata", body.metadata.unwrap_or_default())?,
     };
     let minted = keys::mint(&call.app, &call.permit, mint, &call.trace).await?;
+    let location = format!("/org/tokens/{}", minted.key.id);
+    Ok(Reply::json(StatusCode::CREATED, &shown_once(&minted))
+        .with(header::LOCATION, &location)
+        .written(minted.receipt))
+}
+
+/// A key with its secret: for the one answer that shows it.
+pub(super) fn shown_once(minted: &Minted) -> wire::MintedKey {
     let key = &minted.key;
-    let answer = wire::MintedKey {
+    wire::MintedKey {
         id: key.id.to_string(),
         name: key.name.clone(),
         prefix: key.prefix.to_string(),
@@ -54,10 +62,7 @@ pub async fn mint(mut call: Call<MintKey>) -> Result<Reply, Failure> {
         created_at: key.created_at.to_string(),
         expires_at: key.expires_at.map(|at| at.to_string()),
         grant: grant_view(&key.grant),
-    };
-    Ok(Reply::json(StatusCode::CREATED, &answer)
-        .with(header::LOCATION, &format!("/org/tokens/{}", key.id))
-        .written(minted.receipt))
+    }
 }
 
 /// When the key is to end: at the latest with its minter.

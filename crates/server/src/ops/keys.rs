@@ -27,7 +27,7 @@ use crate::{app::App, clock, entropy, failure::Failure, trace::Trace};
 /// happens once in a hundred million mints.
 pub(super) const PREFIX_TRIES: usize = 5;
 /// The most keys above a key: each of them is looked at for each request.
-const CHAIN_MAX: usize = 16;
+pub(super) const CHAIN_MAX: usize = 16;
 
 /// A key to be minted, checked.
 #[derive(Debug, Clone)]
@@ -160,7 +160,7 @@ fn record_mint(trace: &Arc<Trace>) -> Recorder<OrgKey> {
 }
 
 /// From the commit on the key is accepted, and tier 0 is closed.
-fn take_in(app: &App, key: &OrgKey, digest: Digest) -> Result<(), Failure> {
+pub(super) fn take_in(app: &App, key: &OrgKey, digest: Digest) -> Result<(), Failure> {
     app.bootstrap.close();
     let credential = app
         .interner
