@@ -12,6 +12,7 @@ pub(crate) mod channels;
 pub(crate) mod keys;
 pub(crate) mod orgs;
 pub(crate) mod pair;
+pub(crate) mod requests;
 pub(crate) mod scan;
 pub(crate) mod secrets;
 pub(crate) mod workspaces;
@@ -62,6 +63,9 @@ pub(crate) enum Command {
     /// Mint, list, change, rotate, suspend and revoke org API keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Ask for keys and for more rights; approve, deny and collect
+    #[command(subcommand)]
+    Requests(requests::RequestsCommand),
     /// Create, list, change and delete workspaces
     #[command(subcommand, visible_alias = "ws")]
     Workspaces(workspaces::WorkspacesCommand),

@@ -17,6 +17,7 @@ mod doctor;
 mod keys;
 mod manual;
 mod orgs;
+mod requests;
 mod scan;
 mod secrets;
 mod serve;
@@ -36,6 +37,9 @@ pub(crate) fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Some(Command::Doctor(flags)) => return doctor::run(&flags, &global, out),
         Some(Command::Keys(command)) => online(&global, out, async |client| {
             keys::run(command, &client, out).await
+        }),
+        Some(Command::Requests(command)) => online(&global, out, async |client| {
+            requests::run(command, &client, out).await
         }),
         Some(Command::Workspaces(command)) => online(&global, out, async |client| {
             workspaces::run(command, &client, out).await

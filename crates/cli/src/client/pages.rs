@@ -5,6 +5,7 @@ use claviger_wire::{
     keys::{Key, KeyList},
     ledger::{Event, EventList},
     orgs::{Org, OrgList},
+    requests::{KeyRequest, KeyRequestList},
     secrets::{Secret, SecretList},
     workspaces::{Workspace, WorkspaceList, WorkspaceToken, WorkspaceTokenList},
 };
@@ -41,6 +42,7 @@ macro_rules! page {
 }
 
 page!(KeyList, tokens, Key);
+page!(KeyRequestList, requests, KeyRequest);
 page!(WorkspaceList, workspaces, Workspace);
 page!(WorkspaceTokenList, tokens, WorkspaceToken);
 page!(ChannelList, channels, Channel);

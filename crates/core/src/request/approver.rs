@@ -18,8 +18,8 @@ pub enum Void {
         "the key that approved the request no longer holds what it approved, in `{0}`; ask again"
     )]
     ApproverNarrowed(&'static str),
-    /// What was approved is over.
-    #[error("the end that was approved has passed; ask again")]
+    /// The key would have ended by now.
+    #[error("the end that was asked for has passed; ask again")]
     Over,
 }
 

@@ -177,7 +177,11 @@ pub async fn approve(
     if let Some(field) = permit.field_beyond(&approved.grant) {
         return Err(Failure::BeyondMinter(field));
     }
-    if let (Some(end), Some(own)) = (approved.lifetime.end(acting.now), end_of(app, principal))
+    let end = approved.lifetime.end(acting.now);
+    if end.is_some_and(|end| end <= acting.now) {
+        return Err(StoreError::ApprovalVoid(Void::Over).into());
+    }
+    if let (Some(end), Some(own)) = (end, end_of(app, principal))
         && end > own
     {
         return Err(Failure::BeyondMinter(field));
