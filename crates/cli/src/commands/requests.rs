@@ -7,7 +7,7 @@ use claviger_wire::{
 
 use super::{
     keys::{Minted, bound, minted_fields, rate_limit, show_minted, some},
-    whoami::push_grant,
+    whoami::{push_grant, push_grant_of},
 };
 use crate::{
     args::{
@@ -185,9 +185,8 @@ fn fields(request: &KeyRequest) -> Table {
             .expires_in
             .as_ref()
             .or(approved.expires_at.as_ref());
-        table.field("approved", "");
-        table.field("lives", or_dash(life.map(String::as_str)));
-        push_grant(&mut table, &approved.grant);
+        table.field("approved life", or_dash(life.map(String::as_str)));
+        push_grant_of("approved ", &mut table, &approved.grant);
     }
     if let Some(key) = &request.token_id {
         table.field("collected at", or_dash(request.collected_at.as_deref()));
@@ -199,7 +198,7 @@ fn fields(request: &KeyRequest) -> Table {
 fn push_wanted(table: &mut Table, wanted: &WantedKey) {
     let life = wanted.expires_in.as_ref().or(wanted.expires_at.as_ref());
     table.field("name", wanted.name.as_str());
-    table.field("lives", or_dash(life.map(String::as_str)));
+    table.field("life", or_dash(life.map(String::as_str)));
     push_grant(table, &wanted.grant);
     table.field("metadata", or_dash(Some(&pairs(&wanted.metadata))));
 }

@@ -316,7 +316,7 @@ fn grant_said(grant: &Grant) -> Value {
 fn in_words(span: Duration) -> String {
     let seconds = span.as_secs();
     let units = [(86_400, 'd'), (3600, 'h'), (60, 'm')];
-    let unit = units.iter().find(|(size, _)| seconds % size == 0);
+    let unit = units.iter().find(|(size, _)| seconds.is_multiple_of(*size));
     match unit {
         Some((size, letter)) if seconds > 0 => format!("{}{letter}", seconds / size),
         _ => format!("{seconds}s"),
