@@ -18,6 +18,7 @@ on_each_database!(
     end_that_has_passed_is_not_approved,
     key_without_any_right_can_ask,
     workspace_token_cannot_ask,
+    key_collected_while_its_approver_is_revoked_is_refused,
     rotated_key_is_still_the_asker_and_its_old_secret_collects_nothing,
     revoked_asker_collects_nothing,
 );
@@ -331,4 +332,27 @@ async fn rotated_key_is_still_the_asker_and_its_old_secret_collects_nothing(back
     step(&service, &new, &id, "collect", json!({}))
         .await
         .ok(201);
+}
+
+async fn key_collected_while_its_approver_is_revoked_is_refused(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let asker = reader(&service).await;
+    for _ in 0..20 {
+        let approver = admin(&service, ADMIN).await;
+        let id = ask(&service, &asker.secret, json!({})).await;
+        approve(&service, &approver, &id).await.ok(200);
+        let revoke = service.ask_as(ADMIN, "DELETE", &approver.path());
+        let (collected, revoked) = tokio::join!(
+            step(&service, &asker.secret, &id, "collect", json!({})),
+            revoke.send(),
+        );
+        revoked.ok(200);
+        if collected.status == 201 {
+            let key = Minted::of(&collected.json());
+            let whoami = service.ask_as(&key.secret, "GET", "/org/whoami");
+            whoami.send().await.problem(401, "token_revoked");
+        } else {
+            collected.problem(409, "approval_void");
+        }
+    }
 }
