@@ -13,6 +13,7 @@ pub(crate) mod keys;
 pub(crate) mod orgs;
 pub(crate) mod pair;
 pub(crate) mod policy;
+pub(crate) mod requests;
 pub(crate) mod scan;
 pub(crate) mod secrets;
 pub(crate) mod workspaces;
@@ -66,6 +67,9 @@ pub(crate) enum Command {
     /// Show and set what the org asks of its keys
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Ask for keys and for more rights; approve, deny and collect
+    #[command(subcommand)]
+    Requests(requests::RequestsCommand),
     /// Create, list, change and delete workspaces
     #[command(subcommand, visible_alias = "ws")]
     Workspaces(workspaces::WorkspacesCommand),

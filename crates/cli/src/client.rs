@@ -18,6 +18,7 @@ use crate::{args::Global, error::Failure, error::Refusal, input, output::Output}
 
 mod operations;
 mod pages;
+mod requests;
 
 const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 const CONNECT_SECONDS_MAX: u64 = 5;

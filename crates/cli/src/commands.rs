@@ -19,6 +19,7 @@ mod lines;
 mod manual;
 mod orgs;
 mod policy;
+mod requests;
 mod scan;
 mod secrets;
 mod serve;
@@ -41,6 +42,9 @@ pub(crate) fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         }),
         Some(Command::Policy(command)) => online(&global, out, async |client| {
             policy::run(command, &client, out).await
+        }),
+        Some(Command::Requests(command)) => online(&global, out, async |client| {
+            requests::run(command, &client, out).await
         }),
         Some(Command::Workspaces(command)) => online(&global, out, async |client| {
             workspaces::run(command, &client, out).await

@@ -23,6 +23,8 @@ mod newcomer;
 mod process;
 #[path = "support/story/rekey.rs"]
 mod rekey;
+#[path = "support/story/requests.rs"]
+mod requests;
 #[path = "support/run.rs"]
 mod run;
 #[path = "support/story/scan.rs"]
@@ -57,6 +59,7 @@ on_both_databases! {
     newcomer::walk as newcomer_mints_a_key_and_uses_every_workspace_route,
     newcomer::rotation as key_is_rotated_by_hand_and_the_old_one_is_refused_at_once,
     newcomer::descendants as key_takes_its_descendants_with_it,
+    requests::walk as agent_asks_for_a_key_and_collects_what_an_admin_approved,
     process::second_process as second_process_is_refused,
     process::restart as sigterm_flushes_and_a_restart_keeps_everything,
     admin::short_token as short_admin_token_is_refused_at_start,

@@ -79,6 +79,17 @@ actions! {
     ReadPolicy: Needs::Permission(Permission::TokensRead), Org;
     /// Set the org's policy.
     WritePolicy: Needs::Permission(Permission::OrgAdmin), Org;
+    /// Ask for a key.
+    AskForKey: Needs::Anyone, Org;
+    /// List and get requests for keys; one's own, or with `org:admin` those of the org, which the
+    /// operation decides.
+    ReadRequests: Needs::Anyone, Org;
+    /// Approve or deny a request for a key.
+    DecideRequest: Needs::Permission(Permission::OrgAdmin), Org;
+    /// Take one's own request for a key back.
+    WithdrawRequest: Needs::Anyone, Org;
+    /// Mint the key of one's own approved request.
+    CollectKey: Needs::Anyone, Org;
     /// List and get workspaces.
     ListWorkspaces: Needs::Permission(Permission::WorkspacesRead), Workspaces;
     /// Create a workspace.

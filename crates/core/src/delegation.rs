@@ -2,13 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{
-    grant::Grant,
-    id::KeyId,
-    key::OrgKey,
-    tier::{Authority, Principal},
-    time::Timestamp,
-};
+use crate::{id::KeyId, key::OrgKey, tier::Authority, time::Timestamp};
 
 /// Which bound a mint would break, and what it allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -74,17 +68,13 @@ pub fn can_live_on(
     Ok(())
 }
 
-/// The keys above a new one that bound the number of living keys below them, with the bound.
+/// The keys above a new one, nearest first, that bound the number of living keys below them, with
+/// the bound. `authority` has their grants in the same order.
 #[must_use]
-pub fn counts(principal: &Principal) -> Vec<(KeyId, u32)> {
-    let above = principal
-        .minter
-        .as_ref()
-        .map_or(&[][..], |minter| &minter.chain);
-    let keys = principal.key.iter().chain(above).copied();
-    let bound = |grant: &Grant| grant.delegation.keys;
-    keys.zip(principal.authority.layers())
-        .filter_map(|(key, grant)| Some((key, bound(grant)?)))
+pub fn counts(above: &[KeyId], authority: &Authority) -> Vec<(KeyId, u32)> {
+    let pairs = above.iter().zip(authority.layers());
+    pairs
+        .filter_map(|(key, grant)| Some((*key, grant.delegation.keys?)))
         .collect()
 }
 

@@ -67,8 +67,8 @@ pub enum Denial {
     /// Only `ADMIN_TOKEN` may.
     #[error("only `ADMIN_TOKEN` may do this")]
     AdminTokenOnly,
-    /// A secret that was replaced, and whoever holds it would bring it back.
-    #[error("a replaced secret cannot rotate its key; use the new one")]
+    /// A secret that was replaced, and whoever holds it would bring it back, or get another.
+    #[error("a replaced secret can neither rotate its key nor collect another; use the new one")]
     ReplacedSecret,
     /// The key to be acted on is wider than the caller.
     #[error("the key to act on holds more than the caller")]

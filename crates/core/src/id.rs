@@ -157,6 +157,8 @@ kinds! {
     WorkspaceToken, WorkspaceTokenId = "wst";
     /// One record of the audit trail; also the request id.
     Event, EventId = "evt";
+    /// A request for a key.
+    Request, RequestId = "req";
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub mod limit;
 pub mod path;
 pub mod permission;
 pub mod policy;
+pub mod request;
 pub mod scan;
 pub mod text;
 pub mod tier;

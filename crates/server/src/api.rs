@@ -7,6 +7,7 @@ pub mod keys;
 pub mod lines;
 pub mod orgs;
 pub mod policies;
+pub mod requests;
 pub mod rotations;
 pub mod secrets;
 pub mod whoami;

@@ -88,6 +88,14 @@ pub enum Failure {
         "the overlap of an earlier rotation has not ended: POST …/rotate/finish or …/rotate/cancel first"
     )]
     RotationLasts,
+    /// A request for a key is about a key of somebody else.
+    #[error("the key that `for` names is neither yours nor minted by you")]
+    NotYourKey,
+    /// Nobody approves what it asked for itself.
+    #[error(
+        "a request is approved by somebody else: neither by whoever asked nor by a key that descends from it"
+    )]
+    OwnRequest,
     /// Something that must stay.
     #[error("{0}")]
     Refused(&'static str),

@@ -6,6 +6,7 @@ pub mod lines;
 pub mod mints;
 pub mod orgs;
 pub mod policies;
+pub mod requests;
 pub mod rotations;
 pub mod secrets;
 pub mod workspace_tokens;

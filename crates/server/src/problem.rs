@@ -32,6 +32,8 @@ pub fn answer(failure: &Failure) -> Answer {
         Failure::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
         Failure::RotationLasts => (StatusCode::CONFLICT, "rotation_lasts"),
         Failure::Store(error) => status_of_store(error),
+        Failure::NotYourKey => (StatusCode::FORBIDDEN, "not_your_key"),
+        Failure::OwnRequest => (StatusCode::FORBIDDEN, "own_request"),
         Failure::Malformed { code, .. } => (StatusCode::BAD_REQUEST, *code),
         Failure::OutOfRange { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "out_of_range"),
         Failure::Path(_) => (StatusCode::BAD_REQUEST, "ambiguous_path"),
@@ -58,6 +60,7 @@ pub fn answer(failure: &Failure) -> Answer {
         Failure::Malformed { field, .. } => field.clone(),
         Failure::BeyondMinter(field) => Some((*field).to_owned()),
         Failure::BeyondPolicy(breach) => Some(breach.field.to_owned()),
+        Failure::NotYourKey => Some("for".to_owned()),
         _ => None,
     };
     Answer {
@@ -96,6 +99,8 @@ const fn status_of_store(error: &StoreError) -> (StatusCode, &'static str) {
             is_same_request: false,
             ..
         } => (StatusCode::CONFLICT, "idempotency_key_reused"),
+        StoreError::WrongStatus(_) => (StatusCode::CONFLICT, "wrong_status"),
+        StoreError::ApprovalVoid(_) => (StatusCode::CONFLICT, "approval_void"),
         StoreError::LimitReached { .. } => (StatusCode::CONFLICT, "limit_reached"),
         StoreError::NoHeir { .. } => (StatusCode::CONFLICT, "no_heir"),
         StoreError::Refused(_) => (StatusCode::FORBIDDEN, "wider_key"),

@@ -10,18 +10,19 @@ use axum::{
     routing::{MethodFilter, on},
 };
 use claviger_core::action::{
-    Action, ChangeKey, ChangeWorkspace, CreateWorkspace, DeleteWorkspace, ListSecrets,
-    ListWorkspaces, ManageOrgs, ManageWorkspaceTokens, MintKey, Needs, ReadAudit, ReadChannels,
-    ReadKeys, ReadPolicy, ReadWorkspace, ResumeKey, RevealSecrets, RevokeKey, RotateKey, Scope,
-    SuspendKey, WhoAmI, WriteChannels, WritePolicy, WriteSecrets,
+    Action, AskForKey, ChangeKey, ChangeWorkspace, CollectKey, CreateWorkspace, DecideRequest,
+    DeleteWorkspace, ListSecrets, ListWorkspaces, ManageOrgs, ManageWorkspaceTokens, MintKey,
+    Needs, ReadAudit, ReadChannels, ReadKeys, ReadPolicy, ReadRequests, ReadWorkspace, ResumeKey,
+    RevealSecrets, RevokeKey, RotateKey, Scope, SuspendKey, WhoAmI, WithdrawRequest, WriteChannels,
+    WritePolicy, WriteSecrets,
 };
 use claviger_wire as wire;
 use http::{Method, Request};
 
 use crate::{
     api::{
-        audit, channels, keys, lines, orgs, policies, rotations, secrets, whoami, workspace_tokens,
-        workspaces,
+        audit, channels, keys, lines, orgs, policies, requests, rotations, secrets, whoami,
+        workspace_tokens, workspaces,
     },
     app::App,
     failure::Failure,
@@ -74,8 +75,34 @@ fn declare(routes: &mut Routes) {
             .takes::<wire::lines::SelectionRequest>().answers::<wire::lines::Selected>(200));
     routes.add::<ResumeKey, _, _>(&post, "/org/tokens/resume", lines::resume,
         Doc::new("Resume many keys at once").takes::<wire::lines::SelectionRequest>().answers::<wire::lines::Selected>(200));
+    declare_requests(routes);
     declare_workspaces(routes);
     declare_org(routes);
+}
+
+/// Ask and approve.
+#[rustfmt::skip]
+fn declare_requests(routes: &mut Routes) {
+    let (get, post) = (Method::GET, Method::POST);
+
+    routes.add::<AskForKey, _, _>(&post, "/org/requests", requests::ask,
+        Doc::new("Ask for a key, or for more rights: a new key is made if somebody approves")
+            .takes::<wire::requests::KeyAsk>().answers::<wire::requests::KeyRequest>(201));
+    routes.add::<ReadRequests, _, _>(&get, "/org/requests", requests::list,
+        Doc::new("List requests for keys, newest first: your own, or with `org:admin` those of the org")
+            .query(&["status", "limit", "cursor"]).answers::<wire::requests::KeyRequestList>(200));
+    routes.add::<ReadRequests, _, _>(&get, "/org/requests/{id}", requests::get,
+        Doc::new("Get a request for a key").answers::<wire::requests::KeyRequest>(200));
+    routes.add::<DecideRequest, _, _>(&post, "/org/requests/{id}/approve", requests::approve,
+        Doc::new("Approve a request, or less than was asked; you become the minter of its key")
+            .takes_optional::<wire::requests::ApprovalRequest>().answers::<wire::requests::KeyRequest>(200));
+    routes.add::<DecideRequest, _, _>(&post, "/org/requests/{id}/deny", requests::deny,
+        Doc::new("Deny a request").takes_optional::<wire::requests::DenialRequest>().answers::<wire::requests::KeyRequest>(200));
+    routes.add::<WithdrawRequest, _, _>(&post, "/org/requests/{id}/withdraw", requests::withdraw,
+        Doc::new("Take your own request back").takes_optional::<wire::requests::OwnRequestStep>().answers::<wire::requests::KeyRequest>(200));
+    routes.add::<CollectKey, _, _>(&post, "/org/requests/{id}/collect", requests::collect,
+        Doc::new("Collect the key of your own approved request; the one answer that shows its secret")
+            .takes_optional::<wire::requests::OwnRequestStep>().answers::<wire::keys::MintedKey>(201));
 }
 
 /// Workspaces and what lies in them.

@@ -56,6 +56,10 @@ mod grants;
 mod input;
 #[path = "api/key_lists.rs"]
 mod key_lists;
+#[path = "api/key_request_rights.rs"]
+mod key_request_rights;
+#[path = "api/key_requests.rs"]
+mod key_requests;
 #[path = "api/keys.rs"]
 mod keys;
 #[path = "api/law.rs"]

@@ -52,6 +52,12 @@ pub enum StoreError {
         /// Whether the request was the same.
         is_same_request: bool,
     },
+    /// The status of a request does not allow the step.
+    #[error("the request is `{0}`: {advice}", advice = .0.advice())]
+    WrongStatus(claviger_core::request::Status),
+    /// What was approved cannot be collected any more.
+    #[error("{0}")]
+    ApprovalVoid(claviger_core::request::Void),
     /// A limit was reached.
     #[error("there are {max} {what} already")]
     LimitReached {

@@ -11,6 +11,7 @@ mod line_store;
 mod open;
 mod policy_store;
 mod postgres;
+mod request_store;
 mod rows;
 mod scan;
 mod sqlite;
@@ -33,6 +34,10 @@ pub use key_store::KeyStore;
 pub use line_store::{Judge, LineStore};
 pub use open::{OpenOptions, open};
 pub use policy_store::{Check, PolicyStore};
+pub use request_store::{
+    Collected, PENDING_PER_ASKER_MAX, PENDING_PER_ORG_MAX, REQUESTS_PER_ORG_MAX, RequestFilter,
+    RequestStore,
+};
 pub(crate) use rows::to_turn;
 pub use rows::{
     Acting, AuditPart, AuditRow, Channel, ChannelChange, Deployment, Heir, Idempotency, KeyChange,
@@ -51,6 +56,7 @@ pub trait Store:
     + KeyStore
     + LineStore
     + PolicyStore
+    + RequestStore
     + WorkspaceStore
     + WorkspaceTokenStore
     + ChannelStore

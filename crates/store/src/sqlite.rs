@@ -10,6 +10,8 @@ mod load;
 mod mints;
 mod orgs;
 mod policies;
+mod replays;
+mod requests;
 mod rotations;
 mod row;
 mod secrets;
@@ -337,7 +339,11 @@ fn prepare(connection: &mut Connection, options: &OpenOptions) -> Result<()> {
 
 fn migrations() -> std::result::Result<Vec<Migration>, refinery_core::Error> {
     let foundation = include_str!("../migrations/sqlite/V0001__foundation.sql");
-    Ok(vec![Migration::unapplied("V0001__foundation", foundation)?])
+    let requests = include_str!("../migrations/sqlite/V0003__requests.sql");
+    Ok(vec![
+        Migration::unapplied("V0001__foundation", foundation)?,
+        Migration::unapplied("V0003__requests", requests)?,
+    ])
 }
 
 fn seed(connection: &mut Connection, options: &OpenOptions) -> Outcome<()> {

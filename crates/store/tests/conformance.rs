@@ -35,6 +35,12 @@ mod orgs;
 mod races;
 #[path = "conformance/races_of_endings.rs"]
 mod races_of_endings;
+#[path = "conformance/races_of_requests.rs"]
+mod races_of_requests;
+#[path = "conformance/request_limits.rs"]
+mod request_limits;
+#[path = "conformance/requests.rs"]
+mod requests;
 #[path = "conformance/rotations.rs"]
 mod rotations;
 #[path = "conformance/secrets.rs"]
@@ -203,6 +209,26 @@ conformance! {
     races_of_endings::actor_that_is_revoked_changes_nothing_afterwards,
     races_of_endings::org_that_is_deleted_leaves_no_living_key,
     races_of_endings::workspace_that_is_deleted_leaves_nothing_behind,
+    requests::request_is_found_and_listed_as_it_was_made,
+    requests::requests_are_listed_newest_first_in_pages,
+    requests::request_filters_judge_at_their_instant_and_know_the_asker,
+    requests::request_of_another_org_is_not_found,
+    requests::approved_request_is_collected_once,
+    requests::closed_and_expired_requests_take_no_step,
+    requests::approval_is_void_while_its_approver_does_not_hold_it,
+    requests::ended_key_neither_asks_nor_decides_nor_collects,
+    requests::taken_prefix_leaves_the_request_to_be_collected,
+    requests::first_mint_by_collection_closes_the_bootstrap,
+    request_limits::asker_has_so_many_pending_requests_and_no_more,
+    request_limits::org_has_so_many_pending_requests_and_no_more,
+    request_limits::oldest_closed_requests_make_room_in_a_full_org,
+    request_limits::old_requests_are_purged_by_new_ones,
+    requests::deleted_org_has_no_requests,
+    requests::step_that_cannot_be_recorded_does_not_happen,
+    races_of_requests::of_racing_collections_one_gets_the_key,
+    races_of_requests::of_racing_decisions_one_stands,
+    races_of_requests::collection_while_the_approver_is_revoked_leaves_no_living_key,
+    races_of_requests::racing_asks_stay_within_the_limit,
 }
 
 /// The names of the behaviours that a source file has: the functions that take a bed and no more.

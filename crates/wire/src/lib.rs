@@ -12,6 +12,7 @@ pub mod map;
 pub mod orgs;
 pub mod policy;
 pub mod problem;
+pub mod requests;
 pub mod secrets;
 pub mod whoami;
 pub mod workspaces;

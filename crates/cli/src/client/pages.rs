@@ -6,6 +6,7 @@ use claviger_wire::{
     ledger::{Event, EventList},
     lines::{Lineage, Relative},
     orgs::{Org, OrgList},
+    requests::{KeyRequest, KeyRequestList},
     secrets::{Secret, SecretList},
     workspaces::{Workspace, WorkspaceList, WorkspaceToken, WorkspaceTokenList},
 };
@@ -43,6 +44,7 @@ macro_rules! page {
 
 page!(KeyList, tokens, Key);
 page!(Lineage, descendants, Relative);
+page!(KeyRequestList, requests, KeyRequest);
 page!(WorkspaceList, workspaces, Workspace);
 page!(WorkspaceTokenList, tokens, WorkspaceToken);
 page!(ChannelList, channels, Channel);

@@ -121,18 +121,18 @@ async fn turn(
 }
 
 /// The workspaces that were named, by labels or by ids.
-fn bound(labels: &[Pair], ids: Vec<String>) -> Result<Option<Workspaces>, Failure> {
+pub(super) fn bound(labels: &[Pair], ids: Vec<String>) -> Result<Option<Workspaces>, Failure> {
     match pair::some_map("--label", labels)? {
         Some(labels) => Ok(Some(Workspaces::Selector(LabelSelector { labels }))),
         None => binding(ids),
     }
 }
 
-fn some(list: Vec<String>) -> Option<Vec<String>> {
+pub(super) fn some(list: Vec<String>) -> Option<Vec<String>> {
     (!list.is_empty()).then_some(list)
 }
 
-fn delegation(args: DelegationArgs) -> Option<Delegation> {
+pub(super) fn delegation(args: DelegationArgs) -> Option<Delegation> {
     let delegation = Delegation {
         depth: args.delegate_depth,
         keys: args.delegate_keys,
@@ -142,7 +142,7 @@ fn delegation(args: DelegationArgs) -> Option<Delegation> {
     (is_given || delegation.lifetime.is_some()).then_some(delegation)
 }
 
-fn rate_limit(per_minute: Option<u32>, per_day: Option<u32>) -> Option<RateLimit> {
+pub(super) fn rate_limit(per_minute: Option<u32>, per_day: Option<u32>) -> Option<RateLimit> {
     (per_minute.is_some() || per_day.is_some()).then_some(RateLimit {
         per_minute,
         per_day,
@@ -367,7 +367,7 @@ fn fields(key: &Key) -> Table {
     table
 }
 
-fn minted_fields(key: &MintedKey) -> Table {
+pub(super) fn minted_fields(key: &MintedKey) -> Table {
     let mut table = Table::fields();
     table.field("id", key.id.as_str());
     table.field("name", key.name.as_str());

@@ -43,22 +43,28 @@ fn table(me: &WhoAmI) -> Table {
 
 /// Adds what a key may do.
 pub(super) fn push_grant(table: &mut Table, grant: &Grant) {
-    table.field("permissions", or_dash(Some(&grant.permissions.join(","))));
-    table.field("workspaces", workspaces(&grant.workspaces));
+    push_grant_of("", table, grant);
+}
+
+/// Adds a grant beside another one: each name begins with the name of what has it, and a space.
+pub(super) fn push_grant_of(of: &str, table: &mut Table, grant: &Grant) {
+    let mut field = |name: &str, value: String| table.field(&format!("{of}{name}"), value);
+    field("permissions", or_dash(Some(&grant.permissions.join(","))));
+    field("workspaces", workspaces(&grant.workspaces));
     if !grant.endpoints.is_empty() {
-        table.field("endpoints", grant.endpoints.join(", "));
+        field("endpoints", grant.endpoints.join(", "));
     }
     if let Some(not_before) = &grant.not_before {
-        table.field("not before", not_before.as_str());
+        field("not before", not_before.clone());
     }
     if !grant.ip_allow.is_empty() {
-        table.field("addresses", grant.ip_allow.join(", "));
+        field("addresses", grant.ip_allow.join(", "));
     }
     if let Some(limit) = &grant.rate_limit {
         let windows = [(limit.per_minute, "a minute"), (limit.per_day, "a day")];
         let said = windows
             .into_iter()
             .filter_map(|(count, window)| Some(format!("{} {window}", count?)));
-        table.field("requests", said.collect::<Vec<_>>().join(", "));
+        field("requests", said.collect::<Vec<_>>().join(", "));
     }
 }

@@ -7,7 +7,10 @@ use claviger_core::{
     permission::PermissionSet,
     time::{Timestamp, parse_duration},
 };
-use claviger_wire::keys as wire;
+use claviger_wire::{
+    keys as wire,
+    requests::{ApprovalRequest, KeyAsk},
+};
 
 use super::texts;
 use crate::failure::Failure;
@@ -48,7 +51,7 @@ macro_rules! asked {
     )*};
 }
 
-asked!(wire::MintRequest, wire::KeyChange);
+asked!(wire::MintRequest, wire::KeyChange, KeyAsk, ApprovalRequest);
 
 impl Asked<'_> {
     /// Whether the grant is to be another.

@@ -28,7 +28,7 @@ use crate::{
     ops::{
         keys,
         lines::{self, End},
-        mints::{self, Mint},
+        mints::{self, Mint, Minted},
     },
     policies::block_of,
     trace::Trace,
@@ -63,8 +63,16 @@ pub async fn mint(mut call: Call<MintKey>) -> Result<Reply, Failure> {
         metadata: texts("metadata", body.metadata.unwrap_or_default())?,
     };
     let minted = mints::mint(&call.app, &call.permit, mint, &call.trace).await?;
+    let location = format!("/org/tokens/{}", minted.key.id);
+    Ok(Reply::json(StatusCode::CREATED, &shown_once(&minted))
+        .with(header::LOCATION, &location)
+        .written(minted.receipt))
+}
+
+/// A key with its secret: for the one answer that shows it.
+pub(super) fn shown_once(minted: &Minted) -> wire::MintedKey {
     let key = &minted.key;
-    let answer = wire::MintedKey {
+    wire::MintedKey {
         id: key.id.to_string(),
         name: key.name.clone(),
         prefix: key.prefix.to_string(),
@@ -74,10 +82,7 @@ pub async fn mint(mut call: Call<MintKey>) -> Result<Reply, Failure> {
         created_at: key.created_at.to_string(),
         expires_at: key.expires_at.map(|at| at.to_string()),
         grant: grant_view(&key.grant),
-    };
-    Ok(Reply::json(StatusCode::CREATED, &answer)
-        .with(header::LOCATION, &format!("/org/tokens/{}", key.id))
-        .written(minted.receipt))
+    }
 }
 
 fn idempotency(call: &Call<MintKey>, body: &[u8]) -> Result<Option<Idempotency>, Failure> {

@@ -11,20 +11,20 @@ use claviger_core::{
     id::{KeyId, OrgId},
     key::{Metadata, OrgKey, OwnSecret},
     policy::NewKeyFacts,
-    tier::{Minter, Principal, Tier},
+    tier::{Authority, Minter, Principal, Tier},
     time::{Timestamp, format_duration},
     token::{Prefix, Secret},
 };
 use claviger_store::{Idempotency, MintLimits, NewKey, Receipt, Recorder, StoreError, Written};
 use serde_json::json;
 
-use crate::{app::App, clock, entropy, failure::Failure, trace::Trace};
+use crate::{app::App, clock, entropy, failure::Failure, policies::InForce, trace::Trace};
 
 /// How often a mint is tried with another secret when its prefix is taken: at a million keys that
 /// happens once in a hundred million mints.
 pub(super) const PREFIX_TRIES: usize = 5;
 /// The most keys above a key: each of them is looked at for each request.
-const CHAIN_MAX: usize = 16;
+pub(super) const CHAIN_MAX: usize = 16;
 
 /// A key to be minted, checked.
 #[derive(Debug, Clone)]
@@ -89,7 +89,7 @@ pub async fn mint(
         let secret = Secret::from_entropy(&app.config.brand, &entropy::for_secret()?);
         // A policy comes into force when no mint is under way: what it is now, it is at the commit.
         let birth = app.births.read().await;
-        let (grant, expires_at) = conform(app, principal, &mint, now)?;
+        let (grant, expires_at) = minting(app, principal, &minter).conform(&mint, now)?;
         let key = OrgKey {
             grant,
             expires_at,
@@ -100,7 +100,7 @@ pub async fn mint(
             digest: *secret.digest().as_bytes(),
             is_bootstrap: principal.tier == Tier::Bootstrap,
             idempotency: mint.idempotency.clone(),
-            limits: limits(app, principal),
+            limits: minting(app, principal, &minter).limits(),
         };
         let acting = super::acting(principal);
         let outcome = app.store.mint_key(new, acting, record_mint(trace)).await;
@@ -157,55 +157,80 @@ fn new_key(org: OrgId, minter: &Minter, mint: &Mint, (prefix, now): (Prefix, Tim
     }
 }
 
-/// The grant and the end that a mint comes to: what was left out is cut to what the keys above and
-/// the org's policy allow; what was asked for beyond it is refused.
-fn conform(
-    app: &App,
-    principal: &Principal,
-    mint: &Mint,
-    now: Timestamp,
-) -> Result<(Grant, Option<Timestamp>), Failure> {
-    let policy = app.policies.of(principal.org);
-    let policy = policy.as_ref().map(|policy| &policy.policy);
-    let mut grant = mint.grant.clone();
-    if let Some(policy) = policy.filter(|_| !mint.are_permissions_asked) {
-        grant.permissions = grant.permissions.intersection(policy.ceiling);
+fn minting<'a>(app: &App, principal: &'a Principal, minter: &'a Minter) -> Minting<'a> {
+    Minting {
+        tier: principal.tier,
+        policy: app.policies.of(principal.org),
+        authority: &principal.authority,
+        above: &minter.chain,
+        ends: principal.key.and_then(|id| {
+            let slot = app.keys.find_by_id(id)?;
+            slot.credential.expires()
+        }),
     }
-    let minter_ends = principal.key.and_then(|id| {
-        let slot = app.keys.find_by_id(id)?;
-        slot.credential.expires()
-    });
-    let lifetimes = [
-        delegation::lifetime_max(&principal.authority),
-        policy.and_then(|policy| policy.lifetime_max),
-    ];
-    let allowed = lifetimes.into_iter().flatten().map(|span| now.plus(span));
-    let latest = allowed.chain(minter_ends).min();
-    let end = match (mint.end, minter_ends) {
-        (None, _) => latest,
-        (Some((field, at)), Some(ends)) if at > ends => return Err(Failure::BeyondMinter(field)),
-        (Some((_, at)), _) => Some(at),
-    };
-    let lifetime = end.map(|end| end.since(now));
-    delegation::check(&principal.authority, lifetime)?;
-    if let Some(policy) = policy {
-        policy.check_mint(NewKeyFacts {
-            tier: principal.tier,
-            depth: principal.as_minter().chain.len(),
-            grant: &grant,
-            lifetime,
-            metadata: &mint.metadata,
-        })?;
-    }
-    Ok((grant, end))
 }
 
-/// How many keys there may be with the new one.
-fn limits(app: &App, principal: &Principal) -> MintLimits {
-    let policy = app.policies.of(principal.org);
-    MintLimits {
-        keys_max: policy.and_then(|policy| policy.policy.keys_max),
-        below: delegation::counts(principal),
+/// What bounds a mint, whoever asks for it.
+pub(super) struct Minting<'a> {
+    /// How the minter proved itself.
+    pub(super) tier: Tier,
+    /// The org's policy.
+    pub(super) policy: Option<Arc<InForce>>,
+    /// What the minter holds.
+    pub(super) authority: &'a Authority,
+    /// The keys above the new one, nearest first.
+    pub(super) above: &'a [KeyId],
+    /// When the minter ends.
+    pub(super) ends: Option<Timestamp>,
+}
+
+impl Minting<'_> {
+    /// The grant and the end that a mint comes to: what was left out is cut to what the keys above
+    /// and the org's policy allow; what was asked for beyond it is refused.
+    pub(super) fn conform(
+        &self,
+        mint: &Mint,
+        now: Timestamp,
+    ) -> Result<(Grant, Option<Timestamp>), Failure> {
+        let policy = self.policy.as_ref().map(|policy| &policy.policy);
+        let mut grant = mint.grant.clone();
+        if let Some(policy) = policy.filter(|_| !mint.are_permissions_asked) {
+            grant.permissions = grant.permissions.intersection(policy.ceiling);
+        }
+        let lifetimes = [
+            delegation::lifetime_max(self.authority),
+            policy.and_then(|policy| policy.lifetime_max),
+        ];
+        let allowed = lifetimes.into_iter().flatten().map(|span| now.plus(span));
+        let latest = allowed.chain(self.ends).min();
+        let end = match (mint.end, self.ends) {
+            (None, _) => latest,
+            (Some((field, at)), Some(ends)) if at > ends => {
+                return Err(Failure::BeyondMinter(field));
+            }
+            (Some((_, at)), _) => Some(at),
+        };
+        let lifetime = end.map(|end| end.since(now));
+        delegation::check(self.authority, lifetime)?;
+        if let Some(policy) = policy {
+            policy.check_mint(NewKeyFacts {
+                tier: self.tier,
+                depth: self.above.len(),
+                grant: &grant,
+                lifetime,
+                metadata: &mint.metadata,
+            })?;
+        }
+        Ok((grant, end))
+    }
+
+    /// How many keys there may be with the new one.
+    pub(super) fn limits(&self) -> MintLimits {
+        let policy = self.policy.as_ref();
+        MintLimits {
+            keys_max: policy.and_then(|policy| policy.policy.keys_max),
+            below: delegation::counts(self.above, self.authority),
+        }
     }
 }
 

@@ -216,6 +216,17 @@ async fn fresh_path(
             None => "tok_01J00000000000000000000000".to_owned(),
         };
         path = path.replace("{id}", &target);
+    } else if path.starts_with("/org/requests/{id}") {
+        let request = match by {
+            Some(by) => {
+                // Somebody else asks each time: an asker has only so many pending requests.
+                let asker = service.mint(by, json!({"name": "asker"})).await;
+                let body = json!({"name": "asked for", "justification": "why"});
+                text(&service.make(&asker.secret, "/org/requests", body).await["id"])
+            }
+            None => "req_01J00000000000000000000000".to_owned(),
+        };
+        path = path.replace("{id}", &request);
     } else if path.starts_with("/admin/orgs/{id}") {
         let org = match by {
             Some(by) => {
@@ -274,6 +285,8 @@ fn body(route: &RouteInfo, at: usize) -> Option<Value> {
         ("PATCH", "/org/tokens/{id}" | "/workspaces/{id}" | "/workspaces/{id}/channels/{cid}") => {
             Some(json!({"name": "changed"}))
         }
+        ("POST", "/org/requests") => Some(json!({"name": "asked for", "justification": "why"})),
+        ("POST", path) if path.starts_with("/org/requests/{id}/") => None,
         ("POST", "/workspaces/{id}/channels") => Some(channel_body()),
         ("POST" | "PUT", "/workspaces/{id}/secrets") => Some(json!({"key": "NAME", "value": "v"})),
         ("POST", "/workspaces/{id}/tokens")

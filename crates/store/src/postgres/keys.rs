@@ -44,20 +44,8 @@ impl KeyStore for Postgres {
     ) -> Result<Written<OrgKey>> {
         self.write("mint a key", async move {
             let change = self.sessions.begin_unfenced().await?;
-            // Before the fence: a lock for reading could not be made one for writing by two at once.
-            let sql = "update deployment set bootstrap_closed_at = $1 \
-                       where one = 1 and generation = $2 and bootstrap_closed_at is null";
-            let own = self.sessions.fence().generation();
-            let is_first = change
-                .execute(sql, &[&key.key.created_at.millis(), &own])
-                .await?
-                == 1;
-            self.sessions.check_fence(&change).await?;
-            require_actor(&change, key.key.org, acting).await?;
-            if key.is_bootstrap && !is_first {
-                return Err(StoreError::BootstrapClosed.into());
-            }
-            mints::mint(&change, &key, acting).await?;
+            let is_first = mints::close_bootstrap(self, &change, key.key.created_at).await?;
+            mints::mint(&change, &key, acting, is_first).await?;
             commit(change, key.key, record).await
         })
         .await

@@ -1,37 +1,57 @@
 //! What a mint needs beside its row: a minter that is accepted, room, and to be the first of its kind.
 
-use std::time::Duration;
-
 use claviger_core::{id::KeyId, key::OrgKey, time::Timestamp};
 use tokio_postgres::Row;
 
 use super::{
-    fault::{Fault, Outcome},
-    keys::hold_live,
-    rotations,
+    Postgres,
+    fault::Outcome,
+    keys::{hold_live, require_actor},
+    replays, rotations,
     row::{self, Columns},
     session::{Change, Params},
 };
-use crate::{Acting, Idempotency, NewKey, StoreError, labels_to_json, millis};
+use crate::{Acting, NewKey, StoreError, labels_to_json, millis};
 
-/// How long an idempotency key is remembered, and how many forgotten ones go at once.
-const REPLAY_SPAN: Duration = Duration::from_hours(24);
-const REPLAYS_PURGED_MAX: i64 = 100;
+/// Closes the bootstrap for good, and says whether this was the first to do so. The first thing of a
+/// change, before the fence: a lock for reading could not be made one for writing by two at once.
+pub(super) async fn close_bootstrap(
+    store: &Postgres,
+    change: &Change,
+    at: Timestamp,
+) -> Outcome<bool> {
+    let sql = "update deployment set bootstrap_closed_at = $1 \
+               where one = 1 and generation = $2 and bootstrap_closed_at is null";
+    let own = store.sessions.fence().generation();
+    let count = change.execute(sql, &[&at.millis(), &own]).await?;
+    store.sessions.check_fence(change).await?;
+    Ok(count == 1)
+}
 
-/// Inserts a key, in a transaction that has settled the bootstrap and holds the actor.
-pub(super) async fn mint(change: &Change, key: &NewKey, acting: Acting) -> Outcome<()> {
-    if let Some(parent) = key.key.parent() {
+/// Mints, for a key or by collection of one that was approved.
+pub(super) async fn mint(
+    change: &Change,
+    new: &NewKey,
+    acting: Acting,
+    is_first: bool,
+) -> Outcome<()> {
+    let key = &new.key;
+    require_actor(change, key.org, acting).await?;
+    if new.is_bootstrap && !is_first {
+        return Err(StoreError::BootstrapClosed.into());
+    }
+    if let Some(parent) = key.parent() {
         // Nothing is minted below a revoked key: its revocation waits for us, or we for it.
         hold_live(change, parent, acting.now).await?;
-        require_chain(change, parent, &key.key).await?;
+        require_chain(change, parent, key).await?;
     }
-    require_room(change, key, acting.now).await?;
-    if let Some(idempotency) = &key.idempotency {
-        check_replay(change, &key.key, idempotency, acting.now).await?;
+    require_room(change, new, acting.now).await?;
+    if let Some(idempotency) = &new.idempotency {
+        replays::require_first(change, key, idempotency, acting.now).await?;
     }
-    insert(change, key).await?;
-    match &key.idempotency {
-        Some(idempotency) => remember(change, &key.key, idempotency, acting.now).await,
+    insert(change, new).await?;
+    match &new.idempotency {
+        Some(idempotency) => replays::keep(change, key, idempotency, acting.now).await,
         None => Ok(()),
     }
 }
@@ -87,82 +107,6 @@ fn within(what: &'static str, living: Option<Row>, max: u32) -> Outcome<()> {
     if living.transpose()?.is_some_and(|living| living >= max) {
         return Err(StoreError::LimitReached { what, max }.into());
     }
-    Ok(())
-}
-
-/// Whose idempotency key it is: a key by its id, for its label changes with its secret.
-fn replay_actor(key: &OrgKey) -> String {
-    let parent = key.parent().map(|id| id.to_string());
-    parent.unwrap_or_else(|| key.minter.created_by.to_string())
-}
-
-/// Makes sure that the idempotency key was not used within a day.
-async fn check_replay(
-    change: &Change,
-    key: &OrgKey,
-    idempotency: &Idempotency,
-    now: Timestamp,
-) -> Outcome<()> {
-    let sql = "select key_id, request from mint_replays \
-               where org = $1 and actor = $2 and idempotency_key = $3 and created_at > $4";
-    let (org, actor) = (key.org.to_string(), replay_actor(key));
-    let since = now.minus(REPLAY_SPAN).millis();
-    match change
-        .row(sql, &[&org, &actor, &idempotency.key, &since])
-        .await?
-    {
-        None => Ok(()),
-        Some(row) => {
-            let columns = Columns::of("mint_replays", &row);
-            let is_same_request = columns.get::<&[u8]>("request")? == idempotency.request;
-            let key = columns.parse("key_id")?;
-            Err(StoreError::Replayed {
-                key,
-                is_same_request,
-            }
-            .into())
-        }
-    }
-}
-
-/// Keeps the idempotency key, and forgets some that are old.
-async fn remember(
-    change: &Change,
-    key: &OrgKey,
-    idempotency: &Idempotency,
-    now: Timestamp,
-) -> Outcome<()> {
-    let (org, actor) = (key.org.to_string(), replay_actor(key));
-    let since = now.minus(REPLAY_SPAN).millis();
-    let sql = "insert into mint_replays (org, actor, idempotency_key, request, key_id, created_at) \
-               values ($1, $2, $3, $4, $5, $6) \
-               on conflict (org, actor, idempotency_key) do update set request = excluded.request, \
-               key_id = excluded.key_id, created_at = excluded.created_at \
-               where mint_replays.created_at <= $7";
-    let (request, id) = (&idempotency.request[..], key.id.to_string());
-    let count = change
-        .execute(
-            sql,
-            &[
-                &org,
-                &actor,
-                &idempotency.key,
-                &request,
-                &id,
-                &now.millis(),
-                &since,
-            ],
-        )
-        .await?;
-    if count == 0 {
-        // Somebody was faster, and has committed: now that one can be read.
-        check_replay(change, key, idempotency, now).await?;
-        return Err(Fault::down("the idempotency key is in use"));
-    }
-    let sql = "delete from mint_replays where (org, actor, idempotency_key) in ( \
-                   select org, actor, idempotency_key from mint_replays where created_at <= $1 \
-                   order by created_at limit $2 for update skip locked)";
-    change.execute(sql, &[&since, &REPLAYS_PURGED_MAX]).await?;
     Ok(())
 }
 

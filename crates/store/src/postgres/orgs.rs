@@ -74,6 +74,9 @@ impl OrgStore for Postgres {
             change
                 .execute("delete from mint_replays where org = $1", &[&id])
                 .await?;
+            change
+                .execute("delete from key_requests where org = $1", &[&id])
+                .await?;
             // Channels and secrets go with their workspaces.
             change
                 .execute("delete from workspaces where org = $1", &[&id])

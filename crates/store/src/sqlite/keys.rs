@@ -30,7 +30,8 @@ impl KeyStore for Sqlite {
         record: Recorder<OrgKey>,
     ) -> Result<Written<OrgKey>> {
         let work = move |tx: &mut Tx<'_>| {
-            mints::mint(tx.sql, &key, acting)?;
+            let is_first = mints::close_bootstrap(tx.sql, key.key.created_at)?;
+            mints::mint(tx.sql, &key, acting, is_first)?;
             tx.written(key.key, record)
         };
         self.writer.change(Order::synced("mint a key"), work).await

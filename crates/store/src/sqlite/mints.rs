@@ -1,34 +1,28 @@
 //! What a mint needs beside its row: a minter that is accepted, room, and to be the first of its kind.
 
-use std::time::Duration;
-
 use claviger_core::{id::KeyId, key::OrgKey, time::Timestamp};
 use rusqlite::{Connection, params};
 
 use super::{
     Outcome,
     keys::{hold_live, require_actor},
-    orgs, rotations, row,
+    orgs, replays, rotations, row,
     row::IdText,
 };
-use crate::{Acting, Idempotency, NewKey, StoreError, labels_to_json, millis};
+use crate::{Acting, NewKey, StoreError, labels_to_json, millis};
 
-/// How long a mint can be told from its repetition.
-const REPLAY_AGE_MAX: Duration = Duration::from_hours(24);
+/// Closes the bootstrap for good, and says whether this was the first to do so.
+pub(super) fn close_bootstrap(sql: &Connection, at: Timestamp) -> Outcome<bool> {
+    let statement =
+        "update deployment set bootstrap_closed_at = ?1 where bootstrap_closed_at is null";
+    Ok(row::run(sql, statement, params![at.millis()])? == 1)
+}
 
-/// How many expired idempotency keys a mint clears away.
-const REPLAYS_PURGED_MAX: u32 = 100;
-
-/// Inserts a key.
-pub(super) fn mint(sql: &Connection, new: &NewKey, acting: Acting) -> Outcome<()> {
+/// Mints, for a key or by collection of one that was approved.
+pub(super) fn mint(sql: &Connection, new: &NewKey, acting: Acting, is_first: bool) -> Outcome<()> {
     require_actor(sql, acting)?;
     orgs::require(sql, new.key.org)?;
-    let closed = row::run(
-        sql,
-        "update deployment set bootstrap_closed_at = ?1 where bootstrap_closed_at is null",
-        params![new.key.created_at.millis()],
-    )?;
-    if new.is_bootstrap && closed != 1 {
+    if new.is_bootstrap && !is_first {
         return Err(StoreError::BootstrapClosed.into());
     }
     if let Some(parent) = new.key.parent() {
@@ -36,13 +30,12 @@ pub(super) fn mint(sql: &Connection, new: &NewKey, acting: Acting) -> Outcome<()
         require_chain(sql, parent, &new.key)?;
     }
     require_room(sql, new, acting.now)?;
-    purge_replays(sql, acting.now)?;
     if let Some(idempotency) = &new.idempotency {
-        require_first(sql, new, idempotency, acting.now)?;
+        replays::require_first(sql, new, idempotency, acting.now)?;
     }
     insert(sql, new)?;
     match &new.idempotency {
-        Some(idempotency) => keep_replay(sql, new, idempotency, acting.now),
+        Some(idempotency) => replays::keep(sql, new, idempotency, acting.now),
         None => Ok(()),
     }
 }
@@ -89,71 +82,6 @@ fn within(what: &'static str, living: Option<u64>, max: u32) -> Outcome<()> {
     if living.is_some_and(|living| living >= max) {
         return Err(StoreError::LimitReached { what, max }.into());
     }
-    Ok(())
-}
-
-/// Until when a mint is too old to be told from its repetition.
-fn replay_horizon(now: Timestamp) -> i64 {
-    now.minus(REPLAY_AGE_MAX).millis()
-}
-
-fn purge_replays(sql: &Connection, now: Timestamp) -> Outcome<()> {
-    let statement = "delete from mint_replays where (org, actor, idempotency_key) in
-         (select org, actor, idempotency_key from mint_replays
-          where created_at <= ?1 order by created_at limit ?2)";
-    row::run(
-        sql,
-        statement,
-        params![replay_horizon(now), REPLAYS_PURGED_MAX],
-    )?;
-    Ok(())
-}
-
-fn require_first(
-    sql: &Connection,
-    new: &NewKey,
-    idempotency: &Idempotency,
-    now: Timestamp,
-) -> Outcome<()> {
-    let query = "select key_id, request from mint_replays
-         where org = ?1 and actor = ?2 and idempotency_key = ?3 and created_at > ?4";
-    let org = IdText::of(new.key.org);
-    let actor = replay_actor(&new.key);
-    let bound = params![org, actor, idempotency.key, replay_horizon(now)];
-    let before = row::first(sql, query, bound, |row| {
-        Ok(StoreError::Replayed {
-            key: row::parsed(row, 0)?,
-            is_same_request: row::blob(row, 1)? == idempotency.request,
-        })
-    })?;
-    before.map_or(Ok(()), |replayed| Err(replayed.into()))
-}
-
-/// Whose idempotency key it is: a key by its id, for its label changes with its secret.
-fn replay_actor(key: &OrgKey) -> String {
-    let parent = key.parent().map(|id| id.to_string());
-    parent.unwrap_or_else(|| key.minter.created_by.to_string())
-}
-
-fn keep_replay(
-    sql: &Connection,
-    new: &NewKey,
-    idempotency: &Idempotency,
-    now: Timestamp,
-) -> Outcome<()> {
-    // It may replace one that is too old and was not purged yet.
-    let statement = "insert or replace into mint_replays
-         (org, actor, idempotency_key, request, key_id, created_at)
-         values (?1, ?2, ?3, ?4, ?5, ?6)";
-    let bound = params![
-        IdText::of(new.key.org),
-        replay_actor(&new.key),
-        idempotency.key,
-        idempotency.request,
-        IdText::of(new.key.id),
-        now.millis(),
-    ];
-    row::run(sql, statement, bound)?;
     Ok(())
 }
 

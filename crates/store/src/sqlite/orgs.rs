@@ -119,6 +119,7 @@ fn delete(sql: &Connection, id: OrgId, end: &Revocation) -> Outcome<OrgDeletion>
         "delete from secrets where workspace in (select id from workspaces where org = ?1)",
         "delete from workspaces where org = ?1",
         "delete from mint_replays where org = ?1",
+        "delete from key_requests where org = ?1",
     ] {
         row::run(sql, statement, params![org])?;
     }

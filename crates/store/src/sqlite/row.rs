@@ -155,7 +155,7 @@ pub(super) fn is_taken(fault: &Fault, column: &str) -> bool {
 }
 
 /// A `StoreError::Corrupt` about a column.
-fn corrupt(row: &Row<'_>, at: usize, reason: impl fmt::Display) -> Fault {
+pub(super) fn corrupt(row: &Row<'_>, at: usize, reason: impl fmt::Display) -> Fault {
     let column = row.as_ref().column_name(at).unwrap_or("?").to_owned();
     Fault::Store(StoreError::Corrupt {
         what: format!("column `{column}`"),
@@ -228,7 +228,7 @@ pub(super) fn digest(row: &Row<'_>, at: usize) -> Outcome<[u8; 32]> {
 }
 
 /// Pairs in JSON.
-fn pairs(row: &Row<'_>, at: usize) -> Outcome<BTreeMap<String, String>> {
+pub(super) fn pairs(row: &Row<'_>, at: usize) -> Outcome<BTreeMap<String, String>> {
     serde_json::from_str(text(row, at)?).map_err(|error| corrupt(row, at, error))
 }
 

@@ -9,10 +9,11 @@ use claviger_core::{
     id::{KeyId, OrgId},
     key::{KeyStatus, Revocation},
     ledger::entry::{Draft, Entry},
+    request::Status,
 };
 use claviger_store::{
-    Acting, AuditFilter, KeyFilter, Page, Recorder, Result, Revocations, Revoked, StoreError,
-    Written,
+    Acting, AuditFilter, KeyFilter, Page, Recorder, RequestFilter, Result, Revocations, Revoked,
+    StoreError, Written,
 };
 
 use crate::{
@@ -205,6 +206,12 @@ pub(crate) async fn snapshot(db: &Db, org: OrgId) -> String {
     let mut push = |thing: &dyn Debug| writeln!(all, "{thing:#?}").expect("memory");
     push(&db.audit_size(org).await);
     push(&db.list_keys(org, every_key(), first(1000)).await);
+    let every_request = RequestFilter {
+        statuses: Status::ALL.to_vec(),
+        now: NOW,
+        asker: None,
+    };
+    push(&db.list_requests(org, every_request, first(1000)).await);
     let workspaces = db
         .list_workspaces(org, first(1000))
         .await
