@@ -12,14 +12,17 @@ use axum::{
 use claviger_core::action::{
     Action, ChangeKey, ChangeWorkspace, CreateWorkspace, DeleteWorkspace, ListSecrets,
     ListWorkspaces, ManageOrgs, ManageWorkspaceTokens, MintKey, Needs, ReadAudit, ReadChannels,
-    ReadKeys, ReadWorkspace, ResumeKey, RevealSecrets, RevokeKey, RotateKey, Scope, SuspendKey,
-    WhoAmI, WriteChannels, WriteSecrets,
+    ReadKeys, ReadWorkspace, ReportFound, ResumeKey, RevealSecrets, RevokeKey, RotateKey, Scope,
+    SuspendKey, WhoAmI, WriteChannels, WriteSecrets,
 };
 use claviger_wire as wire;
 use http::{Method, Request};
 
 use crate::{
-    api::{audit, channels, keys, orgs, rotations, secrets, whoami, workspace_tokens, workspaces},
+    api::{
+        audit, channels, found, github, keys, orgs, rotations, secrets, whoami, workspace_tokens,
+        workspaces,
+    },
     app::App,
     failure::Failure,
     gate::{self, Call, Reply, RouteFacts},
@@ -27,7 +30,7 @@ use crate::{
     operation,
 };
 
-/// Every route that needs a credential.
+/// Every route that goes through the gate: all but those for operation.
 #[rustfmt::skip]
 fn declare(routes: &mut Routes) {
     let (get, post) = (Method::GET, Method::POST);
@@ -65,6 +68,21 @@ fn declare(routes: &mut Routes) {
             .query(&["reason"]).answers::<wire::keys::Revocation>(200));
     declare_workspaces(routes);
     declare_org(routes);
+    declare_reports(routes);
+}
+
+/// Secrets that were found: these need no credential.
+#[rustfmt::skip]
+fn declare_reports(routes: &mut Routes) {
+    let post = Method::POST;
+
+    routes.add::<ReportFound, _, _>(&post, "/org/tokens/found", found::report,
+        Doc::new("Report whole secrets that were found: they are ended, or with `dry_run` only looked at")
+            .takes::<wire::found::FoundReport>().answers::<wire::found::FoundTokens>(200));
+    routes.add::<ReportFound, _, _>(&post, "/integrations/github/secret-scanning", github::report,
+        Doc::new("For GitHub's secret scanning, if it is turned on; the body must be signed by GitHub")
+            .headers(&["Github-Public-Key-Identifier", "Github-Public-Key-Signature"])
+            .takes::<wire::github::GithubMatches>().answers::<wire::github::GithubVerdicts>(200));
 }
 
 /// Workspaces and what lies in them.
@@ -204,7 +222,7 @@ impl Routes {
     }
 }
 
-/// Every route that needs a credential, in the order of its declaration.
+/// Every route that goes through the gate, in the order of its declaration.
 #[must_use]
 pub fn routes() -> Vec<RouteInfo> {
     let mut routes = Routes::default();

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use claviger_core::{
     evidence::Brands,
-    id::{EventId, WorkspaceId},
+    id::{EventId, OrgId, WorkspaceId},
     ledger::entry::{Draft, Entry, Kind, PATH_BYTES_MAX, USER_AGENT_BYTES_MAX},
     tier::{Principal, Tier},
     time::Timestamp,
@@ -169,7 +169,7 @@ impl Trace {
     #[must_use]
     pub fn draft<'a>(&'a self, ending: Ending<'a>) -> Draft<'a> {
         let principal = &*self.principal;
-        let kind = if ending.count > 1 || ending.code.is_some() && !self.is_attributed() {
+        let kind = if ending.code.is_some() && (ending.count > 1 || !self.is_attributed()) {
             Kind::Refusals
         } else {
             Kind::of(principal.tier)
@@ -213,6 +213,33 @@ impl Trace {
             count: 1,
         };
         let entry = self.draft(ending).write();
+        *self.recorded.lock() = Some(entry.bytes().to_vec());
+        entry
+    }
+
+    /// The record of a change in the trail of this org. Of several changes of one request one is its
+    /// own: that record has the request's id, the others have ids of theirs. Of a caller from another
+    /// org a record says no more than the label.
+    #[must_use]
+    pub fn entry_in(&self, org: OrgId, is_own: bool, change: &serde_json::Value) -> Entry {
+        let change = without_secrets(&ascii_json(change), &self.brands);
+        let mut draft = self.draft(Ending {
+            status: 200,
+            code: None,
+            change: Some(&change),
+            count: 1,
+        });
+        if org != self.principal.org {
+            draft.org = org;
+            draft.key = None;
+            draft.chain = &[];
+            draft.root = &self.principal.actor;
+        }
+        if !is_own {
+            draft.id = entropy::new_id();
+            return draft.write();
+        }
+        let entry = draft.write();
         *self.recorded.lock() = Some(entry.bytes().to_vec());
         entry
     }

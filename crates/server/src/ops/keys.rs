@@ -366,7 +366,7 @@ pub async fn revoke(
 }
 
 /// From here on no request with any of them is accepted. Gives the instant of the first time.
-async fn drop_keys(app: &App, revoked: &Revoked, first: Option<Timestamp>) -> Timestamp {
+pub(super) async fn drop_keys(app: &App, revoked: &Revoked, first: Option<Timestamp>) -> Timestamp {
     let alone = app.births.write().await;
     for key in std::iter::once(&revoked.key).chain(&revoked.descendants) {
         app.keys
