@@ -48,6 +48,12 @@ mod audit;
 mod bootstrap;
 #[path = "api/channels.rs"]
 mod channels;
+#[path = "api/found.rs"]
+mod found;
+#[path = "api/found_limits.rs"]
+mod found_limits;
+#[path = "api/github.rs"]
+mod github;
 #[path = "api/grants.rs"]
 mod grants;
 #[path = "api/input.rs"]
