@@ -195,3 +195,60 @@ fn secrets_do_not_travel_in_the_clear_unless_that_is_said() {
     let ended = tree.scan(&["--yes"], "");
     assert_eq!(ended.code, Some(2), "--yes is for --revoke");
 }
+
+/// The page for whoever is in a hurry, as it stands.
+const PAGE: &str = include_str!("../../../../../docs/tasks/leaked-key.md");
+
+/// What stands in the blocks of shell commands of a page, in order.
+fn shell_blocks(page: &str) -> Vec<&str> {
+    let blocks = page.split("```sh\n").skip(1);
+    blocks
+        .map(|rest| rest.split("```").next().unwrap_or_default())
+        .collect()
+}
+
+#[test]
+fn page_about_a_leaked_key_works_as_it_stands() {
+    let bed = Bed::sqlite();
+    let server = Server::start(bed.serve(&[]));
+    let nobody = Cli::new(&bed, &server, "");
+    let admin = nobody.with(&nobody.mint("admin"));
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_claviger"));
+    let home = binary.parent().expect("a directory").display();
+    let has_curl = std::process::Command::new("curl")
+        .arg("-V")
+        .output()
+        .is_ok();
+    let commands: String = shell_blocks(PAGE)
+        .into_iter()
+        .filter(|block| has_curl || !block.contains("curl"))
+        .collect();
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-euc", &format!("PATH={home}:$PATH\n{commands}")]);
+    shell.current_dir(bed.data.parent().expect("a directory"));
+    shell.env("CLAVIGER_URL", &server.url);
+    shell.env("CLAVIGER_TOKEN", &admin.token);
+    let ended = run(shell, "");
+    assert_eq!(ended.code, Some(0), "{}\n{}", ended.out, ended.err);
+    for said in [
+        "exit code 10",
+        "exit code 11",
+        "already_revoked",
+        "revoked: mole_",
+    ] {
+        let is_said = ended.out.contains(said) || ended.err.contains(said) || !has_curl;
+        assert!(is_said, "{said}: {}\n{}", ended.out, ended.err);
+    }
+    let list = admin.json(&["keys", "list", "--all", "--q", "leak-drill"], "");
+    let statuses: Vec<_> = list["tokens"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|key| (key["name"].as_str(), key["status"].as_str()))
+        .collect();
+    let expected = [
+        (Some("leak-drill-2"), Some("active")),
+        (Some("leak-drill"), Some("revoked")),
+    ];
+    assert_eq!(statuses, expected);
+}
