@@ -119,6 +119,9 @@ pub(crate) enum Failure {
     /// A scan found so many secrets, and has listed them.
     #[error("secrets found: {0}")]
     SecretsFound(usize),
+    /// A scan found so many secrets, and the server says that it accepts none of them.
+    #[error("secrets found: {0}, none of them live")]
+    DeadSecretsFound(usize),
     /// A scan found so many secrets, and so many of them are accepted by the server.
     #[error("secrets found: {found}, and live ones among them: {live}")]
     LiveSecretsFound {
@@ -230,7 +233,7 @@ impl Failure {
             Self::Missing(_) => Exit::NotFound,
             Self::Refused(refusal) => Exit::of_status(refusal.status),
             Self::NoConnection { .. } | Self::NoAnswer { .. } => Exit::Unavailable,
-            Self::SecretsFound(_) => Exit::SecretsFound,
+            Self::SecretsFound(_) | Self::DeadSecretsFound(_) => Exit::SecretsFound,
             Self::LiveSecretsFound { .. } => Exit::LiveSecretsFound,
             Self::Closed => Exit::Done,
         }
@@ -253,6 +256,11 @@ impl Failure {
             Self::SecretsFound(_) => Some(
                 "to take them out is not enough, for others may have read them: replace and revoke \
                  each key; `claviger keys list --all --q PREFIX` tells whose it is"
+                    .to_owned(),
+            ),
+            Self::DeadSecretsFound(_) => Some(
+                "take them out, replace what was revoked, and see what it did: `claviger audit query \
+                 --token ID`; --except PREFIX leaves out what stays in the history"
                     .to_owned(),
             ),
             Self::LiveSecretsFound { .. } => Some(
@@ -326,6 +334,7 @@ mod tests {
         assert_eq!(Failure::Usage("x".to_owned()).exit(), Exit::Usage);
         assert_eq!(Failure::Local("x".to_owned()).exit(), Exit::Failed);
         assert_eq!(Failure::SecretsFound(1).exit().code(), 10);
+        assert_eq!(Failure::DeadSecretsFound(1).exit().code(), 10);
         let live = Failure::LiveSecretsFound { found: 2, live: 1 };
         assert_eq!(live.exit().code(), 11);
         let full = Failure::from(io::Error::from(io::ErrorKind::StorageFull));

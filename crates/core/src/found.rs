@@ -225,7 +225,7 @@ mod tests {
                 (Some(kind), Some(secret.prefix()))
             );
             assert!(whole.digest == Some(secret.digest()));
-            let piece = read(&secret.expose()[..50], &BRANDS);
+            let piece = read(secret.expose().get(..50).expect("a piece"), &BRANDS);
             assert_eq!(
                 (piece.kind, piece.prefix),
                 (Some(kind), Some(secret.prefix()))

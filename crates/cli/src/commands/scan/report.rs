@@ -118,6 +118,9 @@ impl Report {
         if live > 0 {
             return Err(Failure::LiveSecretsFound { found, live });
         }
+        if self.findings.iter().any(|one| one.status.is_some()) {
+            return Err(Failure::DeadSecretsFound(found));
+        }
         if !self.findings.is_empty() {
             return Err(Failure::SecretsFound(found));
         }
