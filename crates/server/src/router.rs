@@ -267,9 +267,13 @@ fn allowed_methods(infos: &[RouteInfo], path: &str) -> String {
                 .zip(path.split('/'))
                 .all(|(mine, given)| mine.starts_with('{') || mine == given)
     };
-    let mut methods: Vec<&str> = infos
+    let matching: Vec<_> = infos.iter().filter(|info| matches(info.path)).collect();
+    // Of `/org/tokens/found` and `/org/tokens/{id}` the router takes the plainer.
+    let braces = |info: &RouteInfo| info.path.matches('{').count();
+    let fewest = matching.iter().map(|info| braces(info)).min();
+    let mut methods: Vec<&str> = matching
         .iter()
-        .filter(|info| matches(info.path))
+        .filter(|info| Some(braces(info)) == fewest)
         .map(|info| info.method.as_str())
         .collect();
     if methods.is_empty() || methods.contains(&"GET") {

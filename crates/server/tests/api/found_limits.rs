@@ -42,6 +42,9 @@ async fn bad_credential_is_refused_though_none_is_needed(backend: Backend) {
     // Nothing else has become open by it.
     let ask = service.ask("GET", FOUND).send().await;
     ask.problem(401, "no_credential");
+    let ask = service.ask_as(ADMIN, "GET", FOUND).send().await;
+    ask.problem(405, "no_method");
+    assert_eq!(ask.header("allow"), Some("POST"));
     let ask = service.ask("DELETE", &victim.path()).send().await;
     ask.problem(401, "no_credential");
 }
