@@ -161,6 +161,10 @@ pub(crate) struct ServeFlags {
     /// What secrets begin with: 2 to 4 letters [env: CLAVIGER_BRAND]
     #[arg(long, value_name = "LETTERS")]
     brand: Option<String>,
+    /// Take reports of GitHub's secret scanning: on, off, or where GitHub's keys come from: an https
+    /// address or a file [env: CLAVIGER_GITHUB_SECRET_SCANNING]
+    #[arg(long, value_name = "ON|OFF|SOURCE")]
+    github_secret_scanning: Option<String>,
 }
 
 impl DataFlags {
@@ -197,6 +201,7 @@ impl ServeFlags {
             trusted_proxies: serve.trusted_proxies,
             mints_per_minute: serve.mints_per_minute,
             brand: serve.brand,
+            github_secret_scanning: serve.github_secret_scanning,
         }
     }
 }
@@ -225,7 +230,8 @@ mod tests {
     fn every_setting_reaches_the_server() {
         let words = "claviger serve --config 1 --listen 2 --data-dir 3 --database-url 4 \
                      --master-key-file 5 --bootstrap 6 --audit 7 --log-format 8 --public-url 9 \
-                     --metrics-listen 10 --workspace-tokens 11 --mints-per-minute 12 --brand 13 --trusted-proxies 14";
+                     --metrics-listen 10 --workspace-tokens 11 --mints-per-minute 12 --brand 13 --trusted-proxies 14 \
+                     --github-secret-scanning 15";
         let cli = Cli::try_parse_from(words.split_whitespace()).expect("a command line");
         let Some(Command::Serve(serve)) = cli.command else {
             panic!("not serve")

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::{args::Global, error::Failure, error::Refusal, input, output::Output};
 
+mod found;
 mod operations;
 mod pages;
 mod requests;
@@ -30,7 +31,7 @@ const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 pub(crate) type Query = Vec<(&'static str, String)>;
 
 /// Speaks to one server as one caller.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
@@ -47,13 +48,11 @@ impl Client {
             Some(path) => Some(read_token(path)?),
             None => env.token.filter(|token| !token.is_empty()),
         };
-        let is_local = is_loopback(&base);
-        if base.scheme() == "http" && !is_local {
+        if base.scheme() == "http" && !is_loopback(&base) {
             out.warning(&format!(
                 "{base} is plain http: others on the way can read the token"
             ));
         }
-        let has_token = token.is_some();
         let mut fixed = HeaderMap::new();
         if let Some(token) = token {
             fixed.insert(header::AUTHORIZATION, bearer(&token)?);
@@ -63,6 +62,25 @@ impl Client {
                 .map_err(|error| Failure::Usage(format!("--org: {error}")))?;
             fixed.insert(headers::X_ORG_ID, org);
         }
+        Self::with(base, fixed)
+    }
+
+    /// The same server, asked by nobody.
+    pub(crate) fn without_credential(&self) -> Result<Self, Failure> {
+        Self::with(self.base.clone(), HeaderMap::new())
+    }
+
+    /// Whether nobody on the way can read what is sent.
+    pub(crate) fn is_private(&self) -> bool {
+        self.base.scheme() == "https" || is_loopback(&self.base)
+    }
+
+    /// A client with these headers on every request.
+    fn with(base: Url, fixed: HeaderMap) -> Result<Self, Failure> {
+        let (is_local, has_token) = (
+            is_loopback(&base),
+            fixed.contains_key(header::AUTHORIZATION),
+        );
         let builder = reqwest::Client::builder()
             .user_agent(concat!("claviger/", env!("CARGO_PKG_VERSION")))
             .default_headers(fixed)

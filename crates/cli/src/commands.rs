@@ -60,7 +60,7 @@ pub(crate) fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Some(Command::Orgs(command)) => online(&global, out, async |client| {
             orgs::run(command, &client, out).await
         }),
-        Some(Command::Scan(args)) => scan::run(&args, out),
+        Some(Command::Scan(args)) => scan::run(&args, &global, out),
         Some(Command::Openapi) => out.line(claviger_server::openapi_json().trim_end()),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();

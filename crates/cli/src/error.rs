@@ -25,6 +25,8 @@ pub(crate) enum Exit {
     Unavailable,
     /// A scan found secrets. The numbers below are about the answers of a server.
     SecretsFound,
+    /// A scan found secrets that are accepted.
+    LiveSecretsFound,
 }
 
 /// The exit codes and the variables, for the end of `--help` and of the man page.
@@ -44,7 +46,8 @@ Exit codes:
   5  not found (404)
   6  conflict (409)
   7  unavailable (502, 503, 504 or no connection)
-  10  secrets found (scan)";
+  10  secrets found (scan)
+  11  live secrets found (scan --check)";
 
 impl Exit {
     /// The number.
@@ -59,6 +62,7 @@ impl Exit {
             Self::Conflict => 6,
             Self::Unavailable => 7,
             Self::SecretsFound => 10,
+            Self::LiveSecretsFound => 11,
         }
     }
 
@@ -115,6 +119,17 @@ pub(crate) enum Failure {
     /// A scan found so many secrets, and has listed them.
     #[error("secrets found: {0}")]
     SecretsFound(usize),
+    /// A scan found so many secrets, and the server says that it accepts none of them.
+    #[error("secrets found: {0}, none of them live")]
+    DeadSecretsFound(usize),
+    /// A scan found so many secrets, and so many of them are accepted by the server.
+    #[error("secrets found: {found}, and live ones among them: {live}")]
+    LiveSecretsFound {
+        /// Places.
+        found: usize,
+        /// Those of them with a secret that is live.
+        live: usize,
+    },
     /// The output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(#[source] io::Error),
@@ -218,7 +233,8 @@ impl Failure {
             Self::Missing(_) => Exit::NotFound,
             Self::Refused(refusal) => Exit::of_status(refusal.status),
             Self::NoConnection { .. } | Self::NoAnswer { .. } => Exit::Unavailable,
-            Self::SecretsFound(_) => Exit::SecretsFound,
+            Self::SecretsFound(_) | Self::DeadSecretsFound(_) => Exit::SecretsFound,
+            Self::LiveSecretsFound { .. } => Exit::LiveSecretsFound,
             Self::Closed => Exit::Done,
         }
     }
@@ -240,6 +256,16 @@ impl Failure {
             Self::SecretsFound(_) => Some(
                 "to take them out is not enough, for others may have read them: replace and revoke \
                  each key; `claviger keys list --all --q PREFIX` tells whose it is"
+                    .to_owned(),
+            ),
+            Self::DeadSecretsFound(_) => Some(
+                "take them out, replace what was revoked, and see what it did: `claviger audit query \
+                 --token ID`; --except PREFIX leaves out what stays in the history"
+                    .to_owned(),
+            ),
+            Self::LiveSecretsFound { .. } => Some(
+                "each opens something for whoever reads it: `claviger scan --revoke` ends them, or \
+                 rotate each key without an overlap"
                     .to_owned(),
             ),
             Self::Usage(_) | Self::Local(_) | Self::Missing(_) | Self::Output(_) | Self::Closed => {
@@ -308,6 +334,9 @@ mod tests {
         assert_eq!(Failure::Usage("x".to_owned()).exit(), Exit::Usage);
         assert_eq!(Failure::Local("x".to_owned()).exit(), Exit::Failed);
         assert_eq!(Failure::SecretsFound(1).exit().code(), 10);
+        assert_eq!(Failure::DeadSecretsFound(1).exit().code(), 10);
+        let live = Failure::LiveSecretsFound { found: 2, live: 1 };
+        assert_eq!(live.exit().code(), 11);
         let full = Failure::from(io::Error::from(io::ErrorKind::StorageFull));
         assert_eq!(full.exit(), Exit::Failed);
         let closed = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
@@ -326,6 +355,7 @@ mod tests {
             (Exit::Conflict, "conflict (409)"),
             (Exit::Unavailable, "unavailable"),
             (Exit::SecretsFound, "secrets found (scan)"),
+            (Exit::LiveSecretsFound, "live secrets found (scan --check)"),
         ];
         for (exit, word) in words {
             let line = format!("\n  {}  {word}", exit.code());

@@ -17,6 +17,8 @@ mod captured;
 mod cli;
 #[path = "support/story/history.rs"]
 mod history;
+#[path = "support/story/leak.rs"]
+mod leak;
 #[path = "support/story/newcomer.rs"]
 mod newcomer;
 #[path = "support/story/process.rs"]
@@ -60,6 +62,7 @@ on_both_databases! {
     newcomer::rotation as key_is_rotated_by_hand_and_the_old_one_is_refused_at_once,
     newcomer::descendants as key_takes_its_descendants_with_it,
     requests::walk as agent_asks_for_a_key_and_collects_what_an_admin_approved,
+    leak::checked_and_revoked as leaked_keys_are_checked_and_revoked_from_a_scan,
     process::second_process as second_process_is_refused,
     process::restart as sigterm_flushes_and_a_restart_keeps_everything,
     admin::short_token as short_admin_token_is_refused_at_start,

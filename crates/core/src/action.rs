@@ -14,6 +14,9 @@ pub enum Needs {
     Permission(Permission),
     /// `ADMIN_TOKEN` and nothing else.
     AdminToken,
+    /// No credential: what the request carries is proof enough. One that is presented must be good
+    /// all the same.
+    NoCredential,
 }
 
 /// What an action is about.
@@ -116,6 +119,8 @@ actions! {
     ReadAudit: Needs::Permission(Permission::AuditRead), Org;
     /// Create, list and delete orgs.
     ManageOrgs: Needs::AdminToken, Org;
+    /// Report secrets that were found: whoever holds a whole secret may have it ended.
+    ReportFound: Needs::NoCredential, Org;
     /// A path or method that no route serves: proved or not, it is recorded and refused.
     Nothing: Needs::Anyone, Org;
 }

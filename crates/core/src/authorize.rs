@@ -45,6 +45,14 @@ pub struct Facts<'a> {
 /// fn mint(_: &Permit<MintKey>) {}
 /// fn handler(permit: Permit<MintKey>) { mint(&permit); }
 /// ```
+///
+/// The one that a stranger can get opens nothing else either:
+///
+/// ```compile_fail
+/// use claviger_core::{action::{ReportFound, RevokeKey}, authorize::Permit};
+/// fn revoke(_: &Permit<RevokeKey>) {}
+/// fn handler(permit: Permit<ReportFound>) { revoke(&permit); }
+/// ```
 #[derive(Debug)]
 pub struct Permit<A> {
     principal: Arc<Principal>,
@@ -84,11 +92,9 @@ impl<A: Action> Permit<A> {
     /// Whether a workspace is within the binding: for actions that list workspaces or make one.
     #[must_use]
     pub fn reaches(&self, workspace: WorkspaceFacts<'_>) -> bool {
-        self.principal
-            .authority
-            .layers()
-            .iter()
-            .all(|grant| grant.workspaces.reaches(workspace))
+        let layers = self.principal.authority.layers();
+        let reaches = |grant: &Arc<Grant>| grant.workspaces.reaches(workspace);
+        !layers.is_empty() && layers.iter().all(reaches)
     }
 
     /// Whether the principal holds a permission beyond the one that the action needs.
@@ -103,29 +109,27 @@ impl<A: Action> Permit<A> {
     #[must_use]
     pub fn reaches_endpoint(&self, method: &str, path: &str) -> bool {
         let layers = self.principal.authority.layers();
-        layers
-            .iter()
-            .all(|grant| grant.reaches_endpoint(method, path))
+        let reaches = |grant: &Arc<Grant>| grant.reaches_endpoint(method, path);
+        !layers.is_empty() && layers.iter().all(reaches)
     }
 
     /// Whether no layer binds the principal to some workspaces.
     #[must_use]
     pub fn is_unbound(&self) -> bool {
-        self.principal
-            .authority
-            .layers()
-            .iter()
-            .all(|grant| grant.workspaces == Workspaces::All)
+        let layers = self.principal.authority.layers();
+        let is_unbound = |grant: &Arc<Grant>| grant.workspaces == Workspaces::All;
+        !layers.is_empty() && layers.iter().all(is_unbound)
     }
 
     /// The first field of a grant that asks for more than the principal holds.
     #[must_use]
     pub fn field_beyond(&self, grant: &Grant) -> Option<&'static str> {
         let layers = self.principal.authority.layers();
-        layers
-            .iter()
-            .find_map(|own| own.covers(grant).err())
-            .map(|error| error.field)
+        if layers.is_empty() {
+            return Some("permissions");
+        }
+        let beyond = layers.iter().find_map(|own| own.covers(grant).err());
+        beyond.map(|error| error.field)
     }
 
     /// Whether the principal's authority covers a grant: for acting on another key.
@@ -137,7 +141,8 @@ impl<A: Action> Permit<A> {
 }
 
 /// Decides whether the principal may do `A`. Default deny: every layer of its authority must allow
-/// it, and no layer is no authority.
+/// it, and no layer is no authority. A stranger has no layer, and may do what needs no credential
+/// and nothing else; with the permit comes no authority.
 ///
 /// # Errors
 /// The first [`Denial`], the tier's before the permission's before the conditions'.
@@ -145,7 +150,7 @@ pub fn authorize<A: Action>(facts: &Facts<'_>) -> Result<Permit<A>, Denial> {
     let principal = facts.principal;
     check_tier::<A>(facts)?;
     let layers = principal.authority.layers();
-    if layers.is_empty() {
+    if layers.is_empty() && !is_welcome_stranger::<A>(principal) {
         return Err(Denial::AdminTokenOnly);
     }
     for grant in layers {
@@ -170,12 +175,23 @@ const fn by_policy(denial: Denial) -> Denial {
     }
 }
 
+/// Whether it is nobody, and the action asks for nobody.
+fn is_welcome_stranger<A: Action>(principal: &Principal) -> bool {
+    principal.tier == Tier::Anonymous
+        && match A::NEEDS {
+            Needs::NoCredential => true,
+            Needs::Anyone | Needs::Permission(_) | Needs::AdminToken => false,
+        }
+}
+
 /// What a tier can never do, whatever the grant.
 fn check_tier<A: Action>(facts: &Facts<'_>) -> Result<(), Denial> {
     let principal = facts.principal;
     match principal.tier {
+        Tier::Anonymous if is_welcome_stranger::<A>(principal) => Ok(()),
         Tier::Anonymous => Err(Denial::NoCredential),
         Tier::AdminToken => Ok(()),
+        Tier::WorkspaceToken if A::NEEDS == Needs::NoCredential => Ok(()),
         Tier::WorkspaceToken => {
             let is_own = facts.workspace.map(|ws| ws.id) == principal.own_workspace;
             if A::SCOPE == Scope::InWorkspace && is_own && principal.own_workspace.is_some() {
@@ -186,7 +202,7 @@ fn check_tier<A: Action>(facts: &Facts<'_>) -> Result<(), Denial> {
         }
         Tier::Bootstrap | Tier::Session | Tier::OrgKey => match A::NEEDS {
             Needs::AdminToken => Err(Denial::AdminTokenOnly),
-            Needs::Anyone | Needs::Permission(_) => Ok(()),
+            Needs::Anyone | Needs::Permission(_) | Needs::NoCredential => Ok(()),
         },
     }
 }
@@ -194,7 +210,7 @@ fn check_tier<A: Action>(facts: &Facts<'_>) -> Result<(), Denial> {
 fn check_grant<A: Action>(grant: &Grant, facts: &Facts<'_>) -> Result<(), Denial> {
     match A::NEEDS {
         // Knowing oneself and giving oneself up are always allowed, under the conditions below.
-        Needs::Anyone | Needs::AdminToken => {}
+        Needs::Anyone | Needs::AdminToken | Needs::NoCredential => {}
         Needs::Permission(permission) => {
             if !grant.permissions.has(permission) {
                 return Err(Denial::MissingPermission(permission));
@@ -222,7 +238,10 @@ mod tests {
 
     use super::{Facts, authorize};
     use crate::{
-        action::{Action, ListSecrets, ManageOrgs, MintKey, ReadWorkspace, RevealSecrets, WhoAmI},
+        action::{
+            Action, ListSecrets, ManageOrgs, MintKey, ReadWorkspace, ReportFound, RevealSecrets,
+            RevokeKey, WhoAmI,
+        },
         authenticate,
         denial::Denial,
         grant::{Grant, WorkspaceFacts, Workspaces},
@@ -269,6 +288,69 @@ mod tests {
         let nobody = principal(Tier::OrgKey, Vec::new());
         assert!(decide::<WhoAmI>(&nobody, None).is_err());
         assert!(decide::<MintKey>(&nobody, None).is_err());
+    }
+
+    #[test]
+    fn stranger_may_do_what_needs_no_credential_and_nothing_else() {
+        let nobody = principal(Tier::Anonymous, Vec::new());
+        assert_eq!(decide::<ReportFound>(&nobody, None), Ok(()));
+        for denied in [
+            decide::<WhoAmI>(&nobody, None),
+            decide::<RevokeKey>(&nobody, None),
+            decide::<MintKey>(&nobody, None),
+            decide::<ManageOrgs>(&nobody, None),
+            decide::<RevealSecrets>(&nobody, Some(7)),
+        ] {
+            assert_eq!(denied, Err(Denial::NoCredential));
+        }
+        // Whoever lost all authority is no stranger.
+        let stripped = principal(Tier::OrgKey, Vec::new());
+        assert!(decide::<ReportFound>(&stripped, None).is_err());
+    }
+
+    #[test]
+    fn permit_of_a_stranger_carries_no_authority() {
+        let nobody = principal(Tier::Anonymous, Vec::new());
+        let facts = Facts {
+            principal: &nobody,
+            workspace: None,
+            method: "POST",
+            path: "/a/b",
+            client: "10.0.0.1".parse().expect("an address"),
+        };
+        let permit = authorize::<ReportFound>(&facts).expect("a permit");
+        let workspace = WorkspaceFacts {
+            id: WorkspaceId::from_u128(7),
+            labels: None,
+        };
+        let narrow = Grant {
+            workspaces: Workspaces::Ids(Vec::new()),
+            ..Grant::workspace_token(WorkspaceId::from_u128(7))
+        };
+        assert!(!permit.reaches(workspace));
+        assert!(!permit.has(Permission::TokensRevoke));
+        assert!(!permit.reaches_endpoint("GET", "/a/b"));
+        assert!(!permit.is_unbound());
+        assert!(!permit.covers(&narrow));
+        assert!(permit.field_beyond(&narrow).is_some());
+    }
+
+    #[test]
+    fn presented_key_keeps_its_conditions_where_none_is_needed() {
+        let far = Grant {
+            ip_allow: vec!["192.0.2.0/24".parse().expect("a range")],
+            ..Grant::admin()
+        };
+        let key = principal(Tier::OrgKey, vec![far]);
+        assert_eq!(
+            decide::<ReportFound>(&key, None),
+            Err(Denial::OutsideAddresses)
+        );
+        let token = principal(
+            Tier::WorkspaceToken,
+            vec![Grant::workspace_token(WorkspaceId::from_u128(7))],
+        );
+        assert_eq!(decide::<ReportFound>(&token, None), Ok(()));
     }
 
     #[test]

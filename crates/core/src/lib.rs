@@ -12,6 +12,7 @@ pub mod denial;
 pub mod digest;
 pub mod endpoint;
 pub mod evidence;
+pub mod found;
 pub mod grant;
 pub mod id;
 pub mod json;

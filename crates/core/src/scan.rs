@@ -114,35 +114,43 @@ impl<'a> Scanner<'a> {
 
     /// Takes the next bytes, and gives the secrets that end in them.
     pub fn push(&mut self, chunk: &[u8]) -> Vec<Finding> {
-        let mut findings = self.over_the_seam(chunk);
+        let mut findings = Vec::new();
+        self.push_each(chunk, &mut |finding, _secret| findings.push(finding));
+        findings
+    }
+
+    /// Takes the next bytes, and hands over each secret that ends in them, with the secret itself: for
+    /// those who must have it looked up.
+    pub fn push_each(&mut self, chunk: &[u8], each: &mut dyn FnMut(Finding, &[u8])) {
+        self.over_the_seam(chunk, each);
         let (begin, mut counted) = (self.offset, 0);
         for found in find_secrets(self.brands, chunk) {
             self.count_lines(chunk, counted..found.range.start);
             counted = counted.max(found.range.start);
             let offset = begin.saturating_add(wide(found.range.start));
-            findings.push(self.finding(found.prefix, offset));
+            let secret = chunk.get(found.range.clone()).unwrap_or_default();
+            each(self.finding(found.prefix, offset), secret);
         }
         self.count_lines(chunk, counted..chunk.len());
         self.offset = begin.saturating_add(wide(chunk.len()));
         self.keep_tail(chunk);
-        findings
     }
 
     /// The secrets that begin in what was kept and end in this chunk.
-    fn over_the_seam(&self, chunk: &[u8]) -> Vec<Finding> {
+    fn over_the_seam(&self, chunk: &[u8], each: &mut dyn FnMut(Finding, &[u8])) {
         let kept = self.tail.len();
         let mut seam = Zeroizing::new(Vec::with_capacity(2 * TAIL_LEN_MAX));
         seam.extend_from_slice(&self.tail);
         seam.extend(chunk.iter().take(TAIL_LEN_MAX));
         find_secrets(self.brands, &seam)
             .filter(|found| found.range.start < kept && kept < found.range.end)
-            .map(|found| {
+            .for_each(|found| {
                 // From where it begins up to the chunk there is nothing but the secret, which has
                 // no line feed: its line is that of the first byte of the chunk.
                 let back = wide(kept - found.range.start);
-                self.finding(found.prefix, self.offset.saturating_sub(back))
-            })
-            .collect()
+                let finding = self.finding(found.prefix, self.offset.saturating_sub(back));
+                each(finding, seam.get(found.range).unwrap_or_default());
+            });
     }
 
     /// A secret in the line that was counted to.
@@ -265,6 +273,22 @@ mod tests {
                 .collect();
             assert_eq!(scan(&bytes, &lengths), expected);
             assert_eq!(scan(&bytes, &[bytes.len()]), expected);
+        }
+
+        #[test]
+        fn secret_is_handed_over_whole_wherever_it_is_cut(
+            before in surroundings(),
+            entropy in any::<[u8; 32]>(),
+            length in 1_usize..80,
+        ) {
+            let secret = Secret::from_entropy(&Brand::ORG_KEY, &entropy);
+            let bytes = [&before, secret.expose().as_bytes(), b"\n"].concat();
+            let mut scanner = Scanner::new(&BRANDS);
+            let mut handed = vec![];
+            for piece in bytes.chunks(length) {
+                scanner.push_each(piece, &mut |_, secret| handed.push(secret.to_vec()));
+            }
+            assert_eq!(handed, [secret.expose().as_bytes()]);
         }
 
         #[test]

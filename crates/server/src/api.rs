@@ -2,6 +2,8 @@
 
 pub mod audit;
 pub mod channels;
+pub mod found;
+pub mod github;
 mod grants;
 pub mod keys;
 pub mod lines;

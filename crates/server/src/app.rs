@@ -32,6 +32,7 @@ use crate::{
     policies::Policies,
     rate_limiter::RateLimiter,
     refusals::Refusals,
+    reports::Reports,
     rotations::OldSecrets,
     seal,
     turns::Turns,
@@ -73,6 +74,8 @@ pub struct App {
     pub(crate) refusals: Refusals,
     pub(crate) mint_limiter: MintLimiter,
     pub(crate) rate_limiter: RateLimiter,
+    /// What bounds and proves the reports of found secrets.
+    pub(crate) reports: Reports,
     pub(crate) sealer: seal::Sealer,
     pub(crate) metrics: Arc<Metrics>,
     /// Held shared from before a mint's commit until the index has the key, and alone by a
@@ -163,6 +166,7 @@ impl App {
             refusals: Refusals::default(),
             mint_limiter: MintLimiter::new(config.mints_per_minute),
             rate_limiter: RateLimiter::default(),
+            reports: Reports::new(config.github_keys.as_ref()),
             sealer,
             metrics,
             births: tokio::sync::RwLock::default(),
@@ -418,13 +422,15 @@ impl App {
         for repeats in self.refusals.take() {
             let ending = crate::trace::Ending {
                 status: repeats.status,
-                code: Some(repeats.code),
+                code: repeats.code,
                 change: None,
                 count: repeats.count,
             };
             let mut draft = repeats.trace.draft(ending);
             draft.id = entropy::new_id();
-            draft.kind = claviger_core::ledger::entry::Kind::Refusals;
+            if repeats.code.is_some() {
+                draft.kind = claviger_core::ledger::entry::Kind::Refusals;
+            }
             draft.duration_us = repeats.duration_us;
             self.lines.push(|line| draft.push_line(line));
             self.ledger.record_behind(draft.write());

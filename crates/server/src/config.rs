@@ -3,10 +3,13 @@
 //! In two steps: values as written, with their source, then values as meant.
 
 mod checked;
+mod github;
 mod raw;
 
 pub(crate) use checked::mask_url as mask;
 pub use checked::{AuditMode, Config, LogFormat};
+pub use github::GithubKeySource;
+pub(crate) use github::is_loopback;
 pub use raw::{ClientEnv, Flags, Setting, client_env};
 
 /// A setting that cannot be used. The sentence names it and says what to write instead.

@@ -80,6 +80,17 @@ pub enum Failure {
         /// When the next one would be allowed.
         retry_after: Duration,
     },
+    /// Too many calls without a credential.
+    #[error("more than {per_minute} calls without a credential in a minute from your address; try again in {} s", retry_after.as_secs().max(1))]
+    TooManyCalls {
+        /// The limit.
+        per_minute: u32,
+        /// When the next one would be allowed.
+        retry_after: Duration,
+    },
+    /// What claims to come from GitHub is not signed by it.
+    #[error("{0}")]
+    BadSignature(&'static str),
     /// Beyond the rate limit of the key, or of one above it.
     #[error("more than {} requests in a {}; try again in {} s", .0.quota, .0.window, .0.retry_after.as_secs().max(1))]
     RateLimited(Standing),

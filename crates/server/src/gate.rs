@@ -6,6 +6,7 @@
 
 mod call;
 mod identify;
+mod strangers;
 
 use std::{future::Future, net::SocketAddr, sync::Arc};
 
@@ -18,7 +19,7 @@ use claviger_core::{
     id::WorkspaceId,
     ledger::entry::{Draft, Entry},
     permission::Permission,
-    tier::{Principal, Tier},
+    tier::Tier,
     time::Timestamp,
 };
 use claviger_wire::headers;
@@ -169,8 +170,11 @@ async fn decide<A: Action>(
     admitted: &Admitted,
     path: &str,
 ) -> Result<Permit<A>, Failure> {
-    if let Err(denial) = &admitted.identity {
-        return Err(Failure::Denied(*denial));
+    match &admitted.identity {
+        Ok(_) => {}
+        // Nobody was shown, and nobody is asked for; a credential that is bad is refused here too.
+        Err(Denial::NoCredential) if A::NEEDS == Needs::NoCredential => {}
+        Err(denial) => return Err(Failure::Denied(*denial)),
     }
     let trace = &*admitted.trace;
     match app.rate_limiter.check(&trace.principal, trace.at) {
@@ -249,7 +253,10 @@ async fn finish(
                     write_line(app, &trace.draft(ending), record.as_deref());
                     response
                 }
-                None => record_answer(app, trace, (response, ending), must_wait).await,
+                None if trace.is_attributed() => {
+                    record_answer(app, trace, (response, ending), must_wait).await
+                }
+                None => strangers::sample_answer(app, trace, (response, ending)),
             }
         }
         Err(failure) => finish_failure(app, trace, &failure).await,
@@ -313,7 +320,7 @@ async fn finish_failure(app: &App, trace: &Arc<Trace>, failure: &Failure) -> Res
     let answer = problem::answer(failure);
     let status = answer.status.as_u16();
     app.metrics.note_refusal(answer.code);
-    if app.refusals.note(trace, status, answer.code) {
+    if app.refusals.note(trace, status, Some(answer.code)) {
         let draft = trace.draft(Ending {
             status,
             code: Some(answer.code),
@@ -461,20 +468,6 @@ fn params(pattern: &str, path: &str) -> Vec<String> {
         .filter(|(mine, _)| mine.starts_with('{'))
         .map(|(_, given)| given.to_owned())
         .collect()
-}
-
-/// A principal that is nobody, for the record of a refusal.
-fn nobody(org: claviger_core::id::OrgId) -> Principal {
-    Principal {
-        tier: Tier::Anonymous,
-        org,
-        actor: claviger_core::tier::Actor::Anonymous,
-        key: None,
-        minter: None,
-        own_workspace: None,
-        replaced_until: None,
-        authority: claviger_core::tier::Authority::default(),
-    }
 }
 
 #[cfg(test)]

@@ -40,12 +40,19 @@ struct StatusLabels {
     status: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
 /// Counters of the service.
 pub struct Metrics {
     registry: RwLock<Registry>,
     requests: Family<RequestLabels, Counter>,
     refusals: Family<RefusalLabels, Counter>,
     keys: Family<StatusLabels, Gauge>,
+    found: Family<StatusLabels, Counter>,
+    github_reports: Family<OutcomeLabels, Counter>,
     verification: Histogram,
     commit: Histogram,
     records: Counter,
@@ -68,6 +75,8 @@ impl Default for Metrics {
             requests: Family::default(),
             refusals: Family::default(),
             keys: Family::default(),
+            found: Family::default(),
+            github_reports: Family::default(),
             verification: Histogram::new(exponential_buckets(1e-7, 4.0, 10)),
             commit: Histogram::new(exponential_buckets(5e-5, 2.0, 16)),
             records: Counter::default(),
@@ -93,6 +102,7 @@ impl Default for Metrics {
             "Org API keys in memory by status",
             metrics.keys.clone(),
         );
+        metrics.register_reports(&mut registry);
         registry.register_with_unit(
             "verification",
             "From the header to the principal",
@@ -129,6 +139,19 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    fn register_reports(&self, registry: &mut Registry) {
+        registry.register(
+            "found_secrets",
+            "Secrets reported as found, by what became of them",
+            self.found.clone(),
+        );
+        registry.register(
+            "github_reports",
+            "Reports in the name of GitHub, by whether it signed them",
+            self.github_reports.clone(),
+        );
+    }
+
     /// Counts a request.
     pub fn note_request(&self, labels: &RequestLabels) {
         self.requests.get_or_create(labels).inc();
@@ -137,6 +160,17 @@ impl Metrics {
     /// Counts a refusal.
     pub fn note_refusal(&self, code: &'static str) {
         self.refusals.get_or_create(&RefusalLabels { code }).inc();
+    }
+
+    /// Counts a secret that was reported as found.
+    pub fn note_found(&self, status: &'static str) {
+        self.found.get_or_create(&StatusLabels { status }).inc();
+    }
+
+    /// Counts a report in the name of GitHub: `verified` or `refused`.
+    pub fn note_github_report(&self, outcome: &'static str) {
+        let labels = OutcomeLabels { outcome };
+        self.github_reports.get_or_create(&labels).inc();
     }
 
     /// Notes how long a verification took.

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use claviger_core::action::Needs;
 use claviger_wire::problem::{MEDIA_TYPE, Problem};
 use utoipa::{
     PartialSchema, ToSchema,
@@ -202,13 +203,24 @@ fn parameter(name: &str, place: ParameterIn) -> utoipa::openapi::path::Parameter
         .build()
 }
 
+/// What a route needs, in words and as the document has it.
+fn access(needs: Needs) -> (String, Vec<SecurityRequirement>) {
+    let bearer = SecurityRequirement::new("bearer", Vec::<String>::new());
+    match needs {
+        Needs::Anyone => ("Needs any key of the org.".to_owned(), vec![bearer]),
+        Needs::Permission(permission) => (format!("Needs `{permission}`."), vec![bearer]),
+        Needs::AdminToken => ("Needs `ADMIN_TOKEN`.".to_owned(), vec![bearer]),
+        Needs::NoCredential => (
+            "Needs no credential; one that is presented must be good.".to_owned(),
+            // The empty one says that none is needed (OpenAPI 3.1, 4.8.10).
+            vec![SecurityRequirement::default(), bearer],
+        ),
+    }
+}
+
 fn operation(route: &RouteInfo) -> Operation {
     let doc = &route.doc;
-    let needs = match route.needs {
-        claviger_core::action::Needs::Anyone => "Needs any key of the org.".to_owned(),
-        claviger_core::action::Needs::Permission(permission) => format!("Needs `{permission}`."),
-        claviger_core::action::Needs::AdminToken => "Needs `ADMIN_TOKEN`.".to_owned(),
-    };
+    let (needs, securities) = access(route.needs);
     let reference = |name: &String| Ref::from_schema_name(name.clone());
     let mut answer = ResponseBuilder::new().description("Done");
     answer = match &doc.answer {
@@ -253,10 +265,7 @@ fn operation(route: &RouteInfo) -> Operation {
         .parameters(Some(parameters))
         .response(doc.status.to_string(), answer)
         .response("default", refused)
-        .securities(Some([SecurityRequirement::new(
-            "bearer",
-            Vec::<String>::new(),
-        )]));
+        .securities(Some(securities));
     if let Some((name, is_required)) = &doc.body {
         let required = if *is_required {
             Required::True
@@ -278,6 +287,7 @@ fn operation(route: &RouteInfo) -> Operation {
 fn tag(path: &str) -> &'static str {
     match path.split('/').collect::<Vec<_>>().as_slice() {
         [_, "org", "audit", ..] => "audit",
+        [_, "org", "tokens", "found"] | [_, "integrations", ..] => "found secrets",
         [_, "org", ..] => "keys",
         [_, "admin", ..] => "orgs",
         [_, "workspaces", _, "channels", ..] => "channels",

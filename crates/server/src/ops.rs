@@ -1,6 +1,7 @@
 //! What the service does. Every operation takes the permit of its own action; none knows HTTP.
 
 pub mod channels;
+pub mod found;
 pub mod keys;
 pub mod lines;
 pub mod mints;

@@ -49,6 +49,8 @@ pub fn answer(failure: &Failure) -> Answer {
         Failure::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "too_slow"),
         Failure::BrokenBody => (StatusCode::BAD_REQUEST, "broken_body"),
         Failure::TooManyMints { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_mints"),
+        Failure::TooManyCalls { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_calls"),
+        Failure::BadSignature(_) => (StatusCode::FORBIDDEN, "bad_signature"),
         Failure::Refused(_) => (StatusCode::CONFLICT, "refused"),
         Failure::MintedBefore(_) => (StatusCode::CONFLICT, "minted_before"),
         Failure::NotRecorded => (StatusCode::SERVICE_UNAVAILABLE, "not_recorded"),
@@ -181,7 +183,9 @@ pub fn response(failure: &Failure, id: EventId) -> Response {
                 fields.insert(header::ALLOW, allow);
             }
         }
-        Failure::RateLimited(_) | Failure::TooManyMints { .. } => tell_to_wait(failure, fields),
+        Failure::RateLimited(_) | Failure::TooManyMints { .. } | Failure::TooManyCalls { .. } => {
+            tell_to_wait(failure, fields)
+        }
         _ => {}
     }
     response
@@ -217,6 +221,10 @@ fn tell_to_wait(failure: &Failure, fields: &mut http::HeaderMap) {
     match failure {
         Failure::RateLimited(standing) => {
             let seconds = standing.retry_after.as_secs().max(1);
+            tell(header::RETRY_AFTER, seconds.to_string());
+        }
+        Failure::TooManyCalls { retry_after, .. } => {
+            let seconds = retry_after.as_secs().max(1);
             tell(header::RETRY_AFTER, seconds.to_string());
         }
         Failure::TooManyMints {

@@ -1,6 +1,7 @@
 //! Refusals that come in floods: the first is recorded, the rest of its second are counted.
 //!
-//! Without this, whoever may not come in could fill the audit trail.
+//! Without this, whoever may not come in could fill the audit trail. What strangers are answered on
+//! the routes that need no credential is counted in the same way, without a code.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -26,7 +27,7 @@ struct Sameness {
     actor: Option<String>,
     /// Method and path; `None` once the actor has had too many.
     request: Option<(Method, String)>,
-    code: &'static str,
+    code: Option<&'static str>,
 }
 
 #[derive(Default)]
@@ -38,7 +39,7 @@ struct Second {
 struct Window {
     trace: Arc<Trace>,
     status: u16,
-    code: &'static str,
+    code: Option<&'static str>,
     duration_us: u64,
     repeats: u64,
 }
@@ -50,8 +51,8 @@ pub struct Repeats {
     pub trace: Arc<Trace>,
     /// The status that was answered.
     pub status: u16,
-    /// The stable code.
-    pub code: &'static str,
+    /// The stable code; `None` for answers that were no refusals.
+    pub code: Option<&'static str>,
     /// How long the first took, in microseconds.
     pub duration_us: u64,
     /// How many there were after the first.
@@ -73,7 +74,7 @@ impl std::fmt::Debug for Refusals {
 impl Refusals {
     /// Notes a refusal. True when it is the first of its kind in this second, and so wants a
     /// record of its own.
-    pub fn note(&self, trace: &Arc<Trace>, status: u16, code: &'static str) -> bool {
+    pub fn note(&self, trace: &Arc<Trace>, status: u16, code: Option<&'static str>) -> bool {
         let mut second = self.second.lock();
         let second = &mut *second;
         let sameness = second.sameness(trace, code);
@@ -115,7 +116,7 @@ impl Refusals {
 }
 
 impl Second {
-    fn sameness(&mut self, trace: &Trace, code: &'static str) -> Sameness {
+    fn sameness(&mut self, trace: &Trace, code: Option<&'static str>) -> Sameness {
         let stranger = Sameness {
             actor: None,
             request: None,

@@ -12,17 +12,17 @@ use axum::{
 use claviger_core::action::{
     Action, AskForKey, ChangeKey, ChangeWorkspace, CollectKey, CreateWorkspace, DecideRequest,
     DeleteWorkspace, ListSecrets, ListWorkspaces, ManageOrgs, ManageWorkspaceTokens, MintKey,
-    Needs, ReadAudit, ReadChannels, ReadKeys, ReadPolicy, ReadRequests, ReadWorkspace, ResumeKey,
-    RevealSecrets, RevokeKey, RotateKey, Scope, SuspendKey, WhoAmI, WithdrawRequest, WriteChannels,
-    WritePolicy, WriteSecrets,
+    Needs, ReadAudit, ReadChannels, ReadKeys, ReadPolicy, ReadRequests, ReadWorkspace, ReportFound,
+    ResumeKey, RevealSecrets, RevokeKey, RotateKey, Scope, SuspendKey, WhoAmI, WithdrawRequest,
+    WriteChannels, WritePolicy, WriteSecrets,
 };
 use claviger_wire as wire;
 use http::{Method, Request};
 
 use crate::{
     api::{
-        audit, channels, keys, lines, orgs, policies, requests, rotations, secrets, whoami,
-        workspace_tokens, workspaces,
+        audit, channels, found, github, keys, lines, orgs, policies, requests, rotations, secrets,
+        whoami, workspace_tokens, workspaces,
     },
     app::App,
     failure::Failure,
@@ -31,7 +31,7 @@ use crate::{
     operation,
 };
 
-/// Every route that needs a credential.
+/// Every route that goes through the gate: all but those for operation.
 #[rustfmt::skip]
 fn declare(routes: &mut Routes) {
     let (get, post) = (Method::GET, Method::POST);
@@ -78,6 +78,21 @@ fn declare(routes: &mut Routes) {
     declare_requests(routes);
     declare_workspaces(routes);
     declare_org(routes);
+    declare_reports(routes);
+}
+
+/// Secrets that were found: these need no credential.
+#[rustfmt::skip]
+fn declare_reports(routes: &mut Routes) {
+    let post = Method::POST;
+
+    routes.add::<ReportFound, _, _>(&post, "/org/tokens/found", found::report,
+        Doc::new("Report whole secrets that were found: they are ended, or with `dry_run` only looked at")
+            .takes::<wire::found::FoundReport>().answers::<wire::found::FoundTokens>(200));
+    routes.add::<ReportFound, _, _>(&post, "/integrations/github/secret-scanning", github::report,
+        Doc::new("For GitHub's secret scanning, if it is turned on; the body must be signed by GitHub")
+            .headers(&["Github-Public-Key-Identifier", "Github-Public-Key-Signature"])
+            .takes::<wire::github::GithubMatches>().answers::<wire::github::GithubVerdicts>(200));
 }
 
 /// Ask and approve.
@@ -247,7 +262,7 @@ impl Routes {
     }
 }
 
-/// Every route that needs a credential, in the order of its declaration.
+/// Every route that goes through the gate, in the order of its declaration.
 #[must_use]
 pub fn routes() -> Vec<RouteInfo> {
     let mut routes = Routes::default();
@@ -292,9 +307,13 @@ fn allowed_methods(infos: &[RouteInfo], path: &str) -> String {
                 .zip(path.split('/'))
                 .all(|(mine, given)| mine.starts_with('{') || mine == given)
     };
-    let mut methods: Vec<&str> = infos
+    let matching: Vec<_> = infos.iter().filter(|info| matches(info.path)).collect();
+    // Of `/org/tokens/found` and `/org/tokens/{id}` the router takes the plainer.
+    let braces = |info: &RouteInfo| info.path.matches('{').count();
+    let fewest = matching.iter().map(|info| braces(info)).min();
+    let mut methods: Vec<&str> = matching
         .iter()
-        .filter(|info| matches(info.path))
+        .filter(|info| Some(braces(info)) == fewest)
         .map(|info| info.method.as_str())
         .collect();
     if methods.is_empty() || methods.contains(&"GET") {

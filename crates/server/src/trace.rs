@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use claviger_core::{
     evidence::Brands,
-    id::{EventId, WorkspaceId},
+    id::{EventId, OrgId, WorkspaceId},
     ledger::entry::{Draft, Entry, Kind, PATH_BYTES_MAX, USER_AGENT_BYTES_MAX},
     tier::{Principal, Tier},
     time::Timestamp,
@@ -169,7 +169,7 @@ impl Trace {
     #[must_use]
     pub fn draft<'a>(&'a self, ending: Ending<'a>) -> Draft<'a> {
         let principal = &*self.principal;
-        let kind = if ending.count > 1 || ending.code.is_some() && !self.is_attributed() {
+        let kind = if ending.code.is_some() && (ending.count > 1 || !self.is_attributed()) {
             Kind::Refusals
         } else {
             Kind::of(principal.tier)
@@ -220,20 +220,53 @@ impl Trace {
     /// The record of something that went with the change of a request: it says who asked, and what
     /// became of one key more.
     #[must_use]
-    pub fn entry_beside(&self, status: u16, change: &serde_json::Value) -> Entry {
+    pub fn entry_beside(&self, org: OrgId, status: u16, change: &serde_json::Value) -> Entry {
         let change = without_secrets(&ascii_json(change), &self.brands);
-        let draft = self.draft(Ending {
+        let mut draft = self.draft(Ending {
             status,
             code: None,
             change: Some(&change),
             count: 1,
         });
+        self.place(&mut draft, org);
         Draft {
             id: entropy::new_id(),
             kind: Kind::Cascade,
             ..draft
         }
         .write()
+    }
+
+    /// The record of a change in the trail of this org. Of several changes of one request one is its
+    /// own: that record has the request's id, the others have ids of theirs.
+    #[must_use]
+    pub fn entry_in(&self, org: OrgId, is_own: bool, change: &serde_json::Value) -> Entry {
+        let change = without_secrets(&ascii_json(change), &self.brands);
+        let mut draft = self.draft(Ending {
+            status: 200,
+            code: None,
+            change: Some(&change),
+            count: 1,
+        });
+        self.place(&mut draft, org);
+        if !is_own {
+            draft.id = entropy::new_id();
+            return draft.write();
+        }
+        let entry = draft.write();
+        *self.recorded.lock() = Some(entry.bytes().to_vec());
+        entry
+    }
+
+    /// Puts a record into the trail of this org. Of a caller from another org it says no more than
+    /// the label.
+    fn place<'a>(&'a self, draft: &mut Draft<'a>, org: OrgId) {
+        if org != self.principal.org {
+            draft.org = org;
+            draft.key = None;
+            draft.chain = &[];
+            draft.root = &self.principal.actor;
+        }
     }
 
     /// The bytes of the record that was committed with a change.

@@ -50,6 +50,12 @@ mod bootstrap;
 mod channels;
 #[path = "api/clock.rs"]
 mod clock;
+#[path = "api/found.rs"]
+mod found;
+#[path = "api/found_limits.rs"]
+mod found_limits;
+#[path = "api/github.rs"]
+mod github;
 #[path = "api/grants.rs"]
 mod grants;
 #[path = "api/input.rs"]

@@ -4,6 +4,8 @@
 //! are `90s`, `15m`, `24h`, `30d`, ids are a type prefix and a ULID.
 
 pub mod channels;
+pub mod found;
+pub mod github;
 pub mod headers;
 pub mod keys;
 pub mod ledger;

@@ -1,5 +1,5 @@
-//! `claviger scan`: secrets in files and in the history of git. Nobody is asked: shape and checksum
-//! decide.
+//! `claviger scan`: secrets in files and in the history of git. Shape and checksum decide what is one;
+//! the server is asked only whether one is live, and only on request.
 
 use std::{
     collections::HashSet,
@@ -13,9 +13,17 @@ use claviger_core::{
 };
 use zeroize::Zeroizing;
 
-use self::report::{Finding, Progress, Report};
-use crate::{args::scan::ScanArgs, error::Failure, output::Output};
+use self::{
+    check::{Inquiry, Secrets},
+    report::{Finding, Progress, Report},
+};
+use crate::{
+    args::{Global, scan::ScanArgs},
+    error::Failure,
+    output::Output,
+};
 
+mod check;
 mod files;
 mod history;
 mod report;
@@ -27,10 +35,12 @@ const CHUNK_BYTES: usize = 256 * 1024;
 const FINDINGS_MAX: usize = 10_000;
 
 /// Scans all that the arguments name.
-pub(super) fn run(args: &ScanArgs, out: &Output) -> Result<(), Failure> {
+pub(super) fn run(args: &ScanArgs, global: &Global, out: &Output) -> Result<(), Failure> {
     let brands = brands(&args.brand);
+    let inquiry = Inquiry::new(args, global, out)?;
     let unit = if args.history { "object" } else { "file" };
     let mut scan = Scan::new(&brands, excepted(&args.except)?, unit, out);
+    scan.secrets = inquiry.as_ref().map(|_| Secrets::default());
     let here = [PathBuf::from(".")];
     let paths = match args.paths.as_slice() {
         [] => here.as_slice(),
@@ -43,7 +53,7 @@ pub(super) fn run(args: &ScanArgs, out: &Output) -> Result<(), Failure> {
             files::scan(path, &mut scan);
         }
     }
-    scan.end()
+    scan.end(inquiry.as_ref())
 }
 
 /// The brands to look for, each once.
@@ -91,6 +101,8 @@ struct Scan<'a> {
     /// In the history, where the same text comes back in every version of a file: what was found in
     /// which file.
     seen: HashSet<(Prefix, String)>,
+    /// The secrets themselves, where the server is to be asked about them.
+    secrets: Option<Secrets>,
     buffer: Zeroizing<Vec<u8>>,
     progress: Progress<'a>,
     out: &'a Output,
@@ -108,6 +120,7 @@ impl<'a> Scan<'a> {
             excepted,
             report: Report::new(unit),
             seen: HashSet::new(),
+            secrets: None,
             buffer: Zeroizing::new(vec![0; CHUNK_BYTES]),
             progress: Progress::new(out),
             out,
@@ -133,7 +146,8 @@ impl<'a> Scan<'a> {
     fn look_at_name(&mut self, name: &str, source: &Source) {
         let found: Vec<_> = find_secrets(self.brands, name.as_bytes()).collect();
         for found in found {
-            self.add(Finding::new(found.prefix, source, None));
+            let secret = name.as_bytes().get(found.range).unwrap_or_default();
+            self.add(Finding::new(found.prefix, source, None), secret);
         }
     }
 
@@ -149,9 +163,13 @@ impl<'a> Scan<'a> {
                 Err(error) => return Err(error),
             };
             let chunk = self.buffer.get(..count).unwrap_or_default();
-            for found in scanner.push(chunk) {
+            let mut all = Vec::new();
+            scanner.push_each(chunk, &mut |found, secret| {
+                all.push((found, Zeroizing::new(secret.to_vec())));
+            });
+            for (found, secret) in all {
                 let place = Some((found.line, found.column));
-                self.add(Finding::new(found.prefix, source, place));
+                self.add(Finding::new(found.prefix, source, place), &secret);
             }
             let count = u64::try_from(count).unwrap_or(u64::MAX);
             self.report.bytes = self.report.bytes.saturating_add(count);
@@ -160,12 +178,15 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    fn add(&mut self, finding: Finding) {
+    fn add(&mut self, mut finding: Finding, secret: &[u8]) {
         let is_news = !self.excepted.contains(&finding.prefix)
             // In a file every place counts: each has to be mended.
             && (finding.object.is_none()
                 || self.seen.insert((finding.prefix, finding.file.clone())));
         if is_news && !self.is_full() {
+            if let Some(secrets) = &mut self.secrets {
+                finding.secret = secrets.keep(secret);
+            }
             self.report.findings.push(finding);
         }
     }
@@ -177,8 +198,8 @@ impl<'a> Scan<'a> {
         self.out.warning(sentence);
     }
 
-    /// Prints what was found.
-    fn end(mut self) -> Result<(), Failure> {
+    /// Says what was found and, if the server is to be asked, how it stands.
+    fn end(mut self, inquiry: Option<&Inquiry<'_>>) -> Result<(), Failure> {
         self.progress.clear();
         if self.is_full() {
             self.report.is_complete = false;
@@ -186,7 +207,15 @@ impl<'a> Scan<'a> {
                 "the scan stopped at {FINDINGS_MAX} findings; scan less at a time to see the others"
             ));
         }
-        self.report.print(self.out)
+        match (inquiry, &self.secrets) {
+            (Some(inquiry), Some(secrets)) if !self.report.findings.is_empty() => {
+                inquiry.conclude(&mut self.report, secrets)
+            }
+            _ => {
+                self.report.show(self.out)?;
+                self.report.verdict(self.out)
+            }
+        }
     }
 }
 

@@ -343,7 +343,7 @@ fn record_revocation(trace: &Arc<Trace>, reason: Option<String>) -> Recorder<Rev
                 "prefix": key.prefix.as_str(),
                 "with": id,
             });
-            trace.entry_beside(200, &json!({"revoked": said}))
+            trace.entry_beside(trace.principal.org, 200, &json!({"revoked": said}))
         }));
         entries.extend(revoked.heirs.iter().map(|heir| {
             let said = json!({
@@ -351,7 +351,7 @@ fn record_revocation(trace: &Arc<Trace>, reason: Option<String>) -> Recorder<Rev
                 "parent": heir.chain.first().map(ToString::to_string),
                 "without": id,
             });
-            trace.entry_beside(200, &json!({"reparented": said}))
+            trace.entry_beside(trace.principal.org, 200, &json!({"reparented": said}))
         }));
         entries
     })

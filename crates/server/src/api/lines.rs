@@ -156,7 +156,7 @@ fn record_many(
         let mut entries = vec![trace.entry_of_change(200, &named(whole))];
         entries.extend(keys.iter().map(|key| {
             let said = json!({"id": key.id.to_string(), "prefix": key.prefix.as_str()});
-            trace.entry_beside(200, &named(said))
+            trace.entry_beside(trace.principal.org, 200, &named(said))
         }));
         entries
     })

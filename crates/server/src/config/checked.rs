@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use super::{
     ConfigError,
+    github::{self, GithubKeySource},
     raw::{Flags, Raw, SETTINGS, Setting},
 };
 
@@ -64,6 +65,8 @@ pub struct Config {
     pub mints_per_minute: u32,
     /// The letters that a key begins with.
     pub brand: Brand,
+    /// Where the public keys of GitHub's secret scanning come from; `None` if it is off.
+    pub github_keys: Option<GithubKeySource>,
     /// `ADMIN_TOKEN` as it is given; checked by [`crate::admin_token`].
     pub(crate) admin_token: Option<zeroize::Zeroizing<String>>,
     /// `ADMIN_TOKEN_FILE`.
@@ -128,6 +131,8 @@ impl Config {
                 .get("brand")
                 .parse()
                 .map_err(|error| raw.bad("brand", format!("{error}")))?,
+            github_keys: github::parse(raw.get("github-secret-scanning"))
+                .map_err(|reason| raw.bad("github-secret-scanning", reason))?,
             admin_token: raw.given("admin-token").map(|text| text.to_owned().into()),
             admin_token_file: raw.given("admin-token-file").map(PathBuf::from),
             data_dir,

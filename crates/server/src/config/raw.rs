@@ -37,6 +37,8 @@ pub struct Flags {
     pub mints_per_minute: Option<String>,
     /// The letters that a key begins with.
     pub brand: Option<String>,
+    /// Whether reports of GitHub's secret scanning are taken, and where its keys come from.
+    pub github_secret_scanning: Option<String>,
 }
 
 /// A setting in force.
@@ -65,6 +67,11 @@ pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
     ("trusted-proxies", "CLAVIGER_TRUSTED_PROXIES", ""),
     ("mints-per-minute", "CLAVIGER_MINTS_PER_MINUTE", "600"),
     ("brand", "CLAVIGER_BRAND", "mole"),
+    (
+        "github-secret-scanning",
+        "CLAVIGER_GITHUB_SECRET_SCANNING",
+        "off",
+    ),
     ("admin-token", "ADMIN_TOKEN", ""),
     ("admin-token-file", "ADMIN_TOKEN_FILE", ""),
 ];
@@ -139,6 +146,7 @@ fn flag<'a>(flags: &'a Flags, name: &str) -> Option<&'a String> {
         "trusted-proxies" => flags.trusted_proxies.as_ref(),
         "mints-per-minute" => flags.mints_per_minute.as_ref(),
         "brand" => flags.brand.as_ref(),
+        "github-secret-scanning" => flags.github_secret_scanning.as_ref(),
         // A secret on a command line is in every process list: these have no flag.
         _ => None,
     }

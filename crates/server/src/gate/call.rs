@@ -198,7 +198,11 @@ impl<A: Action> Call<A> {
         Ok((parse_json(&bytes)?, bytes))
     }
 
-    async fn bytes(&mut self) -> Result<bytes::Bytes, Failure> {
+    /// The exact body, whatever it is.
+    ///
+    /// # Errors
+    /// 408 or 413, or the denial of a credential that ended meanwhile.
+    pub async fn bytes(&mut self) -> Result<bytes::Bytes, Failure> {
         let body = std::mem::replace(&mut self.body, Body::empty());
         let whole = Limited::new(body, BODY_BYTES_MAX).collect();
         match tokio::time::timeout(BODY_TIMEOUT, whole).await {

@@ -18,7 +18,7 @@ use claviger_core::{
 use claviger_wire::headers;
 use http::{header, request::Parts};
 
-use super::nobody;
+use super::strangers::nobody;
 use claviger_store::StoreError;
 
 use crate::{app::App, failure::Failure, index::Slot, policies::InForce};

@@ -195,7 +195,7 @@ fn end_in_index(app: &App, digest: &Digest) {
 }
 
 /// From here on no request with any of them is accepted. Gives the instant of the first time.
-async fn drop_keys(app: &App, revoked: &Revoked, first: Option<Timestamp>) -> Timestamp {
+pub(super) async fn drop_keys(app: &App, revoked: &Revoked, first: Option<Timestamp>) -> Timestamp {
     let alone = app.births.write().await;
     for key in std::iter::once(&revoked.key).chain(&revoked.descendants) {
         end_in_index(app, &Digest::from_bytes(key.digest));

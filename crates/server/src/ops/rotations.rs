@@ -188,7 +188,7 @@ fn refuse_replaced(permit: &Permit<RotateKey>) -> Result<(), Failure> {
 }
 
 /// From here on the index knows both secrets as the store does.
-fn follow(app: &App, rotated: &Rotated) -> Result<(), Failure> {
+pub(super) fn follow(app: &App, rotated: &Rotated) -> Result<(), Failure> {
     let digest = Digest::from_bytes(rotated.digest);
     let old_digest = Digest::from_bytes(rotated.old_digest);
     let last_used = app.keys.find(&digest).and_then(|slot| slot.last_used());

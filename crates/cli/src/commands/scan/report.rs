@@ -29,6 +29,15 @@ pub(super) struct Finding {
     column: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) object: Option<String>,
+    /// How the server says that it stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) status: Option<String>,
+    /// The id of the key or token, where the server knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) token_id: Option<String>,
+    /// Which of the kept secrets it is.
+    #[serde(skip)]
+    pub(super) secret: Option<usize>,
 }
 
 fn as_text<S: Serializer>(prefix: &Prefix, serializer: S) -> Result<S::Ok, S::Error> {
@@ -44,7 +53,15 @@ impl Finding {
             line: place.map(|(line, _)| line),
             column: place.map(|(_, column)| column),
             object: source.object.clone(),
+            status: None,
+            token_id: None,
+            secret: None,
         }
+    }
+
+    /// Whether the server would accept it now.
+    pub(super) fn is_live(&self) -> bool {
+        self.status.as_deref() == Some("live")
     }
 }
 
@@ -78,8 +95,8 @@ impl Report {
         }
     }
 
-    /// Prints the findings, and fails if there are any, or if there might be.
-    pub(super) fn print(&self, out: &Output) -> Result<(), Failure> {
+    /// Prints the findings.
+    pub(super) fn show(&self, out: &Output) -> Result<(), Failure> {
         let printed = if out.is_json() {
             out.json(self)
         } else if self.findings.is_empty() {
@@ -89,11 +106,23 @@ impl Report {
         };
         match printed {
             // A reader that has seen enough does not make the secrets go away.
-            Ok(()) | Err(Failure::Closed) => {}
-            Err(failure) => return Err(failure),
+            Ok(()) | Err(Failure::Closed) => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Fails if there are findings, or if there might be.
+    pub(super) fn verdict(&self, out: &Output) -> Result<(), Failure> {
+        let found = self.findings.len();
+        let live = self.findings.iter().filter(|one| one.is_live()).count();
+        if live > 0 {
+            return Err(Failure::LiveSecretsFound { found, live });
+        }
+        if self.findings.iter().any(|one| one.status.is_some()) {
+            return Err(Failure::DeadSecretsFound(found));
         }
         if !self.findings.is_empty() {
-            return Err(Failure::SecretsFound(self.findings.len()));
+            return Err(Failure::SecretsFound(found));
         }
         if self.unreadable > 0 {
             return Err(Failure::Local(format!(
@@ -110,26 +139,34 @@ impl Report {
 
     fn table(&self) -> Table {
         let has_objects = self.findings.iter().any(|finding| finding.object.is_some());
-        let mut table = Table::new(if has_objects {
-            &["PREFIX", "FILE", "LINE", "COLUMN", "OBJECT"]
-        } else {
-            &["PREFIX", "FILE", "LINE", "COLUMN"]
+        let has_statuses = self.findings.iter().any(|finding| finding.status.is_some());
+        let mut table = Table::new(match (has_objects, has_statuses) {
+            (false, false) => &["PREFIX", "FILE", "LINE", "COLUMN"],
+            (true, false) => &["PREFIX", "FILE", "LINE", "COLUMN", "OBJECT"],
+            (false, true) => &["PREFIX", "FILE", "LINE", "COLUMN", "STATUS"],
+            (true, true) => &["PREFIX", "FILE", "LINE", "COLUMN", "OBJECT", "STATUS"],
         });
         let number = |number: Option<u64>| number.map_or("-".to_owned(), |n| n.to_string());
         for finding in &self.findings {
-            let prefix = Cell::toned(finding.prefix.as_str(), Tone::Bad);
-            let file = finding.file.as_str().into();
-            let (line, column) = (number(finding.line), number(finding.column));
-            match &finding.object {
-                Some(object) => table.row([
-                    prefix,
-                    file,
-                    line.into(),
-                    column.into(),
-                    object.as_str().into(),
-                ]),
-                None => table.row([prefix, file, line.into(), column.into()]),
+            let mut cells: Vec<Cell> = vec![
+                Cell::toned(finding.prefix.as_str(), Tone::Bad),
+                finding.file.as_str().into(),
+                number(finding.line).into(),
+                number(finding.column).into(),
+            ];
+            if has_objects {
+                cells.push(finding.object.as_deref().unwrap_or("-").into());
             }
+            if has_statuses {
+                let status = finding.status.as_deref().unwrap_or("-");
+                let tone = if finding.is_live() {
+                    Tone::Bad
+                } else {
+                    Tone::Plain
+                };
+                cells.push(Cell::toned(status, tone));
+            }
+            table.cells(cells);
         }
         table
     }
