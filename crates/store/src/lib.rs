@@ -12,6 +12,7 @@ mod postgres;
 mod rows;
 mod scan;
 mod sqlite;
+mod usage_store;
 mod written;
 
 use std::sync::Arc;
@@ -37,6 +38,10 @@ pub use rows::{
     WorkspaceDeletion,
 };
 pub use scan::SCAN_BYTES_MAX;
+pub use usage_store::{
+    ADDRESSES_PER_KEY_MAX, AddressUse, Descendant, HOUR, HourUse, KeyCalls, RouteOfKey, RouteUse,
+    Span, UsageBatch, UsageCell, UsageStore, hour_of,
+};
 pub use written::{KeySink, Receipt, Recorder, Resealer, Result, Revocations, Sealer, Written};
 
 /// The whole contract.
@@ -49,6 +54,7 @@ pub trait Store:
     + ChannelStore
     + SecretStore
     + AuditStore
+    + UsageStore
 {
 }
 

@@ -13,6 +13,7 @@ mod rotations;
 mod row;
 mod secrets;
 mod session;
+mod usage;
 mod workspace_tokens;
 mod workspaces;
 
@@ -38,18 +39,24 @@ const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"clvmigrt");
 
 /// The migrations, oldest first. The rows that exist from the start are made by the first one, in
 /// its transaction: a start that is cut short leaves no database whose bootstrap nobody could judge.
-const MIGRATIONS: &[(&str, &str)] = &[(
-    "V0001__foundation",
-    concat!(
-        include_str!("../migrations/postgres/V0001__foundation.sql"),
-        "
+const MIGRATIONS: &[(&str, &str)] = &[
+    (
+        "V0001__foundation",
+        concat!(
+            include_str!("../migrations/postgres/V0001__foundation.sql"),
+            "
         insert into orgs (id, name, created_at) values
             (current_setting('claviger.default_org'), 'default', current_setting('claviger.now')::bigint);
         insert into ledgers (org, size) values (current_setting('claviger.default_org'), 0);
         insert into deployment (one, default_org) values (1, current_setting('claviger.default_org'));
         "
+        ),
     ),
-)];
+    (
+        "V0002__usage",
+        include_str!("../migrations/postgres/V0002__usage.sql"),
+    ),
+];
 
 /// The store on PostgreSQL.
 pub(crate) struct Postgres {

@@ -10,6 +10,7 @@ mod orgs;
 mod rotations;
 mod row;
 mod secrets;
+mod usage;
 mod workspace_tokens;
 mod workspaces;
 mod writer;
@@ -334,7 +335,11 @@ fn prepare(connection: &mut Connection, options: &OpenOptions) -> Result<()> {
 
 fn migrations() -> std::result::Result<Vec<Migration>, refinery_core::Error> {
     let foundation = include_str!("../migrations/sqlite/V0001__foundation.sql");
-    Ok(vec![Migration::unapplied("V0001__foundation", foundation)?])
+    let usage = include_str!("../migrations/sqlite/V0002__usage.sql");
+    Ok(vec![
+        Migration::unapplied("V0001__foundation", foundation)?,
+        Migration::unapplied("V0002__usage", usage)?,
+    ])
 }
 
 fn seed(connection: &mut Connection, options: &OpenOptions) -> Outcome<()> {
