@@ -1,5 +1,6 @@
 //! The JSON of each route: from the wire to an operation and back.
 
+pub mod advice;
 pub mod audit;
 pub mod channels;
 mod grants;
@@ -7,6 +8,7 @@ pub mod keys;
 pub mod orgs;
 pub mod rotations;
 pub mod secrets;
+pub mod usage;
 pub mod whoami;
 pub mod workspace_tokens;
 pub mod workspaces;

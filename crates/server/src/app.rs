@@ -34,6 +34,7 @@ use crate::{
     rotations::OldSecrets,
     seal,
     turns::Turns,
+    usage::{self, Usage},
 };
 
 /// Keys that died longer ago than this are no longer told apart from unknown ones.
@@ -72,6 +73,7 @@ pub struct App {
     pub(crate) refusals: Refusals,
     pub(crate) mint_limiter: MintLimiter,
     pub(crate) rate_limiter: RateLimiter,
+    pub(crate) usage: Usage,
     pub(crate) sealer: seal::Sealer,
     pub(crate) metrics: Arc<Metrics>,
     /// Held shared from before a mint's commit until the index has the key, and alone by a
@@ -158,6 +160,7 @@ impl App {
             refusals: Refusals::default(),
             mint_limiter: MintLimiter::new(config.mints_per_minute),
             rate_limiter: RateLimiter::default(),
+            usage: Usage::default(),
             sealer,
             metrics,
             births: tokio::sync::RwLock::default(),
@@ -365,6 +368,22 @@ impl App {
                 tracing::warn!(%error, "cannot note when workspace tokens were last used");
             }
         }
+        if let Err(error) = self.flush_usage().await {
+            tracing::warn!(%error, "cannot note what keys were used for; trying again");
+        }
+    }
+
+    /// Writes what keys were used for: what is read from the store after this has it.
+    ///
+    /// # Errors
+    /// That of the store.
+    pub(crate) async fn flush_usage(&self) -> claviger_store::Result<()> {
+        self.usage.flush(&*self.store.0, &self.metrics).await
+    }
+
+    /// Forgets what keys were used for long ago.
+    pub async fn purge_usage(&self) {
+        usage::purge(&*self.store.0, clock::now()).await;
     }
 
     /// Records the refusals that were counted.

@@ -53,6 +53,8 @@ pub struct Metrics {
     pub audit_lost: Counter,
     /// Lines that were dropped because nobody reads standard output.
     pub lines_dropped: Counter,
+    /// Requests that are not in the counts of what keys were used for: there was no room.
+    pub usage_lost: Counter,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -73,6 +75,7 @@ impl Default for Metrics {
             records: Counter::default(),
             audit_lost: Counter::default(),
             lines_dropped: Counter::default(),
+            usage_lost: Counter::default(),
             registry: RwLock::new(Registry::default()),
         };
         let counter = |r: &mut Registry, name: &str, help: &str, c: &Counter| {
@@ -122,6 +125,12 @@ impl Default for Metrics {
             "lines_dropped",
             "Audit lines not written",
             &metrics.lines_dropped,
+        );
+        counter(
+            &mut registry,
+            "usage_lost",
+            "Requests not counted as uses of their keys",
+            &metrics.usage_lost,
         );
         *metrics.registry.write() = registry;
         metrics

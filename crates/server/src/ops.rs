@@ -1,10 +1,12 @@
 //! What the service does. Every operation takes the permit of its own action; none knows HTTP.
 
+pub mod advice;
 pub mod channels;
 pub mod keys;
 pub mod orgs;
 pub mod rotations;
 pub mod secrets;
+pub mod usage;
 pub mod workspace_tokens;
 pub mod workspaces;
 

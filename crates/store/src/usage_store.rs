@@ -3,7 +3,7 @@
 //! The audit trail is the truth; these are sums by hour that can be asked quickly. They are written
 //! behind: a process that is killed loses the last seconds of them.
 
-use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use claviger_core::{
@@ -35,7 +35,7 @@ pub struct UsageCell {
     /// The method.
     pub method: &'static str,
     /// The pattern of the route; empty for none.
-    pub route: Cow<'static, str>,
+    pub route: &'static str,
     /// The workspace that the path named.
     pub workspace: Option<WorkspaceId>,
     /// Requests that were let in.

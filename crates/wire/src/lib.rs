@@ -3,6 +3,7 @@
 //! Every request body refuses members that it does not know. Times are RFC 3339 in UTC, durations
 //! are `90s`, `15m`, `24h`, `30d`, ids are a type prefix and a ULID.
 
+pub mod advice;
 pub mod channels;
 pub mod headers;
 pub mod keys;
@@ -11,5 +12,6 @@ pub mod map;
 pub mod orgs;
 pub mod problem;
 pub mod secrets;
+pub mod usage;
 pub mod whoami;
 pub mod workspaces;

@@ -265,7 +265,7 @@ async fn add_cells(change: &Change, cells: &[UsageCell]) -> Outcome<()> {
     let keys: Vec<String> = cells.iter().map(|cell| cell.key.to_string()).collect();
     let hours: Vec<i64> = cells.iter().map(|c| hour_of(c.hour).millis()).collect();
     let methods: Vec<&str> = cells.iter().map(|cell| cell.method).collect();
-    let routes: Vec<&str> = cells.iter().map(|cell| &*cell.route).collect();
+    let routes: Vec<&str> = cells.iter().map(|cell| cell.route).collect();
     let workspace = |cell: &UsageCell| cell.workspace.map(|id| id.to_string());
     let workspaces: Vec<String> = cells
         .iter()

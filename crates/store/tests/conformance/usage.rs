@@ -36,7 +36,7 @@ fn cell(key: KeyId, hour: Timestamp, calls: u64) -> UsageCell {
         key,
         hour,
         method: "GET",
-        route: "/workspaces/{id}/secrets".into(),
+        route: "/workspaces/{id}/secrets",
         workspace: None,
         calls,
         refusals: 0,
@@ -157,7 +157,7 @@ pub(crate) async fn calls_and_routes_are_those_of_each_key(bed: &Bed) {
     let other = mint(&db, key(org, "other")).await;
     let idle = mint(&db, key(org, "idle")).await;
     let refused = UsageCell {
-        route: "".into(),
+        route: "",
         calls: 0,
         refusals: 9,
         ..cell(other.id, hour(1), 0)
