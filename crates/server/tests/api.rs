@@ -40,6 +40,8 @@ macro_rules! on_each_database {
 mod abuse;
 #[path = "api/access.rs"]
 mod access;
+#[path = "api/advice.rs"]
+mod advice;
 #[path = "api/ask.rs"]
 mod ask;
 #[path = "api/audit.rs"]
@@ -72,5 +74,7 @@ mod rotation;
 mod service;
 #[path = "api/tiers.rs"]
 mod tiers;
+#[path = "api/usage.rs"]
+mod usage;
 #[path = "api/workspaces.rs"]
 mod workspaces;

@@ -2,7 +2,10 @@
 
 use clap::{Args, Subcommand};
 
-use super::pair::{Pair, segment};
+use super::{
+    advice::{AdviceArgs, NarrowArgs, ReportArgs, UsageArgs},
+    pair::{Pair, segment},
+};
 
 /// `claviger keys`.
 #[derive(Debug, Subcommand)]
@@ -28,6 +31,14 @@ pub(crate) enum KeysCommand {
     Resume(SuspensionArgs),
     /// Revoke a key, and with it all that it minted
     Revoke(RevokeArgs),
+    /// Show what a key was used for, and from where
+    Usage(UsageArgs),
+    /// Show the narrowest grant that would have served what a key did
+    Advice(AdviceArgs),
+    /// Narrow a key to what it uses; shows the advice and asks
+    Narrow(NarrowArgs),
+    /// List the keys that should be looked at: never used, idle, over-broad, without an end
+    Report(ReportArgs),
 }
 
 /// `claviger keys mint`. What is left out is inherited from whoever mints.
