@@ -73,7 +73,7 @@ pub struct App {
     pub(crate) refusals: Refusals,
     pub(crate) mint_limiter: MintLimiter,
     pub(crate) rate_limiter: RateLimiter,
-    pub(crate) usage: Usage,
+    pub(crate) usage: Arc<Usage>,
     pub(crate) sealer: seal::Sealer,
     pub(crate) metrics: Arc<Metrics>,
     /// Held shared from before a mint's commit until the index has the key, and alone by a
@@ -160,7 +160,7 @@ impl App {
             refusals: Refusals::default(),
             mint_limiter: MintLimiter::new(config.mints_per_minute),
             rate_limiter: RateLimiter::default(),
-            usage: Usage::default(),
+            usage: Arc::default(),
             sealer,
             metrics,
             births: tokio::sync::RwLock::default(),
@@ -378,7 +378,17 @@ impl App {
     /// # Errors
     /// That of the store.
     pub(crate) async fn flush_usage(&self) -> claviger_store::Result<()> {
-        self.usage.flush(&*self.store.0, &self.metrics).await
+        let (usage, store) = (Arc::clone(&self.usage), self.store.clone());
+        let metrics = Arc::clone(&self.metrics);
+        // A task of its own: a caller who hangs up takes no counts with it.
+        let flush = async move { usage.flush(&*store.0, &metrics).await };
+        match tokio::spawn(flush).await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(claviger_store::StoreError::Unavailable {
+                doing: "keep what keys were used for",
+                source: error.into(),
+            }),
+        }
     }
 
     /// Forgets what keys were used for long ago.

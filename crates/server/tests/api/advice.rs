@@ -18,6 +18,7 @@ on_each_database!(
     revoked_key_is_not_narrowed,
     key_with_workspace_tokens_keeps_what_these_may_do,
     young_key_says_since_when_it_can_be_judged,
+    what_was_done_before_the_window_is_foretold,
     org_advice_finds_what_should_be_looked_at,
     org_advice_walks_all_keys_in_parts,
 );
@@ -266,6 +267,64 @@ async fn young_key_says_since_when_it_can_be_judged(backend: Backend) {
     assert_eq!(said["window"]["judged_since"], made);
     assert!(holds(&said["notes"], &text(&made)));
     assert_ne!(said["window"]["since"], made);
+}
+
+/// Puts calls of so many days ago into the counts, behind the back of the server.
+async fn add_history(
+    service: &mut Service,
+    key: &Minted,
+    calls: &[(&'static str, u64)],
+    days: u64,
+) {
+    service.stop().await;
+    let now = claviger_server::clock::now();
+    let options = claviger_store::OpenOptions {
+        url: service.config().database_url,
+        sync_audit: false,
+        default_org: claviger_core::id::OrgId::from_u128(1),
+        now,
+    };
+    let store = claviger_store::open(options).await.expect("it opens");
+    let at = now.minus(std::time::Duration::from_secs(days * 86_400));
+    let cell = |(route, calls): &(&'static str, u64)| claviger_store::UsageCell {
+        key: key.id.parse().expect("an id"),
+        hour: claviger_store::hour_of(at),
+        method: "GET",
+        route,
+        workspace: None,
+        calls: *calls,
+        refusals: 0,
+    };
+    let batch = claviger_store::UsageBatch {
+        cells: calls.iter().map(cell).collect(),
+        addresses: Vec::new(),
+    };
+    store.add_usage(batch.into()).await.expect("added");
+    store.close().await;
+    drop(store);
+    service.start().await.expect("it starts again");
+}
+
+async fn what_was_done_before_the_window_is_foretold(backend: Backend) {
+    let mut service = Service::guarded(backend).await;
+    let key = service.mint(ADMIN, json!({"name": "k"})).await;
+    ask(&service, &key, "/org/tokens").await.ok(200);
+    let history = [("/org/audit", 3), ("/workspaces", 7), ("/org/whoami", 9)];
+    add_history(&mut service, &key, &history, 40).await;
+    let said = advice(&service, &key, "?window=30d").await;
+    assert_eq!(
+        said["suggestion"]["permissions"],
+        json!(["org.tokens:read"])
+    );
+    let refused = &said["would_have_refused"];
+    assert_eq!(refused["calls"], 10);
+    assert_eq!(refused["examples"][0]["route"], "/workspaces");
+    assert_eq!(refused["examples"][1]["route"], "/org/audit");
+    assert_eq!(refused["examples"][2], Value::Null);
+    let long = advice(&service, &key, "?window=60d").await;
+    let permissions = json!(["workspaces:read", "org.tokens:read", "audit:read"]);
+    assert_eq!(long["suggestion"]["permissions"], permissions);
+    assert_eq!(long["would_have_refused"]["calls"], 0);
 }
 
 /// The findings by the names of their keys, each with its codes.

@@ -1,5 +1,6 @@
 //! What keys were used for, as `GET /org/tokens/{id}/usage` says it.
 
+use claviger_testkit::Postgres;
 use serde_json::{Value, json};
 
 use crate::service::{ADMIN, Backend, Minted, Service};
@@ -267,4 +268,27 @@ async fn bad_queries_are_refused_and_name_the_parameter(backend: Backend) {
         };
         assert_eq!(answer.field(status, code), field, "{query}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counts_are_kept_while_the_database_is_gone() {
+    let mut cluster = Postgres::spawn();
+    let mut service = Service::on(Some(cluster.database()));
+    service.set_admin_token(ADMIN);
+    service.start().await.expect("the server starts");
+    let key = service.mint(ADMIN, json!({"name": "k"})).await;
+    for _ in 0..5 {
+        service.get(&key.secret, "/org/whoami").await;
+    }
+    cluster.stop_immediate();
+    let path = format!("{}/usage", key.path());
+    for _ in 0..2 {
+        let gone = service.ask_as(ADMIN, "GET", &path).send().await;
+        assert_eq!(gone.status, 503, "{}", gone.text());
+    }
+    cluster.start();
+    let ask = |service: &Service| service.ask_as(ADMIN, "GET", &path);
+    let found = service.until(ask, |answer| answer.status == 200).await;
+    assert_eq!(found.json()["calls"], 5);
+    service.stop().await;
 }
