@@ -6,6 +6,7 @@
 //! does not depend on who else uses the machine. The CPU time of PostgreSQL is shown beside.
 
 mod contestants;
+mod counting;
 mod load;
 mod memory;
 mod micro;
@@ -32,6 +33,7 @@ fn main() -> Result<(), Failure> {
         ["hand-written", url] => contestants::hand_written(url),
         ["micro"] => {
             micro::run();
+            counting::run();
             Ok(())
         }
         ["memory"] => memory::run(),

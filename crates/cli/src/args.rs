@@ -7,6 +7,7 @@ use claviger_server::config::Flags;
 
 use crate::error::EXIT_HELP;
 
+pub(crate) mod advice;
 pub(crate) mod audit;
 pub(crate) mod channels;
 pub(crate) mod keys;

@@ -11,6 +11,7 @@ use crate::{
     output::Output,
 };
 
+mod advice;
 mod audit;
 mod channels;
 mod doctor;

@@ -9,6 +9,8 @@
 
 #[path = "support/story/admin.rs"]
 mod admin;
+#[path = "support/story/advice.rs"]
+mod advice;
 #[path = "support/bed.rs"]
 mod bed;
 #[path = "support/captured.rs"]
@@ -67,6 +69,8 @@ on_both_databases! {
     process::restart as sigterm_flushes_and_a_restart_keeps_everything,
     admin::short_token as short_admin_token_is_refused_at_start,
     admin::hangup as hangup_reads_the_admin_token_again,
+    advice::page as page_on_least_privilege_works_as_it_stands,
+    advice::narrow as narrowing_asks_first_and_leaves_what_is_used,
     rekey::offline as rekey_is_offline_and_keeps_values_readable,
     rekey::interrupted as interrupted_rekey_recovers_at_the_next_start,
     rekey::other_master_key as other_master_key_is_refused_at_start,

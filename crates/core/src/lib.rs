@@ -4,6 +4,7 @@
 //! function of its arguments. Read the modules in this order.
 
 pub mod action;
+pub mod advice;
 pub mod authenticate;
 pub mod authorize;
 pub mod channel;

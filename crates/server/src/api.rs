@@ -1,5 +1,6 @@
 //! The JSON of each route: from the wire to an operation and back.
 
+pub mod advice;
 pub mod audit;
 pub mod channels;
 pub mod found;
@@ -12,6 +13,7 @@ pub mod policies;
 pub mod requests;
 pub mod rotations;
 pub mod secrets;
+pub mod usage;
 pub mod whoami;
 pub mod workspace_tokens;
 pub mod workspaces;

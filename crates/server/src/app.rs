@@ -11,7 +11,7 @@ use claviger_core::{
     time::Timestamp,
     token::Brand,
 };
-use claviger_store::{KeySink, LoadedKey, OpenOptions, SecretUse, Store};
+use claviger_store::{KeySink, LoadedKey, OpenOptions, Store};
 use parking_lot::Mutex;
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     config::{AuditMode, Config},
     entropy,
     failure::Failure,
-    index::{Index, Noted},
+    index::Index,
     ledger::Ledger,
     limiter::MintLimiter,
     line::LineWriter,
@@ -36,6 +36,7 @@ use crate::{
     rotations::OldSecrets,
     seal,
     turns::Turns,
+    usage::Usage,
 };
 
 /// Keys that died longer ago than this are no longer told apart from unknown ones.
@@ -49,8 +50,6 @@ const LINES_CLOSE_MAX: std::time::Duration = std::time::Duration::from_secs(2);
 const SCANS_MAX: usize = 2;
 /// How long a scan waits for its place.
 const SCAN_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(5);
-/// How many last uses are written at a time: other writers are let in between.
-const TOUCH_BATCH: usize = 500;
 /// How many revocations' times are kept in memory.
 pub(crate) const EFFECTIVE_KEPT_MAX: usize = 100_000;
 
@@ -76,6 +75,7 @@ pub struct App {
     pub(crate) rate_limiter: RateLimiter,
     /// What bounds and proves the reports of found secrets.
     pub(crate) reports: Reports,
+    pub(crate) usage: Arc<Usage>,
     pub(crate) sealer: seal::Sealer,
     pub(crate) metrics: Arc<Metrics>,
     /// Held shared from before a mint's commit until the index has the key, and alone by a
@@ -167,6 +167,7 @@ impl App {
             mint_limiter: MintLimiter::new(config.mints_per_minute),
             rate_limiter: RateLimiter::default(),
             reports: Reports::new(config.github_keys.as_ref()),
+            usage: Arc::default(),
             sealer,
             metrics,
             births: tokio::sync::RwLock::default(),
@@ -381,69 +382,6 @@ impl App {
                 KeyState::Live | KeyState::Suspended => new,
             });
         }
-    }
-
-    /// Writes when credentials were last used, and which clocks of rotations have started. What
-    /// cannot be written now is written the next time.
-    pub async fn flush_uses(&self) {
-        for (old, ends_at) in self.old_secrets.take_started() {
-            if let Err(error) = self.store.start_overlap(old, ends_at).await {
-                tracing::warn!(%error, "cannot note that the clock of a rotation has started");
-                self.old_secrets.put_back_started((old, ends_at));
-            }
-        }
-        let keys: Vec<_> = self.keys.take_used().iter().map(secret_use).collect();
-        let mut is_written = true;
-        for part in keys.chunks(TOUCH_BATCH) {
-            if let Err(error) = self.store.touch_keys(part.to_vec()).await {
-                tracing::warn!(%error, "cannot note when keys were last used");
-                is_written = false;
-            }
-        }
-        if is_written {
-            self.keys.written();
-        }
-        let tokens = self.workspace_tokens.take_used();
-        let tokens: Vec<_> = tokens.iter().map(|used| (used.id, used.last.at)).collect();
-        let mut is_written = true;
-        for part in tokens.chunks(TOUCH_BATCH) {
-            if let Err(error) = self.store.touch_workspace_tokens(part.to_vec()).await {
-                tracing::warn!(%error, "cannot note when workspace tokens were last used");
-                is_written = false;
-            }
-        }
-        if is_written {
-            self.workspace_tokens.written();
-        }
-    }
-
-    /// Records the refusals that were counted.
-    pub fn flush_repeats(&self) {
-        for repeats in self.refusals.take() {
-            let ending = crate::trace::Ending {
-                status: repeats.status,
-                code: repeats.code,
-                change: None,
-                count: repeats.count,
-            };
-            let mut draft = repeats.trace.draft(ending);
-            draft.id = entropy::new_id();
-            if repeats.code.is_some() {
-                draft.kind = claviger_core::ledger::entry::Kind::Refusals;
-            }
-            draft.duration_us = repeats.duration_us;
-            self.lines.push(|line| draft.push_line(line));
-            self.ledger.record_behind(draft.write());
-        }
-    }
-}
-
-fn secret_use(noted: &Noted<KeyId>) -> SecretUse {
-    SecretUse {
-        key: noted.id,
-        prefix: noted.prefix,
-        at: noted.last.at,
-        from: noted.last.from,
     }
 }
 

@@ -266,6 +266,8 @@ async fn finish(
         tier: trace.principal.tier.as_str(),
         status: response.status().as_u16(),
     });
+    let status = response.status().as_u16();
+    app.usage.note(trace, status, &app.metrics);
     let fields = response.headers_mut();
     let mut id = Vec::with_capacity(32);
     trace.id.push_to(&mut id);

@@ -12,6 +12,7 @@ pub mod config;
 mod doctor;
 pub mod entropy;
 pub mod failure;
+mod flush;
 pub mod gate;
 mod github;
 mod http;
@@ -39,6 +40,7 @@ mod sweeper;
 pub mod telemetry;
 pub mod trace;
 mod turns;
+pub mod usage;
 mod welcome;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -56,6 +58,8 @@ const FLUSH_USES_EVERY: Duration = Duration::from_secs(2);
 const FLUSH_REPEATS_EVERY: Duration = Duration::from_secs(1);
 /// How often what is due is looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How often it is forgotten what keys were used for long ago.
+const PURGE_USAGE_EVERY: Duration = Duration::from_secs(3600);
 
 /// Why the server cannot start or go on: a sentence for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -203,15 +207,22 @@ async fn until(mut stopped: watch::Receiver<bool>) {
         .unwrap_or_default();
 }
 
-/// Writes behind: last uses, counted refusals.
+/// Writes behind: last uses, counted refusals; and forgets old counts.
 async fn background(app: Arc<App>, stopped: watch::Receiver<bool>) {
     let mut uses = tokio::time::interval(FLUSH_USES_EVERY);
     let mut repeats = tokio::time::interval(FLUSH_REPEATS_EVERY);
+    let mut purges = tokio::time::interval(PURGE_USAGE_EVERY);
     let stop = until(stopped);
     tokio::pin!(stop);
     loop {
         tokio::select! {
             _ = uses.tick() => app.flush_uses().await,
+            () = app.usage.pressed() => app.flush_uses().await,
+            _ = purges.tick() => {
+                let app = Arc::clone(&app);
+                // Beside the rest: it may take long, and nobody waits for it.
+                drop(tokio::spawn(async move { app.purge_usage().await }));
+            }
             _ = repeats.tick() => app.flush_repeats(),
             () = &mut stop => return,
         }

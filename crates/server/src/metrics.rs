@@ -60,6 +60,8 @@ pub struct Metrics {
     pub audit_lost: Counter,
     /// Lines that were dropped because nobody reads standard output.
     pub lines_dropped: Counter,
+    /// Requests that are not in the counts of what keys were used for: there was no room.
+    pub usage_lost: Counter,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -82,10 +84,8 @@ impl Default for Metrics {
             records: Counter::default(),
             audit_lost: Counter::default(),
             lines_dropped: Counter::default(),
+            usage_lost: Counter::default(),
             registry: RwLock::new(Registry::default()),
-        };
-        let counter = |r: &mut Registry, name: &str, help: &str, c: &Counter| {
-            r.register(name, help, c.clone());
         };
         registry.register(
             "requests",
@@ -115,24 +115,26 @@ impl Default for Metrics {
             Unit::Seconds,
             metrics.commit.clone(),
         );
-        counter(
-            &mut registry,
-            "audit_records",
-            "Audit records committed in batches",
-            &metrics.records,
-        );
-        counter(
-            &mut registry,
-            "audit_lost",
-            "Audit records lost",
-            &metrics.audit_lost,
-        );
-        counter(
-            &mut registry,
-            "lines_dropped",
-            "Audit lines not written",
-            &metrics.lines_dropped,
-        );
+        for (name, help, counter) in [
+            (
+                "audit_records",
+                "Audit records committed in batches",
+                &metrics.records,
+            ),
+            ("audit_lost", "Audit records lost", &metrics.audit_lost),
+            (
+                "lines_dropped",
+                "Audit lines not written",
+                &metrics.lines_dropped,
+            ),
+            (
+                "usage_lost",
+                "Requests not counted as uses of their keys",
+                &metrics.usage_lost,
+            ),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
         *metrics.registry.write() = registry;
         metrics
     }

@@ -1,5 +1,6 @@
 //! What the service does. Every operation takes the permit of its own action; none knows HTTP.
 
+pub mod advice;
 pub mod channels;
 pub mod found;
 pub mod keys;
@@ -10,6 +11,7 @@ pub mod policies;
 pub mod requests;
 pub mod rotations;
 pub mod secrets;
+pub mod usage;
 pub mod workspace_tokens;
 pub mod workspaces;
 

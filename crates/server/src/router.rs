@@ -21,8 +21,8 @@ use http::{Method, Request};
 
 use crate::{
     api::{
-        audit, channels, found, github, keys, lines, orgs, policies, requests, rotations, secrets,
-        whoami, workspace_tokens, workspaces,
+        advice, audit, channels, found, github, keys, lines, orgs, policies, requests, rotations,
+        secrets, usage, whoami, workspace_tokens, workspaces,
     },
     app::App,
     failure::Failure,
@@ -76,6 +76,11 @@ fn declare(routes: &mut Routes) {
     routes.add::<ResumeKey, _, _>(&post, "/org/tokens/resume", lines::resume,
         Doc::new("Resume many keys at once").takes::<wire::lines::SelectionRequest>().answers::<wire::lines::Selected>(200));
     declare_requests(routes);
+    routes.add::<ReadKeys, _, _>(&get, "/org/tokens/{id}/usage", usage::usage,
+        Doc::new("See what a key was used for, and from where").query(&["since", "until", "by"]).answers::<wire::usage::KeyUsage>(200));
+    routes.add::<ReadKeys, _, _>(&get, "/org/tokens/{id}/advice", advice::of_key,
+        Doc::new("See the narrowest grant that would have served what a key did")
+            .query(&["window", "endpoints", "addresses"]).answers::<wire::advice::KeyAdvice>(200));
     declare_workspaces(routes);
     declare_org(routes);
     declare_reports(routes);
@@ -187,6 +192,10 @@ fn declare_org(routes: &mut Routes) {
     routes.add::<ReadAudit, _, _>(&get, "/org/audit/export", audit::export,
         Doc::new("Export the audit trail: the exact bytes, one record a line")
             .query(&["actor", "token", "workspace", "method", "status", "since", "until", "format", "after"]).streams("application/jsonl"));
+
+    routes.add::<ReadKeys, _, _>(&get, "/org/advice", advice::of_org,
+        Doc::new("List the keys that should be looked at: never used, idle, over-broad, without an end")
+            .query(&["unused_for", "idle_for", "limit", "cursor"]).answers::<wire::advice::OrgAdvice>(200));
 
     routes.add::<ManageOrgs, _, _>(&post, "/admin/orgs", orgs::create,
         Doc::new("Create an org").takes::<wire::orgs::NewOrg>().answers::<wire::orgs::Org>(201));

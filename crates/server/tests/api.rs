@@ -40,6 +40,8 @@ macro_rules! on_each_database {
 mod abuse;
 #[path = "api/access.rs"]
 mod access;
+#[path = "api/advice.rs"]
+mod advice;
 #[path = "api/ask.rs"]
 mod ask;
 #[path = "api/audit.rs"]
@@ -92,5 +94,7 @@ mod service;
 mod stops;
 #[path = "api/tiers.rs"]
 mod tiers;
+#[path = "api/usage.rs"]
+mod usage;
 #[path = "api/workspaces.rs"]
 mod workspaces;

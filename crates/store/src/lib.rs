@@ -15,6 +15,7 @@ mod request_store;
 mod rows;
 mod scan;
 mod sqlite;
+mod usage_store;
 mod written;
 
 use std::sync::Arc;
@@ -47,6 +48,10 @@ pub use rows::{
     Selection, Turn, Verdict, Workspace, WorkspaceChange, WorkspaceDeletion,
 };
 pub use scan::SCAN_BYTES_MAX;
+pub use usage_store::{
+    ADDRESSES_PER_KEY_MAX, AddressUse, Descendant, HOUR, HourUse, KeyCalls, RouteOfKey, RouteUse,
+    Span, UsageBatch, UsageCell, UsageStore, hour_of,
+};
 pub use written::{KeySink, Receipt, Recorder, Resealer, Result, Revocations, Sealer, Written};
 
 /// The whole contract.
@@ -62,6 +67,7 @@ pub trait Store:
     + ChannelStore
     + SecretStore
     + AuditStore
+    + UsageStore
 {
 }
 

@@ -18,6 +18,7 @@ mod rotations;
 mod row;
 mod secrets;
 mod session;
+mod usage;
 mod workspace_tokens;
 mod workspaces;
 
@@ -56,6 +57,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         insert into deployment (one, default_org) values (1, current_setting('claviger.default_org'));
         "
         ),
+    ),
+    (
+        "V0002__usage",
+        include_str!("../migrations/postgres/V0002__usage.sql"),
     ),
     (
         "V0003__requests",

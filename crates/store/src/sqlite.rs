@@ -15,6 +15,7 @@ mod requests;
 mod rotations;
 mod row;
 mod secrets;
+mod usage;
 mod workspace_tokens;
 mod workspaces;
 mod writer;
@@ -339,9 +340,11 @@ fn prepare(connection: &mut Connection, options: &OpenOptions) -> Result<()> {
 
 fn migrations() -> std::result::Result<Vec<Migration>, refinery_core::Error> {
     let foundation = include_str!("../migrations/sqlite/V0001__foundation.sql");
+    let usage = include_str!("../migrations/sqlite/V0002__usage.sql");
     let requests = include_str!("../migrations/sqlite/V0003__requests.sql");
     Ok(vec![
         Migration::unapplied("V0001__foundation", foundation)?,
+        Migration::unapplied("V0002__usage", usage)?,
         Migration::unapplied("V0003__requests", requests)?,
     ])
 }

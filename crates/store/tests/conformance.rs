@@ -49,6 +49,8 @@ mod secrets;
 mod support;
 #[path = "conformance/target.rs"]
 mod target;
+#[path = "conformance/usage.rs"]
+mod usage;
 #[path = "conformance/witness.rs"]
 mod witness;
 #[path = "conformance/workspace_tokens.rs"]
@@ -193,6 +195,15 @@ conformance! {
     audit::filter_that_fits_nothing_finds_nothing,
     audit::cursor_is_stable_while_records_arrive,
     audit::export_resumes_where_it_ended,
+    usage::counts_are_added_up_by_hour_route_and_workspace,
+    usage::span_begins_with_its_first_hour_and_ends_before_its_last_instant,
+    usage::counts_of_keys_of_another_org_are_not_read,
+    usage::calls_and_routes_are_those_of_each_key,
+    usage::addresses_keep_their_first_and_last_time,
+    usage::address_seen_longest_ago_gives_way,
+    usage::descendants_are_the_living_of_every_generation,
+    usage::purge_forgets_what_is_old_a_bounded_part_at_a_time,
+    usage::nothing_counted_is_nothing_answered,
     races::of_racing_first_mints_one_wins,
     races::of_racing_repetitions_of_a_mint_one_wins,
     races::of_racing_mints_with_one_prefix_one_wins,

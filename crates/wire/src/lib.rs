@@ -3,6 +3,7 @@
 //! Every request body refuses members that it does not know. Times are RFC 3339 in UTC, durations
 //! are `90s`, `15m`, `24h`, `30d`, ids are a type prefix and a ULID.
 
+pub mod advice;
 pub mod channels;
 pub mod found;
 pub mod github;
@@ -16,5 +17,6 @@ pub mod policy;
 pub mod problem;
 pub mod requests;
 pub mod secrets;
+pub mod usage;
 pub mod whoami;
 pub mod workspaces;

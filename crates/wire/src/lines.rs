@@ -99,7 +99,7 @@ pub struct Stopped {
     pub created_by: String,
     /// When it was last accepted.
     pub last_used_at: Option<String>,
-    /// How many requests it made in the last hour; told by a dry run.
+    /// How many requests it made in this hour of the clock and in the one before; told by a dry run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls_last_hour: Option<u64>,
 }

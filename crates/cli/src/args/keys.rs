@@ -2,7 +2,10 @@
 
 use clap::{Args, Subcommand};
 
-use super::pair::{Pair, segment};
+use super::{
+    advice::{AdviceArgs, NarrowArgs, ReportArgs, UsageArgs},
+    pair::{Pair, segment},
+};
 
 /// `claviger keys`.
 #[derive(Debug, Subcommand)]
@@ -34,6 +37,14 @@ pub(crate) enum KeysCommand {
         #[arg(value_parser = segment)]
         id: String,
     },
+    /// Show what a key was used for, and from where
+    Usage(UsageArgs),
+    /// Show the narrowest grant that would have served what a key did
+    Advice(AdviceArgs),
+    /// Narrow a key to what it uses; shows the advice and asks
+    Narrow(NarrowArgs),
+    /// List the keys that should be looked at: never used, idle, over-broad, without an end
+    Report(ReportArgs),
 }
 
 /// How far a key may pass its authority on.

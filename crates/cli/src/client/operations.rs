@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use claviger_wire::{
+    advice::{KeyAdvice, OrgAdvice},
     channels::{Channel, ChannelChange, ChannelList, Deleted, NewChannel},
     headers,
     keys::{
@@ -14,6 +15,7 @@ use claviger_wire::{
     orgs::{DeletedOrg, NewOrg, Org, OrgList},
     policy::{Policy, PolicyEffect},
     secrets::{NewSecret, Secret, SecretList, SecretValues},
+    usage::KeyUsage,
     whoami::WhoAmI,
     workspaces::{
         DeletedWorkspace, MintedWorkspaceToken, NewWorkspace, NewWorkspaceToken,
@@ -134,6 +136,25 @@ impl Client {
         let query = vec![("dry_run", dry_run.to_string())];
         let request = self.request(Method::PUT, &["org", "policy"], &query);
         self.typed(request.json(policy)).await
+    }
+
+    /// `GET /org/tokens/{id}/usage`.
+    pub(crate) async fn key_usage(&self, id: &str, query: &Query) -> Result<KeyUsage, Failure> {
+        self.get(&["org", "tokens", id, "usage"], query).await
+    }
+
+    /// `GET /org/tokens/{id}/advice`.
+    pub(crate) async fn key_advice(&self, id: &str, query: &Query) -> Result<KeyAdvice, Failure> {
+        self.get(&["org", "tokens", id, "advice"], query).await
+    }
+
+    /// `GET /org/advice`, every page or `limit` findings.
+    pub(crate) async fn org_advice(
+        &self,
+        query: Query,
+        limit: Option<u32>,
+    ) -> Result<OrgAdvice, Failure> {
+        self.pages(&["org", "advice"], query, limit).await
     }
 
     /// `GET /org/whoami`.

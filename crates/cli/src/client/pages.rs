@@ -1,6 +1,7 @@
 //! Lists that come in parts.
 
 use claviger_wire::{
+    advice::{KeyFinding, OrgAdvice},
     channels::{Channel, ChannelList},
     keys::{Key, KeyList},
     ledger::{Event, EventList},
@@ -51,6 +52,7 @@ page!(ChannelList, channels, Channel);
 page!(SecretList, secrets, Secret);
 page!(OrgList, orgs, Org);
 page!(EventList, events, Event);
+page!(OrgAdvice, findings, KeyFinding);
 
 impl Client {
     /// The whole list as one part, or its first `limit` items. The cursor stays if there are more.

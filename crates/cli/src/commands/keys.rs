@@ -5,7 +5,7 @@ use claviger_wire::keys::{
     RotationRequest, SuspensionRequest, Workspaces,
 };
 
-use super::whoami::push_grant;
+use super::{advice, whoami::push_grant};
 use crate::{
     args::{
         keys::{
@@ -47,6 +47,10 @@ pub(super) async fn run(
         KeysCommand::Resume(args) => turn("resume", args, client, out).await,
         KeysCommand::Revoke(args) => revoke(args, client, out).await,
         KeysCommand::Lineage { id } => super::lines::lineage(&id, client, out).await,
+        KeysCommand::Usage(args) => advice::usage(args, client, out).await,
+        KeysCommand::Advice(args) => advice::advice(args, client, out).await,
+        KeysCommand::Narrow(args) => advice::narrow(args, client, out).await,
+        KeysCommand::Report(args) => advice::report(args, client, out).await,
     }
 }
 
@@ -317,7 +321,8 @@ fn table(keys: &[Key]) -> Table {
     table
 }
 
-fn fields(key: &Key) -> Table {
+/// One key, field by field.
+pub(super) fn fields(key: &Key) -> Table {
     let mut table = Table::fields();
     table.field("id", key.id.as_str());
     table.field("name", key.name.as_str());

@@ -88,12 +88,19 @@ pub async fn suspend(mut call: Call<SuspendKey>) -> Result<Reply, Failure> {
 }
 
 fn would_stop(reach: &lines::Reach) -> wire::Selected {
+    let with_traffic = |keys: &[OrgKey]| {
+        let mut told = told(keys);
+        for (one, key) in told.iter_mut().zip(keys) {
+            one.calls_last_hour = Some(reach.calls.get(&key.id).copied().unwrap_or(0));
+        }
+        told
+    };
     wire::Selected {
         dry_run: true,
         count: reach.taken.len(),
-        keys: told(&reach.taken),
+        keys: with_traffic(&reach.taken),
         below_count: reach.below.len(),
-        below: told(&reach.below),
+        below: with_traffic(&reach.below),
         spared: ids(&reach.spared),
     }
 }

@@ -1,6 +1,6 @@
 //! Lines of keys: what is above and below a key, and what ends or stops with it.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use claviger_core::{
     action::{ReadKeys, ResumeKey, RevokeKey, SuspendKey},
@@ -237,7 +237,14 @@ pub struct Reach {
     pub below: Vec<OrgKey>,
     /// Those that are left out: the caller's own key, and those above it.
     pub spared: Vec<OrgKey>,
+    /// How many requests each of them made in the last hour; none are left out.
+    pub calls: HashMap<KeyId, u64>,
 }
+
+/// Of how many keys the traffic is asked at a time.
+const TRAFFIC_KEYS_MAX: usize = 500;
+/// How far back the traffic of what would stop is told.
+const TRAFFIC_OF: Duration = Duration::from_hours(1);
 
 /// What suspending these keys would stop. Nothing is changed.
 ///
@@ -253,6 +260,7 @@ pub async fn reach(
         taken: Vec::new(),
         below: Vec::new(),
         spared: Vec::new(),
+        calls: HashMap::new(),
     };
     for key in found.into_iter().filter(|key| key.suspension.is_none()) {
         match verdict_of_stop(permit, &key) {
@@ -277,6 +285,20 @@ pub async fn reach(
     }
     let all = reach.taken.iter_mut().chain(&mut reach.below);
     all.for_each(|key| refresh_last_used(app, key));
+    app.flush_usage().await?;
+    let ids: Vec<_> = reach
+        .taken
+        .iter()
+        .chain(&reach.below)
+        .map(|key| key.id)
+        .collect();
+    let since = clock::now().minus(TRAFFIC_OF);
+    for part in ids.chunks(TRAFFIC_KEYS_MAX) {
+        let calls = app.store.calls_of_keys(permit.org(), part, since).await?;
+        reach
+            .calls
+            .extend(calls.iter().map(|one| (one.key, one.calls + one.refusals)));
+    }
     Ok(reach)
 }
 

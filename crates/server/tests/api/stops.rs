@@ -34,6 +34,8 @@ async fn dry_run_says_what_would_stop_and_changes_nothing(backend: Backend) {
     let below = json!({"name": "below", "metadata": {"team": "blue"}});
     let below = service.mint(&tagged.secret, below).await;
     service.mint(ADMIN, json!({"name": "other"})).await;
+    whoami(&service, &below.secret).await.ok(200);
+    whoami(&service, &below.secret).await.ok(200);
     let asked = json!({"metadata": {"team": "red"}, "dry_run": true});
     let said = turn(&service, ADMIN, "suspend", asked).await.ok(200);
     assert_eq!(
@@ -44,6 +46,9 @@ async fn dry_run_says_what_would_stop_and_changes_nothing(backend: Backend) {
         (ids(&said["keys"]), ids(&said["below"])),
         (vec![tagged.id.clone()], vec![below.id.clone()])
     );
+    // The one minted the other, which asked twice who it is.
+    let calls = [&said["keys"][0], &said["below"][0]].map(|key| key["calls_last_hour"].clone());
+    assert_eq!(calls, [json!(1), json!(2)]);
     for key in [&tagged, &below] {
         whoami(&service, &key.secret).await.ok(200);
     }

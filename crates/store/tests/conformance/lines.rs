@@ -304,6 +304,12 @@ pub(crate) async fn selection_finds_what_fits_all_of_it(bed: &Bed) {
     revoke_now(&db, org, dead.id, end(later(1))).await;
     mint(&db, key(other_org(&db).await, "elsewhere")).await;
     let pair = |value: &str| [("team".to_owned(), value.to_owned())].into();
+    let both = Selection {
+        under: Some(root.id),
+        minted_since: Some(later(50)),
+        ..Selection::default()
+    };
+    let all = vec![root.id, child_of_root.id, tagged.id];
     let table = [
         (
             Selection {
@@ -340,18 +346,8 @@ pub(crate) async fn selection_finds_what_fits_all_of_it(bed: &Bed) {
             },
             vec![tagged.id],
         ),
-        (
-            Selection {
-                under: Some(root.id),
-                minted_since: Some(later(50)),
-                ..Selection::default()
-            },
-            vec![],
-        ),
-        (
-            Selection::default(),
-            vec![root.id, child_of_root.id, tagged.id],
-        ),
+        (both, vec![]),
+        (Selection::default(), all),
     ];
     for (selection, expected) in table {
         let found = db

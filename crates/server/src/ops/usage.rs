@@ -1,0 +1,68 @@
+//! What keys were used for.
+
+use claviger_core::{action::ReadKeys, authorize::Permit, id::KeyId, key::OrgKey, time::Timestamp};
+use claviger_store::{ADDRESSES_PER_KEY_MAX, AddressUse, HourUse, RouteUse, Span};
+
+use super::keys;
+use crate::{app::App, failure::Failure};
+
+/// How many sums by method, route and workspace are looked at: those with the most calls.
+pub const ROWS_MAX: u32 = 10_000;
+
+/// What a key was used for.
+#[derive(Debug)]
+pub struct Uses {
+    /// The key.
+    pub key: OrgKey,
+    /// By hour, oldest first.
+    pub by_hour: Vec<HourUse>,
+    /// By method, route and workspace, most calls first; at most [`ROWS_MAX`].
+    pub rows: Vec<RouteUse>,
+    /// From where, last seen first.
+    pub addresses: Vec<AddressUse>,
+}
+
+/// What a key was used for in a stretch of time, up to this request.
+///
+/// # Errors
+/// 404, 503.
+pub async fn of_key(
+    app: &App,
+    permit: &Permit<ReadKeys>,
+    id: KeyId,
+    span: Span,
+) -> Result<Uses, Failure> {
+    let key = keys::get(app, permit, id).await?;
+    let place = app.scan_place().await?;
+    app.flush_usage().await?;
+    let (org, store) = (permit.org(), &app.store);
+    let by_hour = store.usage_by_hour(org, id, span).await?;
+    let rows = store.usage_of_keys(org, &[id], span, ROWS_MAX).await?;
+    let addresses = addresses(app, permit, &[id], span.since).await?;
+    drop(place);
+    let addresses = addresses.into_iter();
+    Ok(Uses {
+        addresses: addresses
+            .filter(|seen| seen.first_at < span.until)
+            .collect(),
+        key,
+        by_hour,
+        rows,
+    })
+}
+
+/// From where these keys were let in since an instant.
+///
+/// # Errors
+/// 503.
+pub(super) async fn addresses(
+    app: &App,
+    permit: &Permit<ReadKeys>,
+    keys: &[KeyId],
+    since: Timestamp,
+) -> Result<Vec<AddressUse>, Failure> {
+    let found = app
+        .store
+        .addresses_of_keys(permit.org(), keys, since, ADDRESSES_PER_KEY_MAX);
+    Ok(found.await?)
+}
