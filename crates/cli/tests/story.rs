@@ -23,6 +23,8 @@ mod history;
 mod leak;
 #[path = "support/story/newcomer.rs"]
 mod newcomer;
+#[path = "support/story/pages.rs"]
+mod pages;
 #[path = "support/story/process.rs"]
 mod process;
 #[path = "support/story/rekey.rs"]
