@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Keys in each database.
-const KEYS: u64 = 100_000;
+pub(crate) const KEYS: u64 = 100_000;
 /// Connections at once.
 const CONNECTIONS: u64 = 64;
 /// How many times the hand-written design's requests per CPU-second are aimed at.
@@ -30,12 +30,32 @@ const HAND_WRITTEN_TARGET: f64 = 20.0;
 /// Ticks of `/proc/*/stat` in a second, on every Linux that this runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-struct Entrant {
+pub(crate) struct Entrant {
     name: &'static str,
     server: Contestant,
     uses_postgres: bool,
     target: Option<f64>,
+    path: String,
     rounds: Vec<Figures>,
+}
+
+impl Entrant {
+    /// Claviger on SQLite, asked for this path.
+    pub(crate) const fn asked(name: &'static str, server: Contestant, path: String) -> Self {
+        Self {
+            name,
+            server,
+            uses_postgres: false,
+            target: None,
+            path,
+            rounds: Vec::new(),
+        }
+    }
+
+    /// Its CPU time for a request in microseconds: the median of its rounds.
+    pub(crate) fn cpu_us(&self) -> f64 {
+        median(self, |figures| figures.cpu_us)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -96,18 +116,28 @@ pub(crate) fn compare(seconds: f64, rounds: u32) -> Result<(), Failure> {
     runtime.block_on(seed::fill(&hand_data, &hand.url(), KEYS))?;
     let (entrants, databases) = entrants(&runtime, &folder, &hand)?;
     let mut entrants = entrants;
-    for entrant in &entrants {
-        let status = ask(
-            &entrant.server.address,
-            "/org/whoami",
-            seed::secret(5).expose(),
-        )?;
+    run(&runtime, &mut entrants, seconds, rounds)?;
+    report(&entrants);
+    drop(databases);
+    Ok(())
+}
+
+/// Lets the contestants take turns.
+pub(crate) fn run(
+    runtime: &tokio::runtime::Runtime,
+    entrants: &mut [Entrant],
+    seconds: f64,
+    rounds: u32,
+) -> Result<(), Failure> {
+    for entrant in &*entrants {
+        let secret = seed::secret(5);
+        let status = ask(&entrant.server.address, &entrant.path, secret.expose())?;
         if !status.contains(" 200 ") {
             return Err(format!("{}: {status}", entrant.name).into());
         }
     }
     for round in 0..rounds {
-        for entrant in &mut entrants {
+        for entrant in &mut *entrants {
             let figures = runtime.block_on(measure(entrant, seconds))?;
             // The first round warms caches and pools.
             if round > 0 || rounds == 1 {
@@ -115,8 +145,6 @@ pub(crate) fn compare(seconds: f64, rounds: u32) -> Result<(), Failure> {
             }
         }
     }
-    report(&entrants);
-    drop(databases);
     Ok(())
 }
 
@@ -183,18 +211,16 @@ fn entrants(
     Ok((entrants, databases))
 }
 
-const fn entrant(
+fn entrant(
     name: &'static str,
     server: Contestant,
     uses_postgres: bool,
     target: Option<f64>,
 ) -> Entrant {
     Entrant {
-        name,
-        server,
         uses_postgres,
         target,
-        rounds: Vec::new(),
+        ..Entrant::asked(name, server, "/org/whoami".to_owned())
     }
 }
 
@@ -210,9 +236,9 @@ async fn measure(entrant: &Entrant, seconds: f64) -> Result<Figures, Failure> {
     let mut tasks = Vec::new();
     for number in 0..CONNECTIONS {
         let (stop, count) = (Arc::clone(&stop), Arc::clone(&count));
-        let address = entrant.server.address.clone();
+        let (address, path) = (entrant.server.address.clone(), entrant.path.clone());
         tasks.push(tokio::spawn(async move {
-            drive(&address, number, &stop, &count).await
+            drive((&address, &path), number, &stop, &count).await
         }));
     }
     tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
@@ -250,7 +276,7 @@ async fn measure(entrant: &Entrant, seconds: f64) -> Result<Figures, Failure> {
 
 /// One connection: a request, its answer, the next request. Gives latencies in microseconds.
 async fn drive(
-    address: &str,
+    (address, path): (&str, &str),
     number: u64,
     stop: &AtomicBool,
     count: &AtomicU64,
@@ -262,7 +288,7 @@ async fn drive(
         .map(|n| {
             let secret = seed::secret((number * 16 + n) * 97 % KEYS);
             format!(
-                "GET /org/whoami HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\nUser-Agent: bench/1\r\nAccept: */*\r\n\r\n",
+                "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\nUser-Agent: bench/1\r\nAccept: */*\r\n\r\n",
                 secret.expose()
             )
         })

@@ -7,6 +7,7 @@
 
 mod contestants;
 mod counting;
+mod grants;
 mod load;
 mod memory;
 mod micro;
@@ -39,11 +40,14 @@ fn main() -> Result<(), Failure> {
         ["memory"] => memory::run(),
         ["requests"] => load::compare(3.0, 5),
         ["requests", seconds, rounds] => load::compare(seconds.parse()?, rounds.parse()?),
+        ["grants"] => grants::compare(3.0, 9),
+        ["grants", seconds, rounds] => grants::compare(seconds.parse()?, rounds.parse()?),
         [] => {
             micro::run();
             memory::run()?;
-            load::compare(3.0, 5)
+            load::compare(3.0, 5)?;
+            grants::compare(3.0, 9)
         }
-        _ => Err("usage: claviger-bench [micro | memory | requests [SECONDS ROUNDS]]".into()),
+        _ => Err("usage: claviger-bench [micro | memory | requests [SECONDS ROUNDS] | grants [SECONDS ROUNDS]]".into()),
     }
 }

@@ -53,24 +53,46 @@ pub(crate) async fn fill(data_dir: &std::path::Path, url: &str, count: u64) -> R
     let running = Running::start(Config::load(&flags(data_dir, url, "durable"))?).await?;
     running.stop().await;
     match url.strip_prefix("sqlite:") {
-        Some(path) => fill_sqlite(path, count),
+        Some(path) => fill_sqlite(path, count, &|_| Grant::admin().to_json()),
         None => fill_postgres(url, count).await,
     }
 }
 
-const COLUMNS: &str =
-    "id, org, name, prefix, digest, created_by, root, chain, created_at, grant_json, metadata";
+/// The same on SQLite, with a grant of its own for each key.
+pub(crate) async fn fill_with_grants(
+    data_dir: &std::path::Path,
+    path: &str,
+    count: u64,
+    grant_of: &dyn Fn(u64) -> String,
+) -> Result<(), Failure> {
+    let url = format!("sqlite:{path}");
+    let running = Running::start(Config::load(&flags(data_dir, &url, "durable"))?).await?;
+    running.stop().await;
+    fill_sqlite(path, count, grant_of)
+}
 
-fn fill_sqlite(path: &str, count: u64) -> Result<(), Failure> {
+/// Puts a workspace into a database on SQLite.
+pub(crate) fn put_workspace(path: &str, id: &str) -> Result<(), Failure> {
+    let database = rusqlite::Connection::open(path)?;
+    database.execute(
+        "insert into workspaces (id, org, name, labels, created_by, created_at, updated_at)
+         select ?1, default_org, 'w', '{}', 'admin-token', 1, 1 from deployment",
+        [id],
+    )?;
+    Ok(())
+}
+
+const COLUMNS: &str = "id, org, name, prefix, digest, created_by, root, chain, created_at, grant_json, metadata, secret_since";
+
+fn fill_sqlite(path: &str, count: u64, grant_of: &dyn Fn(u64) -> String) -> Result<(), Failure> {
     let mut database = rusqlite::Connection::open(path)?;
     database.execute_batch("pragma synchronous = off; pragma cache_size = -400000;")?;
     let org: String =
         database.query_row("select default_org from deployment", [], |row| row.get(0))?;
-    let grant = Grant::admin().to_json();
     let transaction = database.transaction()?;
     {
         let sql = format!(
-            "insert into keys ({COLUMNS}) values (?1, ?2, ?3, ?4, ?5, 'admin-token', 'admin-token', '', 1760000000000, ?6, '{{}}')"
+            "insert into keys ({COLUMNS}) values (?1, ?2, ?3, ?4, ?5, 'admin-token', 'admin-token', '', 1760000000000, ?6, '{{}}', 1760000000000)"
         );
         let mut insert = transaction.prepare(&sql)?;
         for number in 0..count {
@@ -81,7 +103,7 @@ fn fill_sqlite(path: &str, count: u64) -> Result<(), Failure> {
                 format!("key-{number:07}"),
                 secret.prefix().as_str(),
                 secret.digest().as_bytes(),
-                grant
+                grant_of(number)
             ])?;
         }
         transaction.execute("update deployment set bootstrap_closed_at = 1", [])?;
@@ -100,7 +122,7 @@ async fn fill_postgres(url: &str, count: u64) -> Result<(), Failure> {
         .try_get(0)?;
     let grant = Grant::admin().to_json();
     let sql = format!(
-        "insert into keys ({COLUMNS}) select u.id, $1, u.name, u.prefix, u.digest, 'admin-token', 'admin-token', '', 1760000000000, $2, '{{}}' \
+        "insert into keys ({COLUMNS}) select u.id, $1, u.name, u.prefix, u.digest, 'admin-token', 'admin-token', '', 1760000000000, $2, '{{}}', 1760000000000 \
          from unnest($3::text[], $4::text[], $5::text[], $6::bytea[]) as u(id, name, prefix, digest)"
     );
     let insert = client.prepare(&sql).await?;

@@ -48,6 +48,8 @@ mod ask;
 mod audit;
 #[path = "api/bootstrap.rs"]
 mod bootstrap;
+#[path = "api/cast.rs"]
+mod cast;
 #[path = "api/channels.rs"]
 mod channels;
 #[path = "api/clock.rs"]

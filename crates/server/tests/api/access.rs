@@ -4,12 +4,13 @@
 
 use std::{collections::BTreeSet, fmt::Write as _, path::Path};
 
-use claviger_core::action::Needs;
+use claviger_core::{action::Needs, permission::Permission};
 use claviger_server::router::{OPEN_ROUTES, RouteInfo, routes};
 use serde_json::{Value, json};
 
 use crate::{
     ask::Answer,
+    cast::{CALLERS, Cast},
     service::{ADMIN, Backend, Minted, Service, text},
 };
 
@@ -32,173 +33,11 @@ const FOR_STRANGERS: &[&str] = &[
     "POST /integrations/github/secret-scanning (ReportFound)",
 ];
 
-/// Every kind of caller, in the order of the table.
-const CALLERS: &[&str] = &[
-    "nobody",
-    "malformed bearer",
-    "unknown key",
-    "revoked key",
-    "expired key",
-    "key with every permission",
-    "key of a reader",
-    "key bound to another workspace",
-    "key of another org",
-    "token of this workspace",
-    "token of another workspace",
-    "ADMIN_TOKEN",
-    "ADMIN_TOKEN in another org",
-    "ADMIN_TOKEN in an unknown org",
-    "key that is not valid yet",
-    "key bound to other labels",
-    "key for other endpoints",
-    "key for other addresses",
-    "suspended key",
-    "key below a suspended one",
-    "replaced secret",
-    "rotated-out secret",
-];
-
 /// The callers without a credential, on a server of their own.
 const TIER_0: [&str; 2] = [
     "nobody, while tier 0 is open",
     "nobody, after the first key",
 ];
-
-/// The credentials that are the same for every route.
-struct Cast {
-    other_org: String,
-    revoked: Minted,
-    expired: Minted,
-    admin: Minted,
-    reader: Minted,
-    bound: Minted,
-    foreign: Minted,
-    other_token: String,
-    future: Minted,
-    by_labels: Minted,
-    by_endpoint: Minted,
-    by_address: Minted,
-    suspended: Minted,
-    below: Minted,
-    replaced: Minted,
-    rotated_out: Minted,
-}
-
-impl Cast {
-    async fn new(service: &Service) -> Self {
-        let name = |name: &str| json!({"name": name});
-        let org = service.make(ADMIN, "/admin/orgs", name("other")).await;
-        let other_org = text(&org["id"]);
-        let foreign = service
-            .ask_as(ADMIN, "POST", "/org/tokens")
-            .header("x-org-id", &other_org);
-        let foreign = foreign.json(&name("foreign")).send().await.ok(201);
-        let other_workspace = service.workspace(ADMIN).await;
-        let revoked = service.mint(ADMIN, name("revoked")).await;
-        let end = service.ask_as(ADMIN, "DELETE", &revoked.path());
-        end.send().await.ok(200);
-        let replaced = service.mint(ADMIN, name("replaced")).await;
-        let rotated_out = service.mint(ADMIN, name("rotated out")).await;
-        for (key, overlap) in [(&replaced, "30d"), (&rotated_out, "0")] {
-            let path = format!("{}/rotate", key.path());
-            let ask = service.ask_as(ADMIN, "POST", &path);
-            ask.json(&json!({"overlap": overlap})).send().await.ok(200);
-        }
-        let suspended = service.mint(ADMIN, name("suspended")).await;
-        let below = service.mint(&suspended.secret, name("below")).await;
-        let path = format!("{}/suspend", suspended.path());
-        service.ask_as(ADMIN, "POST", &path).send().await.ok(200);
-        Self {
-            expired: expired_key(service).await,
-            admin: service.mint(ADMIN, name("admin")).await,
-            reader: service
-                .mint(ADMIN, json!({"name": "reader", "preset": "reader"}))
-                .await,
-            bound: service
-                .mint(
-                    ADMIN,
-                    json!({"name": "bound", "workspaces": [&other_workspace]}),
-                )
-                .await,
-            foreign: Minted::of(&foreign),
-            other_token: service.workspace_token(ADMIN, &other_workspace).await,
-            future: limited(service, "not_before", json!("2100-01-01T00:00:00Z")).await,
-            by_labels: limited(service, "workspaces", json!({"labels": {"agent": "other"}})).await,
-            by_endpoint: limited(service, "endpoints", json!(["GET /nowhere"])).await,
-            by_address: limited(service, "ip_allow", json!(["192.0.2.0/24"])).await,
-            other_org,
-            revoked,
-            suspended,
-            below,
-            replaced,
-            rotated_out,
-        }
-    }
-
-    /// The org that a caller names.
-    fn org(&self, caller: &str) -> Option<&str> {
-        match caller {
-            "ADMIN_TOKEN in another org" => Some(&self.other_org),
-            "ADMIN_TOKEN in an unknown org" => Some("org_01J00000000000000000000000"),
-            _ => None,
-        }
-    }
-
-    /// The header of a caller.
-    fn authorization(&self, caller: &str, own_token: Option<&str>) -> Option<String> {
-        let unknown = claviger_core::token::Secret::from_entropy(
-            &claviger_core::token::Brand::ORG_KEY,
-            &[7; 32],
-        );
-        let token = match caller {
-            "nobody" => return None,
-            "malformed bearer" => "mole_tooshort",
-            "unknown key" => unknown.expose(),
-            "revoked key" => &self.revoked.secret,
-            "expired key" => &self.expired.secret,
-            "key with every permission" => &self.admin.secret,
-            "key of a reader" => &self.reader.secret,
-            "key bound to another workspace" => &self.bound.secret,
-            "key of another org" => &self.foreign.secret,
-            // A route about no workspace gets the token of some workspace.
-            "token of this workspace" => own_token.unwrap_or(&self.other_token),
-            "token of another workspace" => &self.other_token,
-            "key that is not valid yet" => &self.future.secret,
-            "key bound to other labels" => &self.by_labels.secret,
-            "key for other endpoints" => &self.by_endpoint.secret,
-            "key for other addresses" => &self.by_address.secret,
-            "replaced secret" => &self.replaced.secret,
-            "rotated-out secret" => &self.rotated_out.secret,
-            "suspended key" => &self.suspended.secret,
-            "key below a suspended one" => &self.below.secret,
-            name if name.starts_with("ADMIN_TOKEN") => ADMIN,
-            other => panic!("no such caller: {other}"),
-        };
-        Some(format!("Bearer {token}"))
-    }
-}
-
-/// A key with every permission under one condition.
-async fn limited(service: &Service, field: &str, value: Value) -> Minted {
-    let mut body = json!({"name": field});
-    body[field] = value;
-    service.mint(ADMIN, body).await
-}
-
-/// A key whose time is over: it lives for a moment, and is asked until that has passed.
-async fn expired_key(service: &Service) -> Minted {
-    let at = claviger_server::clock::now().plus(std::time::Duration::from_millis(500));
-    let key = service
-        .mint(
-            ADMIN,
-            json!({"name": "expired", "expires_at": at.to_string()}),
-        )
-        .await;
-    let whoami = |service: &Service| service.ask_as(&key.secret, "GET", "/org/whoami");
-    let answer = service.until(whoami, |answer| answer.status != 200).await;
-    answer.problem(401, "token_expired");
-    key
-}
 
 /// The path of a route with things that were made for this one request, and the token of its
 /// workspace. Without `ADMIN_TOKEN` there is tier 0 to make them, and what that cannot make
@@ -353,6 +192,7 @@ async fn as_nobody(service: &Service, route: &RouteInfo, path: &str, at: usize) 
 async fn table(service: &Service, fresh: &Service) -> String {
     let cast = Cast::new(service).await;
     let tier_0 = tier_0(fresh).await;
+    let keys = keys_of_one_permission(service).await;
     let mut table = String::new();
     for (row, route) in routes().iter().enumerate() {
         writeln!(table, "{} {} ({})", route.method, route.path, route.action).expect("a string");
@@ -375,6 +215,8 @@ async fn table(service: &Service, fresh: &Service) -> String {
         for (caller, cell) in TIER_0.iter().zip(&tier_0[row]) {
             writeln!(table, "    {caller:<32}{cell}").expect("a string");
         }
+        let enough = enough_alone(service, route, &keys, row).await;
+        writeln!(table, "    one permission is enough:       {enough}").expect("a string");
     }
     assert!(!table.contains(&cast.other_org));
     for (path, _) in OPEN_ROUTES {
@@ -388,6 +230,43 @@ async fn table(service: &Service, fresh: &Service) -> String {
         .expect("a string");
     }
     table
+}
+
+/// A key for each permission, with nothing else.
+async fn keys_of_one_permission(service: &Service) -> Vec<(Permission, Minted)> {
+    let mut keys = Vec::new();
+    for permission in Permission::ALL {
+        let body = json!({"name": permission.as_str(), "permissions": [permission.as_str()]});
+        keys.push((*permission, service.mint(ADMIN, body).await));
+    }
+    keys
+}
+
+/// The permissions with which alone a route is not refused for want of one.
+async fn enough_alone(
+    service: &Service,
+    route: &RouteInfo,
+    keys: &[(Permission, Minted)],
+    row: usize,
+) -> String {
+    let mut enough = Vec::new();
+    for (column, (permission, key)) in keys.iter().enumerate() {
+        let at = 1_000_000 + row * keys.len() + column;
+        let (path, _) = fresh_path(service, Some(ADMIN), route, at).await;
+        let mut ask = service.ask_as(&key.secret, route.method.as_str(), &path);
+        if let Some(body) = body(route, at) {
+            ask = ask.json(&body);
+        }
+        let code = ask.send().await.code();
+        if !["missing_permission", "admin_token_only"].contains(&code.as_str()) {
+            enough.push(permission.as_str());
+        }
+    }
+    match enough.len() {
+        0 => "none".to_owned(),
+        all if all == keys.len() => "any".to_owned(),
+        _ => enough.join(", "),
+    }
 }
 
 fn golden_file() -> std::path::PathBuf {

@@ -15,7 +15,8 @@ use tokio_postgres::Row;
 use super::{
     Postgres, commit,
     fault::Outcome,
-    keys, mints,
+    keys::{self, columns as key_columns},
+    mints,
     row::{self, Columns, corrupt},
     session::{Change, Params},
 };
@@ -249,10 +250,11 @@ async fn update(change: &Change, request: &KeyRequest) -> Outcome<()> {
 /// Makes sure that the key's minter still holds what it approved, with every key above it, until the
 /// end of the transaction.
 async fn require_approver(change: &Change, key: &OrgKey, now: Timestamp) -> Outcome<()> {
-    let sql = "select id, org, name, prefix, created_by, root, chain, created_at, expires_at, \
-                   grant_json, metadata, suspended_at, revoked_at, revoked_by, revoked_reason, \
-                   last_used_at \
-               from keys where id = $1 for share";
+    let sql = concat!(
+        "select ",
+        key_columns!(),
+        " from keys where id = $1 for share"
+    );
     let mut line = Vec::with_capacity(key.minter.chain.len());
     for id in &key.minter.chain {
         let found = change.row(sql, &[&id.to_string()]).await?;
