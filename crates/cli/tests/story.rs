@@ -25,6 +25,8 @@ mod leak;
 mod newcomer;
 #[path = "support/story/pages.rs"]
 mod pages;
+#[path = "support/story/policy.rs"]
+mod policy;
 #[path = "support/story/process.rs"]
 mod process;
 #[path = "support/story/rekey.rs"]
@@ -67,6 +69,8 @@ on_both_databases! {
     newcomer::descendants as key_takes_its_descendants_with_it,
     requests::walk as agent_asks_for_a_key_and_collects_what_an_admin_approved,
     leak::checked_and_revoked as leaked_keys_are_checked_and_revoked_from_a_scan,
+    policy::walk as policy_is_set_after_it_was_shown_what_it_blocks,
+    policy::many as many_keys_are_stopped_after_a_look_at_what_would_stop,
     process::second_process as second_process_is_refused,
     process::restart as sigterm_flushes_and_a_restart_keeps_everything,
     admin::short_token as short_admin_token_is_refused_at_start,

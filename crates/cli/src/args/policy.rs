@@ -16,5 +16,8 @@ pub(crate) enum PolicyCommand {
         /// Only say which keys it would block or cut
         #[arg(long)]
         dry_run: bool,
+        /// Do not ask, though it blocks or cuts keys
+        #[arg(long, short, conflicts_with = "dry_run")]
+        yes: bool,
     },
 }

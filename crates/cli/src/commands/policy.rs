@@ -8,6 +8,7 @@ use crate::{
     args::policy::PolicyCommand,
     client::Client,
     error::Failure,
+    input,
     output::{Output, Table},
 };
 
@@ -25,8 +26,11 @@ pub(super) async fn run(
             let policy = client.get_policy().await?;
             out.show(&policy, fields)
         }
-        PolicyCommand::Set { file, dry_run } => {
+        PolicyCommand::Set { file, dry_run, yes } => {
             let policy = read(&file)?;
+            if !dry_run && !yes {
+                ask_first(&policy, client, out).await?;
+            }
             let effect = client.put_policy(&policy, dry_run).await?;
             out.show(&effect, effects)?;
             let (blocks, cuts) = if effect.dry_run {
@@ -41,6 +45,18 @@ pub(super) async fn run(
             Ok(())
         }
     }
+}
+
+/// Says which keys the policy would block or cut, and asks, if there are any.
+async fn ask_first(policy: &Policy, client: &Client, out: &Output) -> Result<(), Failure> {
+    let effect = client.put_policy(policy, true).await?;
+    let (blocked, cut) = (effect.blocked_count, effect.cut_count);
+    if blocked + cut == 0 {
+        return Ok(());
+    }
+    out.beside(&effects(&effect));
+    let question = format!("block {blocked} keys and cut {cut}?");
+    input::confirm(out, &question, false)
 }
 
 fn read(file: &Path) -> Result<Policy, Failure> {

@@ -38,6 +38,9 @@ fn table(me: &WhoAmI) -> Table {
             ),
         );
     }
+    if let Some(ceiling) = &me.policy {
+        push_grant_of("policy: ", &mut table, ceiling);
+    }
     table
 }
 
@@ -66,5 +69,12 @@ pub(super) fn push_grant_of(of: &str, table: &mut Table, grant: &Grant) {
             .into_iter()
             .filter_map(|(count, window)| Some(format!("{} {window}", count?)));
         field("requests", said.collect::<Vec<_>>().join(", "));
+    }
+    if let Some(bounds) = &grant.delegation {
+        let depth = bounds.depth.map(|depth| format!("{depth} generations"));
+        let keys = bounds.keys.map(|keys| format!("{keys} living keys"));
+        let lifetime = bounds.lifetime.as_ref().map(|span| format!("{span} each"));
+        let said: Vec<_> = [depth, keys, lifetime].into_iter().flatten().collect();
+        field("passed on to", said.join(", "));
     }
 }
