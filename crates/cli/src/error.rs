@@ -181,6 +181,12 @@ impl Refusal {
         }
     }
 
+    /// Whether the org's policy, and not the token, is what stands in the way.
+    fn is_about_policy(&self) -> bool {
+        let code = self.problem.as_ref().map_or("", |problem| &problem.code);
+        code.starts_with("policy_") || code == "beyond_policy"
+    }
+
     fn advice(&self) -> Option<String> {
         let request = self
             .problem
@@ -200,6 +206,11 @@ impl Refusal {
             401 => "no token was presented; put one into CLAVIGER_TOKEN \
                     (export CLAVIGER_TOKEN=...), or name a file with --token-file"
                 .to_owned(),
+            403 if self.is_about_policy() => {
+                "`claviger policy show` shows what the org asks of its \
+                                             keys; `claviger requests ask` asks for more"
+                    .to_owned()
+            }
             403 => "`claviger whoami` shows what this token may do; ask for one that may do this"
                 .to_owned(),
             404 => "check the id with the matching `list` command, and the org with \

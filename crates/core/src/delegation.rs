@@ -2,16 +2,24 @@
 
 use std::time::Duration;
 
-use crate::{id::KeyId, key::OrgKey, tier::Authority, time::Timestamp};
+use crate::{
+    grant::{Delegation, RateLimit},
+    id::KeyId,
+    key::OrgKey,
+    tier::Authority,
+    time::Timestamp,
+};
 
 /// Which bound a mint would break, and what it allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DelegationError {
     /// Too many generations below one of the keys above.
-    #[error("a key above allows {0} generations below it, and this one would stand lower")]
+    #[error(
+        "a key above (its `delegation.depth`) allows {0} generations below it, and this one would stand lower: let a key above you mint it"
+    )]
     Depth(u32),
     /// It would live longer than one of the keys above allows, or for ever.
-    #[error("a key above allows those below it to live for {} at most", crate::time::format_duration(*.0))]
+    #[error("a key above (its `delegation.lifetime`) allows those below it to live for {} at most: ask for no longer", crate::time::format_duration(*.0))]
     Lifetime(Duration),
 }
 
@@ -65,7 +73,39 @@ pub fn can_live_on(
             return Err("expires_at");
         }
     }
+    // These bound all below a key together, or count from it: without it they would be looser.
+    let heir = heir.map(|heir| &heir.grant);
+    let shared = parent.grant.rate_limit;
+    if shared != RateLimit::default()
+        && !heir.is_some_and(|heir| is_limited(&heir.rate_limit, &shared))
+    {
+        return Err("rate_limit");
+    }
+    let (own, bounds) = (&child.grant.delegation, &parent.grant.delegation);
+    let inherited = |of: fn(&Delegation) -> Option<u32>| heir.and_then(|heir| of(&heir.delegation));
+    if let Some(keys) = bounds.keys
+        && inherited(|bounds| bounds.keys).is_none_or(|above| above > keys)
+    {
+        return Err("delegation");
+    }
+    if let Some(depth) = bounds.depth {
+        let is_own = own.depth.is_some_and(|own| own < depth);
+        let is_inherited = inherited(|bounds| bounds.depth).is_some_and(|above| above <= depth);
+        if !is_own && !is_inherited {
+            return Err("delegation");
+        }
+    }
     Ok(())
+}
+
+/// Whether one limit is no looser than another.
+fn is_limited(one: &RateLimit, other: &RateLimit) -> bool {
+    let windows = [
+        (one.per_minute, other.per_minute),
+        (one.per_day, other.per_day),
+    ];
+    let mut pairs = windows.into_iter();
+    pairs.all(|(one, other)| other.is_none_or(|other| one.is_some_and(|one| one <= other)))
 }
 
 /// The keys above a new one, nearest first, that bound the number of living keys below them, with

@@ -106,13 +106,17 @@ impl Default for Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Block {
     /// It has no end.
-    #[error("the org's policy requires that every key has an end: set `expires_at`")]
+    #[error(
+        "the org's policy requires that every key has an end: give it one with PATCH, or mint another in its place"
+    )]
     NoEnd,
     /// It lives longer than is allowed.
-    #[error("the key's end lies further from its mint than the org's policy allows ({}): bring it forward", format_duration(*.0))]
+    #[error("the key's end lies further from its mint than the org's policy allows ({}): bring it forward with PATCH, or mint another in its place", format_duration(*.0))]
     Lifetime(Duration),
     /// It lacks metadata.
-    #[error("the key lacks metadata that the org's policy requires")]
+    #[error(
+        "the key lacks metadata that the org's policy requires: see `required_metadata` of GET /org/policy, and add it with PATCH"
+    )]
     Metadata,
 }
 
@@ -207,11 +211,15 @@ impl Policy {
         if let Some(deepest) = self.depth_max
             && u32::try_from(new.depth).map_or(true, |depth| depth > deepest)
         {
-            let reason = format!("the org's policy allows {deepest} keys above a key at most");
+            let reason = format!(
+                "the org's policy (`depth_max`) allows {deepest} keys above a key at most: let a key above you mint it"
+            );
             return breach("depth_max", reason);
         }
         if !self.ceiling.covers(new.grant.permissions) {
-            let reason = "`permissions` holds more than the org's policy allows".to_owned();
+            let allowed = self.ceiling.patterns().join(", ");
+            let reason =
+                format!("`permissions` holds more than the org's policy allows: {allowed}");
             return breach("permissions", reason);
         }
         if let Some(name) = self.missing_metadata(new.metadata) {

@@ -213,8 +213,11 @@ impl KeyRequest {
     pub fn after(mut self, step: Step, now: Timestamp) -> Result<Self, Status> {
         let status = self.status(now);
         let is_allowed = match step {
-            Step::Approve(..) | Step::Deny(_) => status == Status::Pending,
-            Step::Withdraw => matches!(status, Status::Pending | Status::Approved),
+            Step::Approve(..) => status == Status::Pending,
+            // An approval can be taken back as long as nothing was collected.
+            Step::Deny(_) | Step::Withdraw => {
+                matches!(status, Status::Pending | Status::Approved)
+            }
             Step::Collect(_) => status == Status::Approved,
         };
         if !is_allowed {
@@ -352,9 +355,9 @@ mod tests {
         let collected = step(&approved, collect(NOW)).expect("it is approved");
         assert!(step(&pending, Step::Withdraw).is_ok());
         assert_eq!(step(&pending, collect(NOW)).err(), Some(Status::Pending));
-        for again in [approve(NOW), Step::Deny(decision(NOW))] {
-            assert_eq!(step(&approved, again).err(), Some(Status::Approved));
-        }
+        assert_eq!(step(&approved, approve(NOW)).err(), Some(Status::Approved));
+        let taken_back = step(&approved, Step::Deny(decision(NOW))).expect("it is open");
+        assert_eq!(step(&taken_back, collect(NOW)).err(), Some(Status::Denied));
         for closed in [denied, withdrawn, collected] {
             let steps = [
                 approve(NOW),

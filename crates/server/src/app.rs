@@ -287,6 +287,14 @@ impl App {
         self.take_in_old_secrets(|_| true).await?;
         self.policies.follow(&*self.store.0).await?;
         let living = self.store.load_workspace_tokens().await?;
+        for token in &living {
+            let minter = Arc::new(token.token.minter.clone());
+            self.workspace_tokens
+                .change(&Digest::from_bytes(token.digest), |old| Credential {
+                    minter,
+                    ..old.clone()
+                });
+        }
         let living: std::collections::HashSet<_> =
             living.iter().map(|token| token.digest).collect();
         let mut gone = Vec::new();

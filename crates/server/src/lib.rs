@@ -56,8 +56,10 @@ pub use rekey::rekey;
 const FLUSH_USES_EVERY: Duration = Duration::from_secs(2);
 /// How often counted refusals are recorded.
 const FLUSH_REPEATS_EVERY: Duration = Duration::from_secs(1);
-/// How often what is due is looked for.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How often it is looked for what is to be said of keys.
+const NOTICES_EVERY: Duration = Duration::from_secs(60);
+/// How often it is looked for what policies suspend.
+const POLICIES_EVERY: Duration = Duration::from_secs(600);
 /// How often it is forgotten what keys were used for long ago.
 const PURGE_USAGE_EVERY: Duration = Duration::from_secs(3600);
 
@@ -229,19 +231,28 @@ async fn background(app: Arc<App>, stopped: watch::Receiver<bool>) {
     }
 }
 
-/// Does what the clock asks for: notices, and suspensions by policy.
+/// Does what the clock asks for: notices, and suspensions by policy. A stop of the server does not
+/// wait for a sweep: what was not done is done after the next start.
 async fn sweeps(app: Arc<App>, stopped: watch::Receiver<bool>) {
-    let mut sweeps = tokio::time::interval(SWEEP_EVERY);
-    let stop = until(stopped);
-    tokio::pin!(stop);
+    tokio::select! {
+        () = sweep_for_ever(&app) => {}
+        () = until(stopped) => {}
+    }
+}
+
+async fn sweep_for_ever(app: &Arc<App>) {
+    let mut notices = tokio::time::interval(NOTICES_EVERY);
+    let mut policies = tokio::time::interval(POLICIES_EVERY);
+    // After a long sweep the next one waits its time.
+    notices.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    policies.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            _ = sweeps.tick() => {
-                if let Err(error) = app.sweep(clock::now()).await {
-                    tracing::warn!(%error, "cannot do what is due; it is done later");
-                }
-            }
-            () = &mut stop => return,
+        let outcome = tokio::select! {
+            _ = notices.tick() => app.tell_what_is_due(clock::now()).await,
+            _ = policies.tick() => app.suspend_by_policy(clock::now()).await,
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "cannot do what is due; it is done later");
         }
     }
 }

@@ -22,23 +22,31 @@ use crate::clock;
 /// How many keys are fetched at a time.
 pub(crate) const PAGE: u32 = 1000;
 
-/// A policy in force.
+/// A policy in force, or one that is about to be.
 #[derive(Debug)]
 pub(crate) struct InForce {
     /// What it says.
     pub(crate) policy: Policy,
     ceiling: Option<Arc<Grant>>,
-    /// Keys that lack required metadata.
-    lacking: RwLock<HashSet<KeyId>>,
+    lacking: RwLock<Lacking>,
+}
+
+/// Keys that lack required metadata.
+#[derive(Debug, Default)]
+struct Lacking {
+    ids: HashSet<KeyId>,
+    /// Keys that were looked at since the walk over all of them began: what the walk read of them may
+    /// be old.
+    newer: HashSet<KeyId>,
 }
 
 impl InForce {
-    /// A policy, and the keys that lack what it requires of metadata.
-    pub(crate) fn new(policy: Policy, lacking: HashSet<KeyId>) -> Self {
+    /// A policy; which keys lack metadata is to be told.
+    pub(crate) fn new(policy: Policy) -> Self {
         Self {
             ceiling: policy.ceiling().map(Arc::new),
             policy,
-            lacking: RwLock::new(lacking),
+            lacking: RwLock::default(),
         }
     }
 
@@ -52,15 +60,38 @@ impl InForce {
         let block = self.policy.block(key.id.created_at(), key.expires());
         block.or_else(|| {
             let asks = !self.policy.required_metadata.is_empty();
-            (asks && self.lacking.read().contains(&key.id)).then_some(Block::Metadata)
+            (asks && self.lacking.read().ids.contains(&key.id)).then_some(Block::Metadata)
         })
     }
 
-    /// Looks at a key's metadata again: it was changed.
+    /// Looks at a key that was minted or changed.
     pub(crate) fn look_again(&self, key: &OrgKey) {
-        if self.policy.missing_metadata(&key.metadata).is_none() {
-            self.lacking.write().remove(&key.id);
+        if self.policy.required_metadata.is_empty() {
+            return;
         }
+        let is_lacking = self.policy.missing_metadata(&key.metadata).is_some();
+        let mut lacking = self.lacking.write();
+        lacking.newer.insert(key.id);
+        if is_lacking {
+            lacking.ids.insert(key.id);
+        } else {
+            lacking.ids.remove(&key.id);
+        }
+    }
+
+    /// Takes in what a walk over all keys has read of one.
+    pub(crate) fn walk_over(&self, key: &OrgKey) {
+        if self.policy.missing_metadata(&key.metadata).is_some() {
+            let mut lacking = self.lacking.write();
+            if !lacking.newer.contains(&key.id) {
+                lacking.ids.insert(key.id);
+            }
+        }
+    }
+
+    /// The walk is over.
+    pub(crate) fn walked(&self) {
+        self.lacking.write().newer = HashSet::new();
     }
 }
 
@@ -80,6 +111,8 @@ pub(crate) struct Policies {
     by_org: RwLock<HashMap<OrgId, Arc<InForce>>>,
     /// Whether there is any: most deployments have none.
     is_any: AtomicBool,
+    /// Those that are about to come into force: they are told of every mint and change meanwhile.
+    coming: RwLock<Vec<(OrgId, Arc<InForce>)>>,
 }
 
 impl Policies {
@@ -87,16 +120,11 @@ impl Policies {
     pub(crate) async fn load(store: &dyn Store) -> claviger_store::Result<Self> {
         let policies = Self::default();
         for (org, policy) in store.load_policies().await? {
-            let mut lacking = HashSet::new();
-            if !policy.required_metadata.is_empty() {
-                each_living(store, org, |key| {
-                    if policy.missing_metadata(&key.metadata).is_some() {
-                        lacking.insert(key.id);
-                    }
-                })
-                .await?;
+            let in_force = Arc::new(InForce::new(policy));
+            if !in_force.policy.required_metadata.is_empty() {
+                each_living(store, org, |key| in_force.walk_over(&key)).await?;
             }
-            policies.set(org, InForce::new(policy, lacking));
+            policies.set(org, in_force);
         }
         Ok(policies)
     }
@@ -111,14 +139,37 @@ impl Policies {
     }
 
     /// From here on the policy is in force.
-    pub(crate) fn set(&self, org: OrgId, policy: InForce) {
+    pub(crate) fn set(&self, org: OrgId, policy: Arc<InForce>) {
         let mut by_org = self.by_org.write();
         if policy.policy.is_empty() {
             by_org.remove(&org);
         } else {
-            by_org.insert(org, Arc::new(policy));
+            by_org.insert(org, policy);
         }
         self.is_any.store(!by_org.is_empty(), Ordering::Release);
+    }
+
+    /// A key was minted or changed: every policy of its org, also one that is about to come into
+    /// force, looks at it.
+    pub(crate) fn look_again(&self, key: &OrgKey) {
+        let coming = self.coming.read();
+        let of_org = coming.iter().filter(|(org, _)| *org == key.org);
+        let in_force = self.of(key.org);
+        for policy in of_org.map(|(_, policy)| policy).chain(&in_force) {
+            policy.look_again(key);
+        }
+    }
+
+    /// From here on the policy is told of every mint and change.
+    pub(crate) fn announce(&self, org: OrgId, policy: &Arc<InForce>) {
+        self.coming.write().push((org, Arc::clone(policy)));
+    }
+
+    /// The policy is in force, or did not come into force.
+    pub(crate) fn withdraw(&self, policy: &Arc<InForce>) {
+        let mut coming = self.coming.write();
+        coming.retain(|(_, other)| !Arc::ptr_eq(other, policy));
+        policy.walked();
     }
 
     /// The policy of an org.

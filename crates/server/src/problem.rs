@@ -105,6 +105,7 @@ const fn status_of_store(error: &StoreError) -> (StatusCode, &'static str) {
         StoreError::ApprovalVoid(_) => (StatusCode::CONFLICT, "approval_void"),
         StoreError::LimitReached { .. } => (StatusCode::CONFLICT, "limit_reached"),
         StoreError::NoHeir { .. } => (StatusCode::CONFLICT, "no_heir"),
+        StoreError::TooMany(_) => (StatusCode::UNPROCESSABLE_ENTITY, "too_many_keys"),
         StoreError::Refused(_) => (StatusCode::FORBIDDEN, "wider_key"),
         StoreError::Corrupt { .. } | StoreError::PrefixTaken | StoreError::BadUrl(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "internal")
@@ -117,6 +118,9 @@ fn words(failure: &Failure) -> String {
     match failure {
         Failure::Store(StoreError::Unavailable { .. } | StoreError::InUse(_)) => {
             "the store cannot be asked at the moment; try again".to_owned()
+        }
+        Failure::Store(limit @ StoreError::LimitReached { .. }) => {
+            format!("{limit}: end or delete some first, or wait until they end")
         }
         Failure::Store(StoreError::BootstrapClosed) => {
             "the first key has been minted: tier 0 is closed for good; send an org API key as `Authorization: Bearer <key>`".to_owned()

@@ -79,6 +79,11 @@ pub enum StoreError {
     /// The caller may not act on one of the keys that it selected.
     #[error("key {0} is among those that were selected, and holds more than the caller")]
     Refused(claviger_core::id::KeyId),
+    /// A selection finds more than can be changed at once.
+    #[error(
+        "more than {0} keys are selected: select fewer at a time, by `under`, `created_by` or `minted_since`"
+    )]
+    TooMany(usize),
     /// Another process serves this database.
     #[error("{0}")]
     InUse(String),

@@ -39,14 +39,14 @@ pub use request_store::{
     Collected, PENDING_PER_ASKER_MAX, PENDING_PER_ORG_MAX, REQUESTS_PER_ORG_MAX, RequestFilter,
     RequestStore,
 };
-pub(crate) use rows::to_turn;
 pub use rows::{
-    Acting, AuditPart, AuditRow, Channel, ChannelChange, Deployment, Heir, Idempotency, KeyChange,
-    KeyFilter, Line, LoadedKey, LoadedWorkspaceToken, MintLimits, NewKey, NewSecret,
-    NewSecretOfKey, Notice, NoticeKind, Org, OrgDeletion, Page, Revoked, RevokedKey, Rotated,
-    RotationEnd, SECRETS_PER_WORKSPACE_MAX, Sealed, SealedRow, SecretName, SecretRow, SecretUse,
-    Selection, Turn, Verdict, Workspace, WorkspaceChange, WorkspaceDeletion,
+    Acting, AuditPart, AuditRow, Channel, ChannelChange, Deployment, DueFilter, Heir, Idempotency,
+    KEYS_SELECTED_MAX, KeyChange, KeyFilter, Line, LoadedKey, LoadedWorkspaceToken, MintLimits,
+    NewKey, NewSecret, NewSecretOfKey, Notice, NoticeKind, Org, OrgDeletion, Page, Revoked,
+    RevokedKey, Rotated, RotationEnd, SECRETS_PER_WORKSPACE_MAX, Sealed, SealedRow, SecretName,
+    SecretRow, SecretUse, Selection, Turn, Verdict, Workspace, WorkspaceChange, WorkspaceDeletion,
 };
+pub(crate) use rows::{KEYS_SELECTED_LIMIT, to_turn, within_selection};
 pub use scan::SCAN_BYTES_MAX;
 pub use usage_store::{
     ADDRESSES_PER_KEY_MAX, AddressUse, Descendant, HOUR, HourUse, KeyCalls, RouteOfKey, RouteUse,

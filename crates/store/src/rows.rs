@@ -14,12 +14,12 @@ use claviger_core::{
     token::Prefix,
 };
 
-pub(crate) use keys::to_turn;
 pub use keys::{
-    Heir, Idempotency, KeyChange, KeyFilter, Line, LoadedKey, MintLimits, NewKey, NewSecretOfKey,
-    Notice, NoticeKind, Revoked, RevokedKey, Rotated, RotationEnd, SecretUse, Selection, Turn,
-    Verdict,
+    DueFilter, Heir, Idempotency, KEYS_SELECTED_MAX, KeyChange, KeyFilter, Line, LoadedKey,
+    MintLimits, NewKey, NewSecretOfKey, Notice, NoticeKind, Revoked, RevokedKey, Rotated,
+    RotationEnd, SecretUse, Selection, Turn, Verdict,
 };
+pub(crate) use keys::{KEYS_SELECTED_LIMIT, to_turn, within_selection};
 
 /// The largest number of secrets of one workspace: a reveal answers all of them at once.
 pub const SECRETS_PER_WORKSPACE_MAX: u64 = 1000;

@@ -61,6 +61,12 @@ pub struct SelectionRequest {
     /// Minted at this instant or later (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minted_since: Option<String>,
+    /// Suspended at this instant or later (RFC 3339): to resume what was stopped at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended_since: Option<String>,
+    /// Suspended by this actor; `policy` for the org's policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended_by: Option<String>,
     /// Why; stays with the keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -82,7 +88,7 @@ pub struct Selected {
     pub below_count: usize,
     /// The first 1000 of those.
     pub below: Vec<Stopped>,
-    /// Keys that fit and are left as they are: the caller's own, and those above it.
+    /// Keys that fit and are left as they are: the caller's own, and those above it; told by a dry run.
     pub spared: Vec<String>,
 }
 

@@ -51,14 +51,28 @@ pub struct PolicyEffect {
     pub dry_run: bool,
     /// The policy.
     pub policy: Policy,
-    /// How many keys it blocks.
+    /// How many keys live: compare `keys_max`.
+    pub living_count: usize,
+    /// How many keys it blocks. Of each kind the first 1000 are told.
     pub blocked_count: usize,
-    /// The first 1000 of them.
+    /// Those keys.
     pub blocked: Vec<BlockedKey>,
+    /// How many more stop because a key above them is blocked.
+    pub below_count: usize,
+    /// Those keys.
+    pub below: Vec<BlockedKey>,
     /// How many keys hold permissions that it takes from them.
     pub cut_count: usize,
-    /// The first 1000 of them.
+    /// Those keys.
     pub cut: Vec<BlockedKey>,
+    /// How many keys were last used from an address that it does not allow.
+    pub outside_count: usize,
+    /// Those keys.
+    pub outside: Vec<BlockedKey>,
+    /// How many keys it suspends within ten minutes: idle ones, and overdue ones.
+    pub suspended_count: usize,
+    /// Those keys.
+    pub suspended: Vec<BlockedKey>,
 }
 
 /// A key that a policy blocks or cuts.

@@ -231,7 +231,7 @@ pub(crate) struct RotateArgs {
 pub(crate) struct SuspensionArgs {
     /// Its id
     #[arg(value_parser = segment, group = "which",
-          conflicts_with_all = ["under", "created_by", "tag", "minted_since", "dry_run"])]
+          conflicts_with_all = ["under", "created_by", "tag", "minted_since", "suspended_since", "suspended_by"])]
     pub(crate) id: Option<String>,
     /// The key with this id, and all below it
     #[arg(long, value_name = "ID", group = "which")]
@@ -245,9 +245,18 @@ pub(crate) struct SuspensionArgs {
     /// All keys minted at this instant or later (RFC 3339)
     #[arg(long, value_name = "TIME", group = "which")]
     pub(crate) minted_since: Option<String>,
+    /// All keys suspended at this instant or later (RFC 3339)
+    #[arg(long, value_name = "TIME", group = "which")]
+    pub(crate) suspended_since: Option<String>,
+    /// All keys suspended by this actor; `policy` for the org's policy
+    #[arg(long, value_name = "ACTOR", group = "which")]
+    pub(crate) suspended_by: Option<String>,
     /// Only say what would stop
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Do not ask, though many keys are meant
+    #[arg(long, short, conflicts_with = "dry_run")]
+    pub(crate) yes: bool,
     /// Why; stays with the key and stands in the audit trail
     #[arg(long)]
     pub(crate) reason: Option<String>,

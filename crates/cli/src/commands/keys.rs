@@ -114,7 +114,7 @@ async fn turn(
     client: &Client,
     out: &Output,
 ) -> Result<(), Failure> {
-    let Some(id) = &args.id else {
+    let Some(id) = args.id.as_ref().filter(|_| !args.dry_run) else {
         return super::lines::turn_many(what, args, client, out).await;
     };
     let body = SuspensionRequest {

@@ -7,6 +7,7 @@ use crate::{
     args::{keys::SuspensionArgs, pair},
     client::Client,
     error::Failure,
+    input,
     output::{Cell, Output, Table},
     text::or_dash,
 };
@@ -55,14 +56,34 @@ pub(super) async fn turn_many(
     client: &Client,
     out: &Output,
 ) -> Result<(), Failure> {
+    let is_asked = !args.dry_run && !args.yes;
     let body = SelectionRequest {
-        under: args.under,
+        // What a stop of one key would stop is the key and all below it.
+        under: args.under.or(args.id),
         created_by: args.created_by,
         metadata: pair::some_map("--tag", &args.tag)?,
         minted_since: args.minted_since,
+        suspended_since: args.suspended_since,
+        suspended_by: args.suspended_by,
         reason: args.reason,
         dry_run: args.dry_run.then_some(true),
     };
+    if is_asked {
+        let question = format!("{what} every key that fits?");
+        if what == "suspend" {
+            let look = SelectionRequest {
+                dry_run: Some(true),
+                ..body.clone()
+            };
+            let looked = client.suspend_or_resume_keys(what, &look).await?;
+            out.beside(&table(&looked));
+            out.note(&format!(
+                "{} keys, and {} below them",
+                looked.count, looked.below_count
+            ));
+        }
+        input::confirm(out, &question, false)?;
+    }
     let selected = client.suspend_or_resume_keys(what, &body).await?;
     out.show(&selected, table)?;
     let done = match (selected.dry_run, what) {
@@ -98,7 +119,7 @@ fn table(selected: &Selected) -> Table {
         "PREFIX",
         "STOPS",
         "LAST USED",
-        "LAST HOUR",
+        "LAST 2 H",
         "CREATED BY",
     ]);
     let mut row = |key: &Stopped, how: &str| {

@@ -33,15 +33,7 @@ pub(super) async fn run(
             }
             let effect = client.put_policy(&policy, dry_run).await?;
             out.show(&effect, effects)?;
-            let (blocks, cuts) = if effect.dry_run {
-                ("would be blocked", "would be cut")
-            } else {
-                ("are blocked", "are cut")
-            };
-            out.note(&format!(
-                "{} {blocks}, {} {cuts}",
-                effect.blocked_count, effect.cut_count
-            ));
+            out.note(&summary(&effect));
             Ok(())
         }
     }
@@ -50,13 +42,33 @@ pub(super) async fn run(
 /// Says which keys the policy would block or cut, and asks, if there are any.
 async fn ask_first(policy: &Policy, client: &Client, out: &Output) -> Result<(), Failure> {
     let effect = client.put_policy(policy, true).await?;
-    let (blocked, cut) = (effect.blocked_count, effect.cut_count);
-    if blocked + cut == 0 {
+    let harmed = [
+        effect.blocked_count,
+        effect.below_count,
+        effect.cut_count,
+        effect.outside_count,
+        effect.suspended_count,
+    ];
+    if harmed.iter().sum::<usize>() == 0 {
         return Ok(());
     }
     out.beside(&effects(&effect));
-    let question = format!("block {blocked} keys and cut {cut}?");
-    input::confirm(out, &question, false)
+    out.note(&summary(&effect));
+    input::confirm(out, "set this policy all the same?", false)
+}
+
+/// What a policy does, in a line.
+fn summary(effect: &PolicyEffect) -> String {
+    let verb = if effect.dry_run { "would be" } else { "are" };
+    format!(
+        "of {} living keys {} {verb} blocked and {} stopped with them, {} cut, {} last used from elsewhere, {} to be suspended",
+        effect.living_count,
+        effect.blocked_count,
+        effect.below_count,
+        effect.cut_count,
+        effect.outside_count,
+        effect.suspended_count
+    )
 }
 
 fn read(file: &Path) -> Result<Policy, Failure> {
@@ -111,7 +123,14 @@ fn effects(effect: &PolicyEffect) -> Table {
             key.reason.as_str().into(),
         ]);
     };
-    effect.blocked.iter().for_each(|key| row(key, "blocked"));
-    effect.cut.iter().for_each(|key| row(key, "cut"));
+    for (keys, what) in [
+        (&effect.blocked, "blocked"),
+        (&effect.below, "stopped"),
+        (&effect.cut, "cut"),
+        (&effect.outside, "elsewhere"),
+        (&effect.suspended, "suspended"),
+    ] {
+        keys.iter().for_each(|key| row(key, what));
+    }
     table
 }

@@ -106,7 +106,9 @@ impl Concern {
         match self {
             Self::NeverUsed => "revoke it, unless somebody is about to use it",
             Self::Idle(_) => "revoke it, or suspend it and see who asks",
-            Self::NoExpiry => "give it an end with `expires_in`, and rotate it before that",
+            Self::NoExpiry => {
+                "give it an end with `expires_in`, and mint its successor before that"
+            }
             Self::OverBroad(_) => "narrow it to what it uses: see its advice",
         }
     }

@@ -105,10 +105,14 @@ impl DelegationText {
         let lifetime = self.lifetime.as_deref().map(|text| {
             parse_duration(text).map_err(|error| bad(format!("`lifetime` is {error}")))
         });
+        let lifetime = lifetime.transpose()?;
+        if lifetime.is_some_and(|span| span.is_zero()) {
+            return Err(bad("`lifetime` must be at least 1s".to_owned()));
+        }
         Ok(Delegation {
             depth: self.depth,
             keys: self.keys,
-            lifetime: lifetime.transpose()?,
+            lifetime,
         })
     }
 }

@@ -69,8 +69,8 @@ pub async fn suspend(mut call: Call<SuspendKey>) -> Result<Reply, Failure> {
     let body: wire::SelectionRequest = call.json().await?;
     let selection = selection(&body)?;
     let reason = reason(body.reason.as_deref())?;
-    let reach = lines::reach(&call.app, &call.permit, selection.clone()).await?;
     if body.dry_run == Some(true) {
+        let reach = lines::reach(&call.app, &call.permit, selection).await?;
         return Ok(Reply::json(StatusCode::OK, &would_stop(&reach)));
     }
     let said = serde_json::to_value(&body).unwrap_or_default();
@@ -80,9 +80,9 @@ pub async fn suspend(mut call: Call<SuspendKey>) -> Result<Reply, Failure> {
         dry_run: false,
         count: written.value.len(),
         keys: told(&written.value),
-        below_count: reach.below.len(),
-        below: told(&reach.below),
-        spared: ids(&reach.spared),
+        below_count: 0,
+        below: Vec::new(),
+        spared: Vec::new(),
     };
     Ok(Reply::json(StatusCode::OK, &answer).written(written.receipt))
 }
@@ -134,16 +134,24 @@ pub async fn resume(mut call: Call<ResumeKey>) -> Result<Reply, Failure> {
 fn selection(body: &wire::SelectionRequest) -> Result<Selection, Failure> {
     let malformed = |field: &'static str, reason: String| Failure::out_of_range(field, reason);
     let under = body.under.as_deref().map(str::parse::<KeyId>).transpose();
-    let since = body.minted_since.as_deref().map(str::parse).transpose();
+    let time = |field: &'static str, text: &Option<String>| {
+        let parsed = text.as_deref().map(str::parse).transpose();
+        parsed.map_err(|error| malformed(field, format!("is {error}")))
+    };
     let metadata = body.metadata.clone().unwrap_or_default();
     let selection = Selection {
-        under: under.map_err(|error| malformed("under", format!("is {error}")))?,
+        under: under
+            .map_err(|error| malformed("under", format!("is {error}")))?
+            .into_iter()
+            .collect(),
         created_by: body.created_by.clone(),
         metadata: texts("metadata", metadata)?,
-        minted_since: since.map_err(|error| malformed("minted_since", format!("is {error}")))?,
+        minted_since: time("minted_since", &body.minted_since)?,
+        suspended_since: time("suspended_since", &body.suspended_since)?,
+        suspended_by: body.suspended_by.clone(),
     };
     if selection == Selection::default() {
-        let reason = "give at least one of `under`, `created_by`, `metadata`, `minted_since`";
+        let reason = "give at least one of `under`, `created_by`, `metadata`, `minted_since`, `suspended_since`, `suspended_by`";
         return Err(malformed("under", reason.to_owned()));
     }
     Ok(selection)

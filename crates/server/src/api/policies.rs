@@ -1,10 +1,12 @@
 //! `/org/policy`.
 
+use std::sync::Arc;
+
 use claviger_core::{
     action::{ReadPolicy, WritePolicy},
-    key::OrgKey,
     policy::{Policy, PolicyText},
 };
+use claviger_store::Recorder;
 use claviger_wire::policy as wire;
 use http::StatusCode;
 use serde_json::json;
@@ -12,11 +14,8 @@ use serde_json::json;
 use crate::{
     failure::Failure,
     gate::{Call, Reply},
-    ops::policies::{self, Effect},
+    ops::policies::{self, Effect, Told},
 };
-
-/// How many keys an answer tells of.
-const KEYS_TOLD_MAX: usize = 1000;
 
 /// `GET /org/policy`.
 ///
@@ -40,43 +39,52 @@ pub async fn put(mut call: Call<WritePolicy>) -> Result<Reply, Failure> {
     let policy = text(body)
         .check()
         .map_err(|error| Failure::out_of_range(error.field, error.reason))?;
-    let effect = policies::preview(&call.app, &call.permit, &policy).await?;
     if is_dry {
+        let effect = policies::preview(&call.app, &call.permit, &policy).await?;
         return Ok(Reply::json(StatusCode::OK, &told(true, &policy, &effect)));
     }
     let before = call.app.policies.of(call.org());
     let before = before.map(|in_force| view(&in_force.policy));
-    let blocked = effect.blocked.len();
-    let record = call.recorder(StatusCode::OK, move |policy: &Policy| {
-        json!({"policy": {"from": before, "to": view(policy), "blocked": blocked}})
-    });
-    let written = policies::put(&call.app, &call.permit, policy, record).await?;
+    let trace = Arc::clone(&call.trace);
+    let record = move |effect: &Effect| -> Recorder<Policy> {
+        let blocked = effect.blocked.count;
+        Box::new(move |policy| {
+            let said = json!({"from": before, "to": view(policy), "blocked": blocked});
+            trace.entry_of_change(200, &json!({"policy": said}))
+        })
+    };
+    let policy = (policy, call.trace.client);
+    let (written, effect) = policies::put(&call.app, &call.permit, policy, record).await?;
     let answer = told(false, &written.value, &effect);
     Ok(Reply::json(StatusCode::OK, &answer).written(written.receipt))
 }
 
 fn told(dry_run: bool, policy: &Policy, effect: &Effect) -> wire::PolicyEffect {
-    let key = |key: &OrgKey, reason: String| wire::BlockedKey {
-        id: key.id.to_string(),
-        name: key.name.clone(),
-        prefix: key.prefix.to_string(),
-        reason,
-    };
-    let blocked = effect.blocked.iter().take(KEYS_TOLD_MAX);
-    let cut = effect.cut.iter().take(KEYS_TOLD_MAX);
-    let lost = |key: &OrgKey| {
-        let patterns = key.grant.permissions.patterns().join(", ");
-        format!("holds `{patterns}`, which is more than the policy allows")
+    let list = |told: &Told| {
+        let first = told.first.iter();
+        first
+            .map(|(key, reason)| wire::BlockedKey {
+                id: key.id.to_string(),
+                name: key.name.clone(),
+                prefix: key.prefix.to_string(),
+                reason: reason.clone(),
+            })
+            .collect()
     };
     wire::PolicyEffect {
         dry_run,
         policy: view(policy),
-        blocked_count: effect.blocked.len(),
-        blocked: blocked
-            .map(|(one, block)| key(one, block.to_string()))
-            .collect(),
-        cut_count: effect.cut.len(),
-        cut: cut.map(|one| key(one, lost(one))).collect(),
+        living_count: effect.living,
+        blocked_count: effect.blocked.count,
+        blocked: list(&effect.blocked),
+        below_count: effect.below.count,
+        below: list(&effect.below),
+        cut_count: effect.cut.count,
+        cut: list(&effect.cut),
+        outside_count: effect.outside.count,
+        outside: list(&effect.outside),
+        suspended_count: effect.suspended.count,
+        suspended: list(&effect.suspended),
     }
 }
 

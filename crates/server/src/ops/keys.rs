@@ -73,12 +73,6 @@ pub async fn change(
     let before = get(app, permit, id).await?;
     may_act_on(permit, &before)?;
     let change = make(&before)?;
-    if let (Some(metadata), Some(policy)) = (&change.metadata, app.policies.of(before.org))
-        && let Some(name) = policy.policy.missing_metadata(metadata)
-    {
-        let reason = format!("must keep `{name}`: the org's policy requires it");
-        return Err(Failure::out_of_range("metadata", reason));
-    }
     if let Some((from, to)) = &change.grant {
         from.covers(to).map_err(|error| {
             let reason = "can only be narrowed; mint another key for more";
@@ -148,6 +142,13 @@ async fn settle<A: Action>(
     let turn = app.key_turns.take(id).await;
     // Whoever makes the index agree with the store waits meanwhile: it might have read the row before.
     let birth = app.births.read().await;
+    // A policy comes into force when no change is under way.
+    if let (Some(metadata), Some(policy)) = (&change.metadata, app.policies.of(permit.org()))
+        && let Some(name) = policy.policy.missing_metadata(metadata)
+    {
+        let reason = format!("must keep `{name}`: the org's policy requires it");
+        return Err(Failure::out_of_range("metadata", reason));
+    }
     let mut written = app
         .store
         .change_key(permit.org(), id, change, acting, record)
@@ -174,9 +175,7 @@ pub(crate) fn follow(app: &App, key: &OrgKey) -> Result<(), Failure> {
             ..new
         });
     }
-    if let Some(policy) = app.policies.of(key.org) {
-        policy.look_again(key);
-    }
+    app.policies.look_again(key);
     Ok(())
 }
 

@@ -1,6 +1,10 @@
 //! Lines of keys: what is above and below a key, and what ends or stops with it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use claviger_core::{
     action::{ReadKeys, ResumeKey, RevokeKey, SuspendKey},
@@ -8,7 +12,7 @@ use claviger_core::{
     denial::Denial,
     digest::Digest,
     id::{KeyId, WorkspaceToken},
-    key::{Credential, KeyState, OrgKey, Revocation, Suspension},
+    key::{Credential, KeyState, KeyStatus, OrgKey, Revocation, Suspension},
     ledger::entry::Entry,
     permission::Permission,
     tier::Minter,
@@ -19,7 +23,7 @@ use claviger_store::{
 };
 
 use super::keys::{follow, get, may_act_on, may_empower, refresh_last_used};
-use crate::{app::App, clock, failure::Failure};
+use crate::{app::App, clock, failure::Failure, policies::block_of};
 
 /// The end of a key, as it is answered.
 #[derive(Debug)]
@@ -137,10 +141,18 @@ async fn may_keep_descendants(
         .as_ref()
         .map_or(&[][..], |minter| &minter.chain);
     let is_within = principal.key == Some(id) || above.contains(&id);
-    if is_above || (permit.has(Permission::OrgAdmin) && !is_within) {
-        return Ok(());
+    if !is_above && (is_within || !permit.has(Permission::OrgAdmin)) {
+        return Err(Denial::NotAbove.into());
     }
-    Err(Denial::NotAbove.into())
+    let policy = app.policies.of(key.org);
+    let is_blocked = policy.is_some_and(|policy| block_of(&policy.policy, &key).is_some());
+    // What it minted does not work now, and is not to work again by its end.
+    if key.revocation.is_none() && (is_blocked || key.status(clock::now()) != KeyStatus::Active) {
+        return Err(Failure::Refused(
+            "the key is not accepted now, so nothing that it minted is: resume it or let it conform first, or revoke it with the cascade",
+        ));
+    }
+    Ok(())
 }
 
 /// The keys below one that went stand under what is above it; the index says so from here on. Its
@@ -255,6 +267,10 @@ pub async fn reach(
     permit: &Permit<SuspendKey>,
     selection: Selection,
 ) -> Result<Reach, Failure> {
+    let place = app.scan_place().await?;
+    let now = clock::now();
+    let is_on =
+        |key: &OrgKey| matches!(key.status(now), KeyStatus::Active | KeyStatus::NotYetValid);
     let found = app.store.select_keys(permit.org(), selection).await?;
     let mut reach = Reach {
         taken: Vec::new(),
@@ -262,26 +278,22 @@ pub async fn reach(
         spared: Vec::new(),
         calls: HashMap::new(),
     };
-    for key in found.into_iter().filter(|key| key.suspension.is_none()) {
+    for key in found.into_iter().filter(|key| is_on(key)) {
         match verdict_of_stop(permit, &key) {
             Verdict::Take => reach.taken.push(key),
             Verdict::Spare => reach.spared.push(key),
             Verdict::Refuse => return Err(claviger_store::StoreError::Refused(key.id).into()),
         }
     }
-    let taken: std::collections::HashSet<_> = reach.taken.iter().map(|key| key.id).collect();
-    for key in &reach.taken {
-        // Whose parent is taken too is found below that one.
-        if key.minter.chain.iter().any(|above| taken.contains(above)) {
-            continue;
-        }
+    if !reach.taken.is_empty() {
+        let taken: HashSet<_> = reach.taken.iter().map(|key| key.id).collect();
         let under = Selection {
-            under: Some(key.id),
+            under: reach.taken.iter().map(|key| key.id).collect(),
             ..Selection::default()
         };
         let below = app.store.select_keys(permit.org(), under).await?;
-        let below = below.into_iter().filter(|key| !taken.contains(&key.id));
-        reach.below.extend(below);
+        let stops = |key: &OrgKey| !taken.contains(&key.id) && is_on(key);
+        reach.below = below.into_iter().filter(stops).collect();
     }
     let all = reach.taken.iter_mut().chain(&mut reach.below);
     all.for_each(|key| refresh_last_used(app, key));
@@ -295,10 +307,10 @@ pub async fn reach(
     let since = clock::now().minus(TRAFFIC_OF);
     for part in ids.chunks(TRAFFIC_KEYS_MAX) {
         let calls = app.store.calls_of_keys(permit.org(), part, since).await?;
-        reach
-            .calls
-            .extend(calls.iter().map(|one| (one.key, one.calls + one.refusals)));
+        let calls = calls.iter().map(|one| (one.key, one.calls + one.refusals));
+        reach.calls.extend(calls);
     }
+    drop(place);
     Ok(reach)
 }
 

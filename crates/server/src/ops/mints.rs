@@ -157,7 +157,7 @@ fn new_key(org: OrgId, minter: &Minter, mint: &Mint, (prefix, now): (Prefix, Tim
     }
 }
 
-fn minting<'a>(app: &App, principal: &'a Principal, minter: &'a Minter) -> Minting<'a> {
+pub(super) fn minting<'a>(app: &App, principal: &'a Principal, minter: &'a Minter) -> Minting<'a> {
     Minting {
         tier: principal.tier,
         policy: app.policies.of(principal.org),
@@ -210,6 +210,9 @@ impl Minting<'_> {
             }
             (Some((_, at)), _) => Some(at),
         };
+        if end.is_some_and(|end| end <= now) {
+            return Err(Failure::out_of_range("expires_in", "must be in the future"));
+        }
         let lifetime = end.map(|end| end.since(now));
         delegation::check(self.authority, lifetime)?;
         if let Some(policy) = policy {
@@ -259,5 +262,6 @@ pub(super) fn take_in(app: &App, key: &OrgKey, digest: Digest) -> Result<(), Fai
         .minted(key, digest)
         .map_err(Failure::Internal)?;
     app.keys.put(credential, None);
+    app.policies.look_again(key);
     Ok(())
 }

@@ -22,7 +22,7 @@ use claviger_core::{
 use claviger_store::{Collected, MintLimits, NewKey, Recorder, StoreError, Written};
 use serde_json::json;
 
-use super::mints::{CHAIN_MAX, Mint, Minted, Minting, PREFIX_TRIES, take_in};
+use super::mints::{CHAIN_MAX, Mint, Minted, Minting, PREFIX_TRIES, minting, take_in};
 use crate::{app::App, clock, entropy, failure::Failure, trace::Trace};
 
 /// What a request inherits where it says nothing.
@@ -186,10 +186,22 @@ pub async fn approve(
     {
         return Err(Failure::BeyondMinter(field));
     }
-    if principal.as_minter().chain.len() > CHAIN_MAX {
+    let minter = principal.as_minter();
+    if minter.chain.len() > CHAIN_MAX {
         let reason = "a key may stand at most 16 mints below the org";
         return Err(Failure::Refused(reason));
     }
+    // What could not be collected is not approved.
+    let mint = Mint {
+        name: request.wanted.name.clone(),
+        grant: approved.grant.clone(),
+        are_permissions_asked: true,
+        end: end.map(|end| (field, end)),
+        metadata: metadata(&request),
+        rotate_every: None,
+        idempotency: None,
+    };
+    minting(app, principal, &minter).conform(&mint, acting.now)?;
     let step = Step::Approve(decision(principal, acting.now, note), approved);
     let org = permit.org();
     Ok(app
@@ -198,10 +210,10 @@ pub async fn approve(
         .await?)
 }
 
-/// Denies a request.
+/// Denies a request, or takes an approval back that was not collected.
 ///
 /// # Errors
-/// 404; 409 when it is not pending.
+/// 404; 409 when it is closed.
 pub async fn deny(
     app: &Arc<App>,
     permit: &Permit<DecideRequest>,

@@ -17,7 +17,7 @@ use claviger_store::{NewSecretOfKey, Receipt, Rotated, RotationEnd, StoreError, 
 use serde_json::json;
 
 use super::{
-    keys::{get, may_empower, newest_use},
+    keys::{get, may_empower, newest_use, refresh_last_used},
     mints::PREFIX_TRIES,
 };
 use crate::{app::App, clock, entropy, failure::Failure, trace::Trace};
@@ -152,9 +152,10 @@ pub async fn end(
         // barrier too. This key alone: others are being changed beside us.
         app.take_in_old_secrets(|other| other == id).await?;
     }
-    let written = written.map_err(|error| super::narrowing_failed(app, error))?;
+    let mut written = written.map_err(|error| super::narrowing_failed(app, error))?;
     follow(app, &written.value)?;
     drop((birth, turn));
+    refresh_last_used(app, &mut written.value.key);
     Ok(written)
 }
 

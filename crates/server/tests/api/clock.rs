@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     law::whoami,
-    service::{ADMIN, Backend, Service, text},
+    service::{ADMIN, Backend, Minted, Service, text},
 };
 
 on_each_database!(
@@ -16,6 +16,8 @@ on_each_database!(
     due_rotation_is_told_and_a_rotation_settles_it,
     overdue_key_is_suspended_if_the_policy_says_so,
     idle_key_is_suspended_and_a_busy_one_is_not,
+    key_whose_descendants_work_is_not_idle,
+    nothing_is_said_of_keys_that_live_shorter_than_the_notice,
     bad_spans_of_rotation_are_refused,
 );
 
@@ -153,12 +155,28 @@ async fn overdue_key_is_suspended_if_the_policy_says_so(backend: Backend) {
         .problem(401, "token_suspended");
     let shown = service.get(ADMIN, &key.path()).await;
     assert_eq!(shown["suspended_by"], "policy");
-    assert_eq!(shown["suspended_reason"], "its rotation is overdue");
+    assert_eq!(
+        shown["suspended_reason"],
+        "its rotation is overdue: rotate it, then resume it"
+    );
+    // Whoever resumes it has a day to rotate it.
+    let path = format!("{}/resume", key.path());
+    service.ask_as(ADMIN, "POST", &path).send().await.ok(200);
+    service.sweep(after(0)).await;
+    whoami(&service, &key.secret).await.ok(200);
 }
 
 async fn idle_key_is_suspended_and_a_busy_one_is_not(backend: Backend) {
     let mut service = Service::guarded(backend).await;
     let idle = service.mint(ADMIN, json!({"name": "idle"})).await;
+    // What has not begun or has ended cannot be idle.
+    let start = after(60).to_string();
+    let future = service
+        .mint(ADMIN, json!({"name": "future", "not_before": start}))
+        .await;
+    let ended = service
+        .mint(ADMIN, json!({"name": "ended", "expires_in": "5d"}))
+        .await;
     let policy = json!({"suspend_idle_after": "30d"});
     service
         .ask_as(ADMIN, "PUT", "/org/policy")
@@ -172,6 +190,13 @@ async fn idle_key_is_suspended_and_a_busy_one_is_not(backend: Backend) {
     whoami(&service, &idle.secret)
         .await
         .problem(401, "token_suspended");
+    let status = async |key: &Minted| text(&service.get(ADMIN, &key.path()).await["status"]);
+    assert_eq!(status(&future).await, "not_yet_valid");
+    assert_eq!(
+        status(&ended).await,
+        "active",
+        "it has ended by the time of the sweep"
+    );
     let shown = service.get(ADMIN, &idle.path()).await;
     assert_eq!(shown["suspended_reason"], "not used for 30d");
     service.restart().await;
@@ -184,11 +209,55 @@ async fn idle_key_is_suspended_and_a_busy_one_is_not(backend: Backend) {
     service.sweep(after(29)).await;
     whoami(&service, &idle.secret).await.ok(200);
     let records = service.audit(ADMIN, "").await;
-    let told = records.iter().find(|record| record["actor"] == "policy");
-    assert_eq!(
-        told.expect("a record")["change"]["suspended"]["id"],
-        idle.id.as_str()
-    );
+    let mut told = records.iter().filter(|record| record["actor"] == "policy");
+    assert!(told.any(|record| record["change"]["suspended"]["id"] == idle.id.as_str()));
+}
+
+async fn key_whose_descendants_work_is_not_idle(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let lead = service.mint(ADMIN, json!({"name": "lead"})).await;
+    let child = service.mint(&lead.secret, json!({"name": "child"})).await;
+    let quiet = service.mint(ADMIN, json!({"name": "quiet"})).await;
+    let policy = json!({"suspend_idle_after": "1s"});
+    let put = |query: &str| {
+        let path = format!("/org/policy{query}");
+        service.ask_as(ADMIN, "PUT", &path).json(&policy).send()
+    };
+    put("").await.ok(200);
+    // The lead is quiet from here on; the child works until just now.
+    let was_used = text(&service.get(ADMIN, &lead.path()).await["last_used_at"]);
+    let was_used: Timestamp = was_used.parse().expect("a time");
+    let ask = |service: &Service| service.ask_as(&child.secret, "GET", "/org/whoami");
+    let long_after = was_used.plus(Duration::from_millis(2500));
+    service
+        .until(ask, |_| claviger_server::clock::now() > long_after)
+        .await;
+    let would = put("?dry_run=true").await.ok(200);
+    assert_eq!(would["suspended"][0]["id"], quiet.id.as_str(), "{would}");
+    assert_eq!(would["suspended_count"], 1);
+    service.sweep(claviger_server::clock::now()).await;
+    whoami(&service, &child.secret).await.ok(200);
+    whoami(&service, &quiet.secret)
+        .await
+        .problem(401, "token_suspended");
+}
+
+async fn nothing_is_said_of_keys_that_live_shorter_than_the_notice(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    for life in ["1h", "1d", "2d"] {
+        service
+            .mint(ADMIN, json!({"name": life, "expires_in": life}))
+            .await;
+    }
+    service.sweep(after(0)).await;
+    assert_eq!(told(&service).await, []);
+    service.sweep(after(2)).await;
+    let said = told(&service).await;
+    let names: Vec<_> = said
+        .iter()
+        .map(|(word, said)| (word.as_str(), text(&said["name"])))
+        .collect();
+    assert_eq!(names, [("expired", "2d".to_owned())]);
 }
 
 async fn bad_spans_of_rotation_are_refused(backend: Backend) {

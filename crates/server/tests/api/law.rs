@@ -19,6 +19,8 @@ on_each_database!(
     revocation_can_keep_what_the_key_minted,
     only_those_above_or_beside_may_keep_descendants,
     child_wider_than_what_is_passed_on_cannot_be_kept,
+    what_bounded_the_children_together_does_not_go_with_the_key,
+    what_does_not_work_now_is_not_woken_by_the_end_of_its_minter,
     each_death_of_a_cascade_has_a_record_of_its_own,
     key_in_the_middle_of_being_revoked_begets_no_survivor,
 );
@@ -130,7 +132,11 @@ async fn delegation_is_only_narrowed(backend: Backend) {
     );
     let wider = change(json!({"depth": 3})).await;
     assert_eq!(wider.field(422, "out_of_range"), "delegation");
-    for bad in [json!({"keys": 0}), json!({"lifetime": "1y"})] {
+    for bad in [
+        json!({"keys": 0}),
+        json!({"lifetime": "1y"}),
+        json!({"lifetime": "0s"}),
+    ] {
         let refused = change(bad).await;
         assert_eq!(refused.field(422, "out_of_range"), "delegation");
     }
@@ -290,6 +296,62 @@ async fn child_wider_than_what_is_passed_on_cannot_be_kept(backend: Backend) {
     revoke(&service, ADMIN, &root, "?cascade=false")
         .await
         .ok(200);
+}
+
+async fn what_bounded_the_children_together_does_not_go_with_the_key(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    for (bounded, field) in [
+        (
+            json!({"name": "b", "delegation": {"keys": 3}}),
+            "delegation",
+        ),
+        (
+            json!({"name": "b", "delegation": {"depth": 2}}),
+            "delegation",
+        ),
+        (
+            json!({"name": "b", "rate_limit": {"per_minute": 100}}),
+            "rate_limit",
+        ),
+    ] {
+        let bounded = service.mint(ADMIN, bounded).await;
+        let child = service
+            .mint(&bounded.secret, json!({"name": "child"}))
+            .await;
+        let refused = revoke(&service, ADMIN, &bounded, "?cascade=false").await;
+        let detail = text(&refused.problem(409, "no_heir")["detail"]);
+        assert!(
+            detail.contains(&child.id) && detail.contains(field),
+            "{detail}"
+        );
+    }
+    // A child that may pass on less than that keeps its place.
+    let bounded = json!({"name": "b", "delegation": {"depth": 2}});
+    let bounded = service.mint(ADMIN, bounded).await;
+    let child = json!({"name": "child", "delegation": {"depth": 1}});
+    let child = service.mint(&bounded.secret, child).await;
+    revoke(&service, ADMIN, &bounded, "?cascade=false")
+        .await
+        .ok(200);
+    whoami(&service, &child.secret).await.ok(200);
+}
+
+async fn what_does_not_work_now_is_not_woken_by_the_end_of_its_minter(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let root = service.mint(ADMIN, json!({"name": "root"})).await;
+    let middle = service.mint(&root.secret, json!({"name": "middle"})).await;
+    let leaf = service.mint(&middle.secret, json!({"name": "leaf"})).await;
+    let path = format!("{}/suspend", middle.path());
+    service.ask_as(ADMIN, "POST", &path).send().await.ok(200);
+    let refused = revoke(&service, &root.secret, &middle, "?cascade=false").await;
+    refused.problem(409, "refused");
+    whoami(&service, &leaf.secret)
+        .await
+        .problem(401, "minter_inactive");
+    revoke(&service, &root.secret, &middle, "").await.ok(200);
+    whoami(&service, &leaf.secret)
+        .await
+        .problem(401, "token_revoked");
 }
 
 async fn each_death_of_a_cascade_has_a_record_of_its_own(backend: Backend) {

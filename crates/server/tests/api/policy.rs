@@ -13,6 +13,8 @@ use crate::{
 on_each_database!(
     policy_is_kept_and_shown,
     policy_says_beforehand_what_it_would_block,
+    policy_says_beforehand_what_it_would_stop_otherwise,
+    metadata_that_is_taken_away_while_a_policy_comes_blocks_the_key,
     key_that_does_not_conform_is_blocked_and_not_deleted,
     what_hangs_on_a_blocked_key_is_refused_too,
     ceiling_cuts_what_keys_may_do,
@@ -98,6 +100,61 @@ async fn policy_says_beforehand_what_it_would_block(backend: Backend) {
     );
     for key in [&endless, &short, &wide] {
         whoami(&service, &key.secret).await.ok(200);
+    }
+}
+
+async fn policy_says_beforehand_what_it_would_stop_otherwise(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let root = service.mint(ADMIN, json!({"name": "root"})).await;
+    let child = service
+        .mint(&root.secret, json!({"name": "child", "expires_in": "1d"}))
+        .await;
+    let due = json!({"name": "due", "expires_in": "1d", "rotate_every": "1d"});
+    service.mint(ADMIN, due).await;
+    whoami(&service, &child.secret).await.ok(200);
+    let look = async |policy: Value| {
+        let ask = service.ask_as(ADMIN, "PUT", "/org/policy?dry_run=true");
+        ask.json(&policy).send().await.ok(200)
+    };
+    let said = look(json!({"require_expiry": true})).await;
+    assert_eq!(said["blocked"][0]["id"], root.id.as_str());
+    assert_eq!(said["below"][0]["id"], child.id.as_str());
+    let said = look(json!({"ip_allow": ["192.0.2.0/24"]})).await;
+    assert_eq!(said["outside_count"], 2, "{said}");
+    assert!(text(&said["outside"][0]["reason"]).contains("127.0.0.1"));
+    let said = look(json!({"suspend_overdue": true})).await;
+    assert_eq!(said["suspended_count"], 0, "nothing is overdue yet");
+}
+
+async fn metadata_that_is_taken_away_while_a_policy_comes_blocks_the_key(backend: Backend) {
+    let service = Arc::new(Service::guarded(backend).await);
+    for _ in 0..20 {
+        let key = json!({"name": "k", "metadata": {"team": "red"}});
+        let key = service.mint(ADMIN, key).await;
+        let putting = {
+            let service = Arc::clone(&service);
+            tokio::spawn(async move {
+                put(&service, ADMIN, json!({"required_metadata": ["team"]}))
+                    .await
+                    .ok(200)
+            })
+        };
+        let change = json!({"metadata": {}});
+        let changed = service
+            .ask_as(ADMIN, "PATCH", &key.path())
+            .json(&change)
+            .send()
+            .await;
+        putting.await.expect("no panic");
+        // Whichever came first: a key without what is asked does not work.
+        let seen = whoami(&service, &key.secret).await;
+        if changed.status == 200 {
+            seen.problem(403, "policy_blocked");
+        } else {
+            assert_eq!(changed.field(422, "out_of_range"), "metadata");
+            seen.ok(200);
+        }
+        put(&service, ADMIN, json!({})).await.ok(200);
     }
 }
 

@@ -15,6 +15,8 @@ on_each_database!(
     nothing_stops_if_the_caller_may_not_act_on_one,
     selection_that_says_nothing_is_refused,
     suspension_says_who_and_why,
+    only_what_was_stopped_at_once_is_resumed,
+    thousands_of_keys_stop_at_once,
 );
 
 async fn turn(service: &Service, by: &str, what: &str, body: Value) -> Answer {
@@ -99,10 +101,12 @@ async fn caller_does_not_stop_itself(backend: Backend) {
     let root = service.mint(ADMIN, json!({"name": "root"})).await;
     let own = service.mint(&root.secret, json!({"name": "own"})).await;
     let other = service.mint(&root.secret, json!({"name": "other"})).await;
+    let asked = json!({"under": root.id, "dry_run": true});
+    let would = turn(&service, &own.secret, "suspend", asked).await.ok(200);
+    assert_eq!(would["spared"], json!([root.id, own.id]));
     let asked = json!({"under": root.id});
     let stopped = turn(&service, &own.secret, "suspend", asked).await.ok(200);
     assert_eq!(ids(&stopped["keys"]), [other.id.as_str()]);
-    assert_eq!(stopped["spared"], json!([root.id, own.id]));
     whoami(&service, &own.secret).await.ok(200);
     whoami(&service, &other.secret)
         .await
@@ -159,6 +163,82 @@ async fn selection_that_says_nothing_is_refused(backend: Backend) {
     let refused = turn(&service, ADMIN, "suspend", json!({"who": 1})).await;
     refused.problem(400, "bad_field");
     whoami(&service, &key.secret).await.ok(200);
+}
+
+async fn only_what_was_stopped_at_once_is_resumed(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let pair = json!({"team": "red"});
+    let leaked = service
+        .mint(ADMIN, json!({"name": "leaked", "metadata": pair}))
+        .await;
+    let other = service
+        .mint(ADMIN, json!({"name": "other", "metadata": pair}))
+        .await;
+    let path = format!("{}/suspend", leaked.path());
+    service.ask_as(ADMIN, "POST", &path).send().await.ok(200);
+    let since = text(&service.get(ADMIN, &leaked.path()).await["suspended_at"]);
+    let later: claviger_core::time::Timestamp = since.parse().expect("a time");
+    let later = later.plus(std::time::Duration::from_millis(1)).to_string();
+    let now = |service: &Service| service.ask_as(ADMIN, "GET", "/org/whoami");
+    service
+        .until(now, |_| claviger_server::clock::now().to_string() > later)
+        .await;
+    turn(&service, ADMIN, "suspend", json!({"metadata": pair}))
+        .await
+        .ok(200);
+    let asked = json!({"metadata": pair, "suspended_since": later});
+    let resumed = turn(&service, ADMIN, "resume", asked).await.ok(200);
+    assert_eq!(ids(&resumed["keys"]), [other.id.as_str()]);
+    whoami(&service, &leaked.secret)
+        .await
+        .problem(401, "token_suspended");
+    let asked = json!({"suspended_by": "policy"});
+    let resumed = turn(&service, ADMIN, "resume", asked).await.ok(200);
+    assert_eq!(resumed["count"], 0);
+}
+
+/// More keys than a transaction with a round trip for each could take.
+const MANY: usize = 3000;
+
+async fn thousands_of_keys_stop_at_once(backend: Backend) {
+    let service = Service::guarded_with(backend, |flags| {
+        flags.mints_per_minute = Some("1000000".to_owned());
+    })
+    .await;
+    let lead = service.mint(ADMIN, json!({"name": "lead"})).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for lane in 0..16 {
+        let asks: Vec<_> = (0..MANY / 16)
+            .map(|at| {
+                let body = json!({"name": format!("k{lane}.{at}"), "metadata": {"team": "red"}});
+                service
+                    .ask_as(&lead.secret, "POST", "/org/tokens")
+                    .json(&body)
+            })
+            .collect();
+        tasks.spawn(async move {
+            for ask in asks {
+                ask.send().await.ok(201);
+            }
+        });
+    }
+    while let Some(lane) = tasks.join_next().await {
+        lane.expect("no panic");
+    }
+    let count = MANY / 16 * 16;
+    let asked = json!({"metadata": {"team": "red"}, "dry_run": true});
+    let would = turn(&service, ADMIN, "suspend", asked).await.ok(200);
+    assert_eq!(
+        (&would["count"], ids(&would["keys"]).len()),
+        (&json!(count), 1000)
+    );
+    let asked = json!({"metadata": {"team": "red"}});
+    let stopped = turn(&service, ADMIN, "suspend", asked.clone())
+        .await
+        .ok(200);
+    assert_eq!(stopped["count"], json!(count));
+    let resumed = turn(&service, ADMIN, "resume", asked).await.ok(200);
+    assert_eq!(resumed["count"], json!(count));
 }
 
 async fn suspension_says_who_and_why(backend: Backend) {

@@ -61,6 +61,9 @@ create table keys (
 with (fillfactor = 85);
 create index keys_of_org on keys (org, id);
 create index keys_of_parent on keys (parent) where parent is not null;
+-- To count and walk those that live, past any number of dead ones.
+create index keys_living on keys (org, expires_at) where revoked_at is null;
+create index keys_living_below on keys (parent, expires_at) where parent is not null and revoked_at is null;
 create index keys_that_end on keys (expires_at) where expires_at is not null and revoked_at is null;
 create index keys_that_rotate on keys (rotation_due_at) where rotation_due_at is not null and revoked_at is null;
 
@@ -98,6 +101,8 @@ create table key_notices (
     at bigint not null,
     primary key (key_id, kind, days, of)
 );
+
+create index key_notices_by_age on key_notices (of);
 
 create table mint_replays (
     org text collate "C" not null,

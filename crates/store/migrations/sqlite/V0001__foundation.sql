@@ -58,6 +58,9 @@ create table keys (
 ) strict;
 create index keys_of_org on keys (org, id);
 create index keys_of_parent on keys (parent) where parent is not null;
+-- To count and walk those that live, past any number of dead ones.
+create index keys_living on keys (org, expires_at) where revoked_at is null;
+create index keys_living_below on keys (parent, expires_at) where parent is not null and revoked_at is null;
 create index keys_that_end on keys (expires_at) where expires_at is not null and revoked_at is null;
 create index keys_that_rotate on keys (rotation_due_at) where rotation_due_at is not null and revoked_at is null;
 
@@ -95,6 +98,8 @@ create table key_notices (
     at integer not null,
     primary key (key_id, kind, days, of)
 ) strict, without rowid;
+
+create index key_notices_by_age on key_notices (of);
 
 create table mint_replays (
     org text not null,

@@ -14,13 +14,13 @@ use claviger_core::{
 use super::{
     Postgres, commit_many,
     fault::Outcome,
-    keys::{columns, find, find_locked, require_actor, update},
+    keys::{columns, find, require_actor},
     row::{self, Columns},
     session::{Change, Params, Session},
 };
 use crate::{
-    Acting, Heir, Judge, KeyChange, Line, LineStore, Page, Recorder, Result, Revocations, Revoked,
-    RevokedKey, Selection, StoreError, Turn, Written, to_turn,
+    Acting, Heir, Judge, KEYS_SELECTED_LIMIT, Line, LineStore, Page, Recorder, Result, Revocations,
+    Revoked, RevokedKey, Selection, StoreError, Turn, Written, to_turn, within_selection,
 };
 
 #[async_trait]
@@ -91,7 +91,7 @@ impl LineStore for Postgres {
     async fn select_keys(&self, org: OrgId, selection: Selection) -> Result<Vec<OrgKey>> {
         self.read("select keys", async {
             let session = self.sessions.session().await?;
-            selected(&session, org, &selection).await
+            selected(&session, org, &selection, false).await
         })
         .await
     }
@@ -108,22 +108,9 @@ impl LineStore for Postgres {
             let _alone = self.many.lock().await;
             let change = self.sessions.begin().await?;
             require_actor(&change, org, acting).await?;
-            let found = selected(&change, org, &selection).await?;
-            let mut changed = Vec::new();
-            for key in to_turn(found, &judge, &turn)? {
-                // Locked, it may be another than it was found to be; then it is judged again.
-                let now = find_locked(&change, org, key.id).await?.into_iter();
-                let now = now.filter(|key| key.revocation.is_none()).collect();
-                for key in to_turn(now, &judge, &turn)? {
-                    let key = KeyChange {
-                        turn: Some(turn.clone()),
-                        ..KeyChange::default()
-                    }
-                    .apply(key)?;
-                    update(&change, &key).await?;
-                    changed.push(key);
-                }
-            }
+            let found = selected(&change, org, &selection, true).await?;
+            let changed = to_turn(found, &judge, &turn)?;
+            turn_all(&change, &changed).await?;
             commit_many(change, changed, record).await
         })
         .await
@@ -222,6 +209,10 @@ async fn leave(change: &Change, org: OrgId, id: KeyId) -> Outcome<Vec<Heir>> {
     let key = find(change, org, id)
         .await?
         .ok_or(StoreError::NotFound("key"))?;
+    if key.suspension.is_some() {
+        // What it minted does not work now, and is not to work again by its end.
+        return Err(StoreError::Stale("key").into());
+    }
     let heir = match key.parent() {
         Some(parent) => find(change, org, parent).await?,
         None => None,
@@ -240,19 +231,29 @@ async fn leave(change: &Change, org: OrgId, id: KeyId) -> Outcome<Vec<Heir>> {
             field,
         })?;
     }
-    let mut heirs = Vec::new();
-    for child in below {
-        let chain = child.minter.chain.iter().copied();
-        let chain: Vec<_> = chain.filter(|above| *above != id).collect();
-        let sql = "update keys set parent = $2, chain = $3 where id = $1";
-        let parent = chain.first().map(ToString::to_string);
-        let values: Params<'_> = &[&child.id.to_string(), &parent, &row::chain_text(&chain)];
-        change.execute(sql, values).await?;
-        heirs.push(Heir {
-            id: child.id,
-            chain,
-        });
-    }
+    let heirs: Vec<_> = below
+        .iter()
+        .map(|child| {
+            let chain = child.minter.chain.iter().copied();
+            Heir {
+                id: child.id,
+                chain: chain.filter(|above| *above != id).collect(),
+            }
+        })
+        .collect();
+    let ids: Vec<String> = heirs.iter().map(|heir| heir.id.to_string()).collect();
+    let parents: Vec<Option<String>> = heirs
+        .iter()
+        .map(|heir| heir.chain.first().map(ToString::to_string))
+        .collect();
+    let chains: Vec<String> = heirs
+        .iter()
+        .map(|heir| row::chain_text(&heir.chain))
+        .collect();
+    let sql = "update keys set parent = heir.parent, chain = heir.chain \
+               from unnest($1::text[], $2::text[], $3::text[]) as heir (id, parent, chain) \
+               where keys.id = heir.id";
+    change.execute(sql, &[&ids, &parents, &chains]).await?;
     leave_tokens(change, org, id).await?;
     Ok(heirs)
 }
@@ -266,27 +267,95 @@ async fn leave_tokens(change: &Change, org: OrgId, id: KeyId) -> Outcome<()> {
     Ok(())
 }
 
-async fn selected(session: &Session, org: OrgId, selection: &Selection) -> Outcome<Vec<OrgKey>> {
-    let sql = concat!(
+/// The conditions of a selection that hold for each key by itself.
+macro_rules! each_condition {
+    () => {
+        " revoked_at is null \
+         and ($3::text is null or created_by = $3) \
+         and ($4 = '{}' or metadata::jsonb @> $4::text::jsonb) \
+         and ($5::bigint is null or created_at >= $5) \
+         and ($6::bigint is null or suspended_at >= $6) \
+         and ($7::text is null or suspended_by = $7) order by id limit $8"
+    };
+}
+
+/// What a selection finds; locked until the end of the change if that is asked for.
+async fn selected(
+    session: &Session,
+    org: OrgId,
+    selection: &Selection,
+    is_locked: bool,
+) -> Outcome<Vec<OrgKey>> {
+    let below = concat!(
+        "with recursive line (id) as (select id from keys where id = any($2::text[]) \
+             union select keys.id from keys join line on keys.parent = line.id) \
+         select ",
+        columns!(),
+        " from keys where org = $1 and id in (select id from line) and",
+        each_condition!()
+    );
+    let below_locked = concat!(
+        "with recursive line (id) as (select id from keys where id = any($2::text[]) \
+             union select keys.id from keys join line on keys.parent = line.id) \
+         select ",
+        columns!(),
+        " from keys where org = $1 and id in (select id from line) and",
+        each_condition!(),
+        " for update"
+    );
+    let all = concat!(
         "select ",
         columns!(),
-        " from keys where org = $1 and revoked_at is null \
-         and ($2::text is null or id in ( \
-             with recursive line (id) as (select id from keys where id = $2 \
-                 union select keys.id from keys join line on keys.parent = line.id) \
-             select id from line)) \
-         and ($3::text is null or created_by = $3) \
-         and metadata::jsonb @> $4::text::jsonb \
-         and ($5::bigint is null or created_at >= $5) order by id"
+        " from keys where org = $1 and cardinality($2::text[]) = 0 and",
+        each_condition!()
     );
+    let all_locked = concat!(
+        "select ",
+        columns!(),
+        " from keys where org = $1 and cardinality($2::text[]) = 0 and",
+        each_condition!(),
+        " for update"
+    );
+    let sql = match (selection.under.is_empty(), is_locked) {
+        (true, false) => all,
+        (true, true) => all_locked,
+        (false, false) => below,
+        (false, true) => below_locked,
+    };
+    let under: Vec<String> = selection.under.iter().map(ToString::to_string).collect();
     let values: Params<'_> = &[
         &org.to_string(),
-        &selection.under.map(|id| id.to_string()),
+        &under,
         &selection.created_by,
         &crate::labels_to_json(&selection.metadata),
         &selection.minted_since.map(Timestamp::millis),
+        &selection.suspended_since.map(Timestamp::millis),
+        &selection.suspended_by,
+        &KEYS_SELECTED_LIMIT,
     ];
-    Ok(row::all(&session.rows(sql, values).await?, row::key)?)
+    let found = row::all(&session.rows(sql, values).await?, row::key)?;
+    Ok(within_selection(found)?)
+}
+
+/// Writes the stops of these keys, which are all the same.
+async fn turn_all(change: &Change, keys: &[OrgKey]) -> Outcome<()> {
+    let Some(first) = keys.first() else {
+        return Ok(());
+    };
+    let stop = first.suspension.as_ref();
+    let sql = "update keys set suspended_at = $2, suspended_by = $3, suspended_reason = $4, \
+               resumed_at = coalesce($5, resumed_at) where id = any($1::text[])";
+    let ids: Vec<String> = keys.iter().map(|key| key.id.to_string()).collect();
+    let resumed = first.resumed_at.filter(|_| stop.is_none());
+    let values: Params<'_> = &[
+        &ids,
+        &stop.map(|stop| stop.at.millis()),
+        &stop.map(|stop| stop.by.to_string()),
+        &stop.and_then(|stop| stop.reason.as_deref()),
+        &resumed.map(Timestamp::millis),
+    ];
+    change.execute(sql, values).await?;
+    Ok(())
 }
 
 /// The descendants of a locked key, and when each was revoked. Every generation is locked before the

@@ -67,8 +67,8 @@ async fn require_chain(change: &Change, parent: KeyId, new: &OrgKey) -> Outcome<
     }
 }
 
-/// Refuses a mint beyond a limit. No more are counted than the limit, so it costs no more. What the
-/// limit belongs to is locked first: of two mints at once the second counts the first.
+/// Refuses a mint beyond a limit. Only living keys are walked; what is below a dead one is dead. What
+/// the limit belongs to is locked first: of two mints at once the second counts the first.
 async fn require_room(change: &Change, new: &NewKey, now: Timestamp) -> Outcome<()> {
     if let Some(max) = new.limits.keys_max {
         let org = new.key.org.to_string();
@@ -79,7 +79,7 @@ async fn require_room(change: &Change, new: &NewKey, now: Timestamp) -> Outcome<
                    and (expires_at is null or expires_at > $2) limit $3) as living";
         let values: Params<'_> = &[&org, &now.millis(), &i64::from(max)];
         within(
-            "living keys in this org",
+            "living keys in this org (`keys_max` of its policy)",
             change.row(sql, values).await?,
             max,
         )?;
@@ -89,13 +89,14 @@ async fn require_room(change: &Change, new: &NewKey, now: Timestamp) -> Outcome<
         let lock = "select pg_advisory_xact_lock(hashtextextended($1, 17))";
         change.row(lock, &[&id]).await?;
         let sql = "with recursive line (id) as ( \
-                       select id from keys where parent = $1 \
-                       union select keys.id from keys join line on keys.parent = line.id) \
-                   select count(*) from (select 1 from line join keys on keys.id = line.id \
-                       where revoked_at is null and (expires_at is null or expires_at > $2) \
-                       limit $3) as living";
+                       select id from keys where parent = $1 and revoked_at is null \
+                       and (expires_at is null or expires_at > $2) \
+                       union select keys.id from keys join line on keys.parent = line.id \
+                       where keys.revoked_at is null \
+                       and (keys.expires_at is null or keys.expires_at > $2)) \
+                   select count(*) from (select 1 from line limit $3) as living";
         let values: Params<'_> = &[&id, &now.millis(), &i64::from(*max)];
-        let what = "living keys below a key that is above this one";
+        let what = "living keys below a key above this one (its `delegation.keys`)";
         within(what, change.row(sql, values).await?, *max)?;
     }
     Ok(())

@@ -200,14 +200,32 @@ pub struct SecretUse {
 /// Which keys are meant: living ones for which everything that is given holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// The key itself, and all below it.
-    pub under: Option<KeyId>,
+    /// One of these keys, or below one of them; empty for any.
+    pub under: Vec<KeyId>,
     /// Minted by this actor label.
     pub created_by: Option<String>,
     /// With all of these pairs.
     pub metadata: Metadata,
     /// Minted at this instant or later.
     pub minted_since: Option<Timestamp>,
+    /// Suspended at this instant or later.
+    pub suspended_since: Option<Timestamp>,
+    /// Suspended by this actor label.
+    pub suspended_by: Option<String>,
+}
+
+/// The most keys that one selection may find: all of them are changed in one transaction.
+pub const KEYS_SELECTED_MAX: usize = 50_000;
+
+/// [`KEYS_SELECTED_MAX`] and one more, to tell that there are more.
+pub(crate) const KEYS_SELECTED_LIMIT: i64 = 50_001;
+
+/// What was found, if it is not too much.
+pub(crate) fn within_selection(found: Vec<OrgKey>) -> Result<Vec<OrgKey>> {
+    if found.len() > KEYS_SELECTED_MAX {
+        return Err(StoreError::TooMany(KEYS_SELECTED_MAX));
+    }
+    Ok(found)
 }
 
 /// What is to be done with a key that a [`Selection`] found.
@@ -259,9 +277,26 @@ impl NoticeKind {
     }
 }
 
+/// Keys of which something is to be said that was not said before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueFilter {
+    /// What is to be said.
+    pub kind: NoticeKind,
+    /// Only of instants after this one.
+    pub after: Timestamp,
+    /// And not after this one.
+    pub until: Timestamp,
+    /// Only of keys, or rotations, that last longer than this.
+    pub longer_than: Duration,
+    /// Rotations of keys that have ended by now are of no interest.
+    pub now: Timestamp,
+}
+
 /// Something that is said once of a key and an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Notice {
+    /// The org of the key.
+    pub org: OrgId,
     /// The key.
     pub key: KeyId,
     /// What is said.
@@ -352,19 +387,26 @@ impl std::fmt::Debug for LoadedKey<'_> {
     }
 }
 
-/// Those of the found keys that are to be changed, and are not yet as they should be.
+/// Those of the found keys that are to be changed and are not yet as they should be, as they are
+/// after the change.
 pub(crate) fn to_turn(found: Vec<OrgKey>, judge: &Judge, turn: &Turn) -> Result<Vec<OrgKey>> {
     let is_on = matches!(turn, Turn::Resume(_));
-    let mut taken = Vec::new();
+    let mut turned = Vec::new();
     for key in found {
         if key.suspension.is_some() != is_on {
             continue;
         }
         match judge(&key) {
-            Verdict::Take => taken.push(key),
             Verdict::Spare => {}
             Verdict::Refuse => return Err(StoreError::Refused(key.id)),
+            Verdict::Take => {
+                let change = KeyChange {
+                    turn: Some(turn.clone()),
+                    ..KeyChange::default()
+                };
+                turned.push(change.apply(key)?);
+            }
         }
     }
-    Ok(taken)
+    Ok(turned)
 }

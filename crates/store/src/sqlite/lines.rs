@@ -12,14 +12,14 @@ use rusqlite::{Connection, params, types::Value};
 
 use super::{
     Outcome, Sqlite,
-    keys::{find, require_actor, update},
+    keys::{find, require_actor},
     orgs, row,
     row::{IdText, Query},
     writer::{Order, Tx},
 };
 use crate::{
-    Acting, Heir, Judge, KeyChange, Line, LineStore, Page, Recorder, Result, Revocations, Revoked,
-    RevokedKey, Selection, StoreError, Turn, Written, to_turn,
+    Acting, Heir, Judge, KEYS_SELECTED_LIMIT, Line, LineStore, Page, Recorder, Result, Revocations,
+    Revoked, RevokedKey, Selection, StoreError, Turn, Written, to_turn, within_selection,
 };
 
 #[async_trait]
@@ -72,10 +72,8 @@ impl LineStore for Sqlite {
     }
 
     async fn select_keys(&self, org: OrgId, selection: Selection) -> Result<Vec<OrgKey>> {
-        self.read("select keys", move |sql| {
-            selected(org, &selection).all(sql, row::key)
-        })
-        .await
+        self.read("select keys", move |sql| selected(sql, org, &selection))
+            .await
     }
 
     async fn turn_keys(
@@ -89,15 +87,9 @@ impl LineStore for Sqlite {
         let work = move |tx: &mut Tx<'_>| {
             require_actor(tx.sql, acting)?;
             orgs::require(tx.sql, org)?;
-            let found = selected(org, &selection).all(tx.sql, row::key)?;
-            let mut changed = Vec::new();
-            for key in to_turn(found, &judge, &turn)? {
-                let change = KeyChange {
-                    turn: Some(turn.clone()),
-                    ..KeyChange::default()
-                };
-                changed.push(update(tx.sql, org, key.id, change)?);
-            }
+            let found = selected(tx.sql, org, &selection)?;
+            let changed = to_turn(found, &judge, &turn)?;
+            turn_all(tx.sql, &changed)?;
             tx.written_many(changed, record)
         };
         self.writer
@@ -190,6 +182,10 @@ fn split(mut all: Vec<RevokedKey<KeyId>>, id: KeyId, at: Timestamp) -> Outcome<R
 /// stands under it any more. Gives those that live.
 fn leave(sql: &Connection, org: OrgId, id: KeyId) -> Outcome<Vec<Heir>> {
     let key = find(sql, org, id)?.ok_or(StoreError::NotFound("key"))?;
+    if key.suspension.is_some() {
+        // What it minted does not work now, and is not to work again by its end.
+        return Err(StoreError::Stale("key").into());
+    }
     let heir = match key.parent() {
         Some(parent) => find(sql, org, parent)?,
         None => None,
@@ -240,18 +236,19 @@ fn leave_tokens(sql: &Connection, org: OrgId, id: KeyId) -> Outcome<()> {
     Ok(())
 }
 
-fn selected(org: OrgId, selection: &Selection) -> Query {
+fn selected(sql: &Connection, org: OrgId, selection: &Selection) -> Outcome<Vec<OrgKey>> {
     let start = format!(
         "select {} from keys where org = ? and revoked_at is null",
         row::KEY
     );
     let mut query = Query::new(start, org.to_string());
-    if let Some(under) = selection.under {
+    if !selection.under.is_empty() {
         query.and(
             "and id in (with recursive line (id) as (
-                 select ? union select keys.id from keys join line on keys.parent = line.id)
+                 select value from json_each(?)
+                 union select keys.id from keys join line on keys.parent = line.id)
              select id from line)",
-            [under.to_string().into()],
+            [id_list(&selection.under).into()],
         );
     }
     if let Some(actor) = &selection.created_by {
@@ -267,6 +264,40 @@ fn selected(org: OrgId, selection: &Selection) -> Query {
     if let Some(since) = selection.minted_since {
         query.and("and created_at >= ?", [Value::Integer(since.millis())]);
     }
-    query.and("order by id", []);
-    query
+    if let Some(since) = selection.suspended_since {
+        query.and("and suspended_at >= ?", [Value::Integer(since.millis())]);
+    }
+    if let Some(actor) = &selection.suspended_by {
+        query.and("and suspended_by = ?", [actor.clone().into()]);
+    }
+    query.and("order by id limit ?", [KEYS_SELECTED_LIMIT.into()]);
+    Ok(within_selection(query.all(sql, row::key)?)?)
+}
+
+/// Writes the stops of these keys, which are all the same.
+fn turn_all(sql: &Connection, keys: &[OrgKey]) -> Outcome<()> {
+    let Some(first) = keys.first() else {
+        return Ok(());
+    };
+    let stop = first.suspension.as_ref();
+    let statement = "update keys set suspended_at = ?2, suspended_by = ?3, suspended_reason = ?4,
+             resumed_at = coalesce(?5, resumed_at)
+         where id in (select value from json_each(?1))";
+    let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
+    let resumed = first.resumed_at.filter(|_| stop.is_none());
+    let bound = params![
+        id_list(&ids),
+        stop.map(|stop| stop.at.millis()),
+        stop.map(|stop| stop.by.to_string()),
+        stop.and_then(|stop| stop.reason.as_deref()),
+        resumed.map(Timestamp::millis),
+    ];
+    row::run(sql, statement, bound)?;
+    Ok(())
+}
+
+/// Ids as a list in JSON.
+fn id_list(ids: &[KeyId]) -> String {
+    let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+    serde_json::to_string(&ids).unwrap_or_default()
 }

@@ -51,25 +51,33 @@ fn require_chain(sql: &Connection, parent: KeyId, new: &OrgKey) -> Outcome<()> {
     }
 }
 
-/// Refuses a mint beyond a limit. No more are counted than the limit, so it costs no more.
+/// Refuses a mint beyond a limit. Only living keys are walked, and no more than the limit; what is
+/// below a dead one is dead.
 fn require_room(sql: &Connection, new: &NewKey, now: Timestamp) -> Outcome<()> {
     if let Some(max) = new.limits.keys_max {
         let query = "select count(*) from (select 1 from keys where org = ?1 and revoked_at is null
              and (expires_at is null or expires_at > ?2) limit ?3)";
         let bound = params![IdText::of(new.key.org), now.millis(), max];
         let living = row::first(sql, query, bound, |row| row::count(row, 0))?;
-        within("living keys in this org", living, max)?;
+        within(
+            "living keys in this org (`keys_max` of its policy)",
+            living,
+            max,
+        )?;
     }
     for (above, max) in &new.limits.below {
         let query = "with recursive line (id) as (
-                 select id from keys where parent = ?1
-                 union select keys.id from keys join line on keys.parent = line.id)
-             select count(*) from (select 1 from line join keys on keys.id = line.id
-                 where revoked_at is null and (expires_at is null or expires_at > ?2) limit ?3)";
+                 select id from keys where parent = ?1 and revoked_at is null
+                     and (expires_at is null or expires_at > ?2)
+                 union select keys.id from keys join line on keys.parent = line.id
+                     where keys.revoked_at is null
+                     and (keys.expires_at is null or keys.expires_at > ?2)
+                 limit ?3)
+             select count(*) from line";
         let bound = params![IdText::of(*above), now.millis(), max];
         let living = row::first(sql, query, bound, |row| row::count(row, 0))?;
         within(
-            "living keys below a key that is above this one",
+            "living keys below a key above this one (its `delegation.keys`)",
             living,
             *max,
         )?;

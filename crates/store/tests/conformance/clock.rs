@@ -1,14 +1,18 @@
 //! Policies, and what is done to keys by the clock.
 
+use std::time::Duration;
+
 use claviger_core::{
     id::KeyId,
     key::{OrgKey, Overlap, OwnSecret, Suspension},
+    ledger::entry::Entry,
     policy::Policy,
     tier::Actor,
     time::Timestamp,
 };
 use claviger_store::{
-    KeyChange, NewSecretOfKey, Notice, NoticeKind, RotationEnd, SecretUse, StoreError, Turn,
+    DueFilter, KeyChange, NewSecretOfKey, Notice, NoticeKind, Recorder, RotationEnd, SecretUse,
+    StoreError, Turn,
 };
 
 use crate::{
@@ -48,32 +52,44 @@ pub(crate) async fn notice_is_kept_once_for_each_instant(bed: &Bed) {
     let org = default_org(&db).await;
     let key = mint(&db, key(org, "agent")).await;
     let notice = |kind, of| Notice {
+        org,
         key: key.id,
         kind,
         of,
         at: NOW,
     };
-    let say = async |notice: Notice| {
+    let say = async |notices: &[Notice]| {
         let before = size(&db, org).await;
-        let kept = db.keep_notice(org, notice, unseen(org)).await;
-        let is_kept = kept.expect("an answer").is_some();
-        assert_eq!(size(&db, org).await, before + u64::from(is_kept));
-        is_kept
+        let record: Recorder<Vec<Notice>, Vec<Entry>> =
+            Box::new(move |kept| kept.iter().map(|one| unseen(org)(one)).collect());
+        let kept = db.keep_notices(notices.to_vec(), record).await;
+        let kept = kept.expect("an answer");
+        let records = size(&db, org).await - before;
+        assert_eq!(
+            u64::try_from(kept.len()).ok(),
+            Some(records),
+            "one record each"
+        );
+        kept
     };
     let soon = notice(NoticeKind::Expiry(3), later(9));
-    assert!(say(soon).await);
-    assert!(!say(soon).await, "it was said");
-    assert!(say(notice(NoticeKind::Expiry(1), later(9))).await);
-    assert!(say(notice(NoticeKind::Rotation(3), later(9))).await);
-    assert!(
-        say(notice(NoticeKind::Expiry(3), later(10))).await,
-        "of another instant"
-    );
+    assert_eq!(say(&[soon]).await, [soon]);
+    assert_eq!(say(&[soon]).await, [], "it was said");
+    let others = [
+        notice(NoticeKind::Expiry(1), later(9)),
+        notice(NoticeKind::Rotation(3), later(9)),
+        // Of another instant.
+        notice(NoticeKind::Expiry(3), later(10)),
+    ];
+    let all = [&[soon], &others[..]].concat();
+    assert_eq!(say(&all).await, others);
+    assert_eq!(say(&[]).await, []);
     revoke_now(&db, org, key.id, end(later(1))).await;
-    assert!(
-        !say(notice(NoticeKind::Expiry(14), later(9))).await,
-        "of a dead key"
-    );
+    let late = notice(NoticeKind::Expiry(14), later(9));
+    assert_eq!(say(&[late]).await, [], "of a dead key");
+    // What is about long ago is forgotten.
+    assert_eq!(db.purge_notices(later(10)).await.expect("an answer"), 3);
+    assert_eq!(db.purge_notices(later(10)).await.expect("an answer"), 0);
 }
 
 fn ids(keys: &[OrgKey]) -> Vec<KeyId> {
@@ -98,15 +114,54 @@ pub(crate) async fn what_is_due_is_listed(bed: &Bed) {
     let rotating = mint(&db, rotating).await;
     let dead = ending(later(20)).await;
     revoke_now(&db, org, dead.id, end(later(1))).await;
-    let due = async |from, until| {
-        let found = db.list_due((from, until), first(9)).await;
+    let listed = async |kind, longer_than, after, until| {
+        let due = DueFilter {
+            kind,
+            after,
+            until,
+            longer_than,
+            now: later(40),
+        };
+        let found = db.list_due(due, first(9)).await;
         ids(&found.expect("an answer"))
     };
+    let expiry = NoticeKind::Expiry(3);
+    let moment = Duration::ZERO;
     assert_eq!(
-        due(later(10), later(50)).await,
-        [soon.id, past.id, rotating.id]
+        listed(expiry, moment, later(9), later(50)).await,
+        [soon.id, past.id]
     );
-    assert_eq!(due(later(10), later(49)).await, [past.id]);
+    assert_eq!(listed(expiry, moment, later(9), later(49)).await, [past.id]);
+    // Of a key that does not live for so long nothing is said.
+    let longer = Duration::from_millis(20);
+    assert_eq!(listed(expiry, longer, later(9), later(50)).await, [soon.id]);
+    let rotation = NoticeKind::Rotation(3);
+    assert_eq!(
+        listed(rotation, moment, later(9), later(50)).await,
+        [rotating.id]
+    );
+    assert_eq!(listed(rotation, DAY, later(9), later(50)).await, []);
+    // What was said is not listed again.
+    let said = Notice {
+        org,
+        key: soon.id,
+        kind: expiry,
+        of: later(50),
+        at: NOW,
+    };
+    let record: Recorder<Vec<Notice>, Vec<Entry>> = Box::new(|_| Vec::new());
+    db.keep_notices(vec![said], record).await.expect("kept");
+    assert_eq!(listed(expiry, moment, later(9), later(50)).await, [past.id]);
+    assert_eq!(
+        listed(NoticeKind::Expiry(1), moment, later(9), later(50)).await,
+        [soon.id, past.id]
+    );
+    let overdue = async |at| {
+        let found = db.list_overdue(org, at, first(9)).await;
+        ids(&found.expect("an answer"))
+    };
+    assert_eq!(overdue(later(50)).await, [rotating.id]);
+    assert_eq!(overdue(later(49)).await, []);
     // Another secret, and it is due a whole span later.
     let secret = NewSecretOfKey {
         prefix: prefix("mole"),
@@ -121,8 +176,8 @@ pub(crate) async fn what_is_due_is_listed(bed: &Bed) {
     .await;
     let found = find(&db, &rotating).await;
     assert_eq!(found.rotation_due_at(), Some(later(30).plus(DAY)));
-    assert_eq!(due(later(10), later(50)).await, [soon.id, past.id]);
-    assert_eq!(due(later(60), later(30).plus(DAY)).await, [rotating.id]);
+    assert_eq!(overdue(later(50)).await, []);
+    assert_eq!(overdue(later(30).plus(DAY)).await, [rotating.id]);
     let never = KeyChange {
         rotate_every: Some(None),
         ..KeyChange::default()
@@ -131,7 +186,7 @@ pub(crate) async fn what_is_due_is_listed(bed: &Bed) {
         db.change_key(org, rotating.id, never, NOBODY, record)
     })
     .await;
-    assert_eq!(due(later(60), later(30).plus(DAY)).await, []);
+    assert_eq!(overdue(later(30).plus(DAY)).await, []);
 }
 
 pub(crate) async fn idle_key_stops_unless_it_was_used_meanwhile(bed: &Bed) {
@@ -140,7 +195,14 @@ pub(crate) async fn idle_key_stops_unless_it_was_used_meanwhile(bed: &Bed) {
     let idle = mint(&db, key(org, "idle")).await;
     let busy = mint(&db, key(org, "busy")).await;
     db.touch_keys(vec![used(&busy, 50)]).await.expect("kept");
-    let listed = db.list_idle(org, later(50), first(9)).await;
+    // Neither what has ended nor what has not begun is idle.
+    let mut ended = key(org, "ended");
+    ended.key.expires_at = Some(later(60));
+    mint(&db, ended).await;
+    let mut future = key(org, "future");
+    future.key.grant.not_before = Some(later(70));
+    mint(&db, future).await;
+    let listed = db.list_idle(org, (later(50), later(60)), first(9)).await;
     assert_eq!(ids(&listed.expect("an answer")), [idle.id]);
     let stop = |key: &OrgKey| {
         let change = KeyChange {
@@ -160,8 +222,13 @@ pub(crate) async fn idle_key_stops_unless_it_was_used_meanwhile(bed: &Bed) {
     let stopped = stop(&idle).await.expect("an answer").expect("a change");
     assert_same!(find(&db, &idle).await, stopped.value);
     assert_eq!(size(&db, org).await, before + 1);
-    let listed = db.list_idle(org, later(99), first(9)).await;
-    assert_eq!(ids(&listed.expect("an answer")), [busy.id]);
+    let listed = db.list_idle(org, (later(99), later(99)), first(9)).await;
+    let ids = ids(&listed.expect("an answer"));
+    assert_eq!(
+        (ids[0], ids.len()),
+        (busy.id, 2),
+        "and the one that has begun"
+    );
     revoke_now(&db, org, busy.id, end(later(1))).await;
     assert!(stop(&busy).await.expect("an answer").is_none());
 }

@@ -305,7 +305,7 @@ pub(crate) async fn selection_finds_what_fits_all_of_it(bed: &Bed) {
     mint(&db, key(other_org(&db).await, "elsewhere")).await;
     let pair = |value: &str| [("team".to_owned(), value.to_owned())].into();
     let both = Selection {
-        under: Some(root.id),
+        under: vec![root.id],
         minted_since: Some(later(50)),
         ..Selection::default()
     };
@@ -313,7 +313,7 @@ pub(crate) async fn selection_finds_what_fits_all_of_it(bed: &Bed) {
     let table = [
         (
             Selection {
-                under: Some(root.id),
+                under: vec![root.id],
                 ..Selection::default()
             },
             vec![root.id, child_of_root.id],
@@ -374,7 +374,7 @@ pub(crate) async fn many_keys_stop_and_go_on_at_once(bed: &Bed) {
         })
     };
     let under = Selection {
-        under: Some(root.id),
+        under: vec![root.id],
         ..Selection::default()
     };
     let turn = async |turn: Turn, selection: (Selection, claviger_store::Judge)| {
