@@ -330,25 +330,6 @@ impl App {
         Ok(())
     }
 
-    /// Ends the overlap of a key's rotation in the store, if it is over because the old secret was
-    /// quiet for long enough: the store knows its latest end alone.
-    pub(crate) async fn settle_overlap(&self, id: KeyId) -> claviger_store::Result<()> {
-        let Some((old, digest)) = self.old_secrets.get(id) else {
-            return Ok(());
-        };
-        let slot = self.keys.find(&digest);
-        let end = slot.map(|slot| {
-            self.old_secrets
-                .end(&self.keys, &slot.credential, self.started_at)
-        });
-        match end {
-            Some(end) if end <= clock::now() && end < old.ends_at => {
-                self.store.start_overlap(old.prefix, end).await
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
     /// A place for a scan of a long list.
     ///
     /// # Errors

@@ -14,14 +14,11 @@ impl App {
     /// Writes when credentials were last used, and which clocks of rotations have started. What
     /// cannot be written now is written the next time.
     pub async fn flush_uses(&self) {
-        for (old, ends_at) in self.old_secrets.take_started() {
-            if let Err(error) = self.store.start_overlap(old, ends_at).await {
-                tracing::warn!(%error, "cannot note that the clock of a rotation has started");
-                self.old_secrets.put_back_started((old, ends_at));
-            }
-        }
+        // Taken first: a use that is among them has started its clock before.
         let keys: Vec<_> = self.keys.take_used().iter().map(secret_use).collect();
-        let mut is_written = true;
+        // A use is not kept without the clock that it has started.
+        let mut is_written = self.flush_overlaps().await.is_ok();
+        let keys = if is_written { keys } else { Vec::new() };
         for part in keys.chunks(TOUCH_BATCH) {
             if let Err(error) = self.store.touch_keys(part.to_vec()).await {
                 tracing::warn!(%error, "cannot note when keys were last used");
@@ -46,6 +43,25 @@ impl App {
         if let Err(error) = self.flush_usage().await {
             tracing::warn!(%error, "cannot note what keys were used for; trying again");
         }
+    }
+
+    /// Writes the ends that overlaps have got: by a first use, or by quiet.
+    ///
+    /// # Errors
+    /// That of the store; what was not written is written the next time.
+    pub(crate) async fn flush_overlaps(&self) -> claviger_store::Result<()> {
+        self.old_secrets
+            .settle_quiet(&self.keys, clock::now(), self.started_at);
+        let mut outcome = Ok(());
+        for settled in self.old_secrets.take_started() {
+            let (old, ends_at) = settled;
+            if let Err(error) = self.store.start_overlap(old, ends_at).await {
+                tracing::warn!(%error, "cannot note that a rotation has got its end");
+                self.old_secrets.put_back_started(settled);
+                outcome = Err(error);
+            }
+        }
+        outcome
     }
 
     /// Writes what keys were used for: what is read from the store after this has it.

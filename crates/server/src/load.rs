@@ -64,6 +64,11 @@ pub(crate) async fn load_old_secrets(
         .await?
     {
         found.take_in(keys, old, Digest::from_bytes(digest));
+        // Its new secret was used, and the server died before it could say so.
+        let own = keys.find_by_id(old.key).and_then(|own| own.last_used());
+        if let Some(used) = own {
+            found.start_clock(keys, old.key, used);
+        }
     }
     Ok(found)
 }

@@ -1,6 +1,6 @@
 //! The secrets that were replaced, by their key: those that are accepted, and the last that ended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use claviger_core::{
     digest::Digest,
@@ -17,9 +17,14 @@ use crate::index::Index;
 #[derive(Default)]
 pub(crate) struct OldSecrets {
     by_key: RwLock<HashMap<KeyId, (OldSecret, Digest)>>,
-    /// Clocks that have started, and the store was not told yet.
-    started: Mutex<Vec<(Prefix, Timestamp)>>,
+    /// Overlaps that have got an end, and the store was not told yet.
+    started: Mutex<Vec<Settled>>,
+    /// Keys whose old secret ends when it is quiet.
+    quiet: Mutex<HashSet<KeyId>>,
 }
+
+/// An overlap that has got an end: of which secret, replaced when, and the end.
+pub(crate) type Settled = ((Prefix, Timestamp), Timestamp);
 
 impl std::fmt::Debug for OldSecrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -68,11 +73,16 @@ impl OldSecrets {
         let known = self.get(old.key).map(|(known, _)| known);
         let old = match known {
             // The store may not know yet that the clock has started.
-            Some(known) if known.prefix == old.prefix && known.ends_at < old.ends_at => OldSecret {
-                ends_at: known.ends_at,
-                overlap: known.overlap,
-                ..old
-            },
+            Some(known)
+                if (known.prefix, known.replaced_at) == (old.prefix, old.replaced_at)
+                    && known.ends_at < old.ends_at =>
+            {
+                OldSecret {
+                    ends_at: known.ends_at,
+                    overlap: known.overlap,
+                    ..old
+                }
+            }
             Some(_) | None => old,
         };
         if keys.find(&digest).is_some() {
@@ -81,7 +91,61 @@ impl OldSecrets {
             let last_used = old.last_use.map(|last| last.at);
             keys.put(replaced(&slot.credential, old, digest), last_used);
         }
+        if matches!(old.overlap, Overlap::WhenQuiet(_)) {
+            self.quiet.lock().insert(old.key);
+        }
         self.set(old, digest);
+    }
+
+    /// Gives those secrets an end that were quiet for long enough: from then on nothing puts it off,
+    /// not even a restart.
+    pub(crate) fn settle_quiet(&self, keys: &Index<Key>, now: Timestamp, started_at: Timestamp) {
+        let waiting: Vec<_> = self.quiet.lock().iter().copied().collect();
+        for id in waiting {
+            self.settle_one(keys, id, (now, started_at));
+        }
+    }
+
+    /// The same for one key.
+    pub(crate) fn settle_one(
+        &self,
+        keys: &Index<Key>,
+        id: KeyId,
+        (now, started_at): (Timestamp, Timestamp),
+    ) {
+        let Some((known, digest)) = self.get(id) else {
+            return;
+        };
+        let is_waiting = matches!(known.overlap, Overlap::WhenQuiet(_)) && known.ends_at > now;
+        if !is_waiting {
+            self.quiet.lock().remove(&id);
+            return;
+        }
+        let Some(slot) = keys.find(&digest) else {
+            return;
+        };
+        let end = self.end(keys, &slot.credential, started_at);
+        if end > now {
+            return;
+        }
+        let mut by_key = self.by_key.write();
+        if let Some((old, digest)) = by_key.get_mut(&id)
+            && old.replaced_at == known.replaced_at
+            && old.prefix == known.prefix
+        {
+            self.fix(keys, (old, *digest), end);
+        }
+        self.quiet.lock().remove(&id);
+    }
+
+    /// From here on the end of an overlap is fixed; the store is to be told.
+    fn fix(&self, keys: &Index<Key>, (old, digest): (&mut OldSecret, Digest), end: Timestamp) {
+        old.overlap = Overlap::Fixed;
+        old.ends_at = old.ends_at.min(end);
+        let fixed = *old;
+        keys.change(&digest, |own| replaced(own, fixed, digest));
+        let which = (fixed.prefix, fixed.replaced_at);
+        self.started.lock().push((which, fixed.ends_at));
     }
 
     /// The key's new secret was accepted for the first time: if its rotation waits for that, the
@@ -96,22 +160,18 @@ impl OldSecrets {
             return;
         };
         if let Overlap::OnFirstUse(span) = old.overlap {
-            old.overlap = Overlap::Fixed;
-            old.ends_at = old.ends_at.min(now.plus(span));
-            let (old, digest) = (*old, *digest);
-            keys.change(&digest, |own| replaced(own, old, digest));
-            self.started.lock().push((old.prefix, old.ends_at));
+            self.fix(keys, (old, *digest), now.plus(span));
         }
     }
 
-    /// The clocks that the store is to be told of.
-    pub(crate) fn take_started(&self) -> Vec<(Prefix, Timestamp)> {
+    /// The ends that the store is to be told of.
+    pub(crate) fn take_started(&self) -> Vec<Settled> {
         std::mem::take(&mut *self.started.lock())
     }
 
     /// The store could not be told.
-    pub(crate) fn put_back_started(&self, clock: (Prefix, Timestamp)) {
-        self.started.lock().push(clock);
+    pub(crate) fn put_back_started(&self, settled: Settled) {
+        self.started.lock().push(settled);
     }
 }
 

@@ -6,7 +6,7 @@ use claviger_core::{
     evidence::Brands,
     id::{EventId, OrgId, WorkspaceId},
     ledger::entry::{Draft, Entry, Kind, PATH_BYTES_MAX, USER_AGENT_BYTES_MAX},
-    tier::{Principal, Tier},
+    tier::{Actor, Principal, Tier},
     time::Timestamp,
     token::Brand,
 };
@@ -258,14 +258,15 @@ impl Trace {
         entry
     }
 
-    /// Puts a record into the trail of this org. Of a caller from another org it says no more than
-    /// the label.
+    /// Puts a record into the trail of this org. Of a caller from another org it says no
+    /// more than its address.
     fn place<'a>(&'a self, draft: &mut Draft<'a>, org: OrgId) {
         if org != self.principal.org {
             draft.org = org;
             draft.key = None;
             draft.chain = &[];
-            draft.root = &self.principal.actor;
+            draft.actor = &Actor::Anonymous;
+            draft.root = &Actor::Anonymous;
         }
     }
 

@@ -109,11 +109,12 @@ pub trait KeyStore: Send + Sync + 'static {
     async fn load_old_secrets(&self, after: Timestamp) -> Result<Vec<(OldSecret, [u8; 32])>>;
 
     /// Makes the old secret of a rotation end at this instant, if it would end later: its clock has
-    /// started. From then on the overlap is a fixed one.
+    /// started, or it was quiet for long enough. From then on the overlap is a fixed one. A secret
+    /// that was replaced at another instant, by another rotation, is left alone.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
-    async fn start_overlap(&self, old: Prefix, ends_at: Timestamp) -> Result<()>;
+    async fn start_overlap(&self, old: (Prefix, Timestamp), ends_at: Timestamp) -> Result<()>;
 
     /// Keeps when secrets were last used, and from where; never moves a time back.
     ///

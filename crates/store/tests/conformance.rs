@@ -88,6 +88,7 @@ conformance! {
     clock::policy_is_kept_for_each_org,
     clock::notice_is_kept_once_for_each_instant,
     clock::what_is_due_is_listed,
+    clock::rotated_key_is_due_a_span_later,
     clock::idle_key_stops_unless_it_was_used_meanwhile,
     clock::use_is_kept_with_the_secret_that_it_was_of,
     clock::clock_of_an_overlap_starts_once,

@@ -42,7 +42,7 @@ const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 /// `POST /org/tokens`.
 ///
 /// # Errors
-/// As [`keys::mint`], and 400 or 422 for a body that cannot be used.
+/// As [`mints::mint`], and 400 or 422 for a body that cannot be used.
 pub async fn mint(mut call: Call<MintKey>) -> Result<Reply, Failure> {
     let (body, bytes) = call.json_and_bytes::<wire::MintRequest>().await?;
     let now = clock::now();

@@ -7,6 +7,7 @@ use claviger_core::{
     id::KeyId,
     key::OrgKey,
     ledger::entry::Entry,
+    tier::Actor,
 };
 use claviger_store::{Recorder, Selection};
 use claviger_wire::lines as wire;
@@ -131,6 +132,23 @@ pub async fn resume(mut call: Call<ResumeKey>) -> Result<Reply, Failure> {
     Ok(Reply::json(StatusCode::OK, &answer).written(written.receipt))
 }
 
+/// The longest actor label that is looked for, in bytes.
+const ACTOR_BYTES_MAX: usize = 300;
+
+/// An actor label, as it is kept with keys.
+fn actor(field: &'static str, text: &Option<String>) -> Result<Option<String>, Failure> {
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    match text.parse::<Actor>() {
+        Ok(actor) if text.len() <= ACTOR_BYTES_MAX => Ok(Some(actor.to_string())),
+        Ok(_) | Err(_) => Err(Failure::out_of_range(
+            field,
+            "must be an actor label, such as `org-token:mole_a1b2c3d4` or `admin-token`",
+        )),
+    }
+}
+
 fn selection(body: &wire::SelectionRequest) -> Result<Selection, Failure> {
     let malformed = |field: &'static str, reason: String| Failure::out_of_range(field, reason);
     let under = body.under.as_deref().map(str::parse::<KeyId>).transpose();
@@ -144,11 +162,12 @@ fn selection(body: &wire::SelectionRequest) -> Result<Selection, Failure> {
             .map_err(|error| malformed("under", format!("is {error}")))?
             .into_iter()
             .collect(),
-        created_by: body.created_by.clone(),
+        created_by: actor("created_by", &body.created_by)?,
         metadata: texts("metadata", metadata)?,
         minted_since: time("minted_since", &body.minted_since)?,
         suspended_since: time("suspended_since", &body.suspended_since)?,
-        suspended_by: body.suspended_by.clone(),
+        suspended_by: actor("suspended_by", &body.suspended_by)?,
+        is_suspended: None,
     };
     if selection == Selection::default() {
         let reason = "give at least one of `under`, `created_by`, `metadata`, `minted_since`, `suspended_since`, `suspended_by`";

@@ -240,6 +240,8 @@ fn accept_key(app: &App, presented: &Credential<Key>, now: Timestamp) -> Result<
     let policy = policy.as_deref();
     let principal = match above(app, &key.minter, policy, now) {
         Some(above) if presented.is_replaced => {
+            app.old_secrets
+                .settle_one(&app.keys, presented.id, (now, app.started_at));
             let end = app.old_secrets.end(&app.keys, presented, app.started_at);
             authenticate::replaced_secret((presented.prefix, end), key, above, now)?
         }

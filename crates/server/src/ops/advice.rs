@@ -56,7 +56,7 @@ pub struct Judged {
     pub span: Span,
     /// Since when there is anything to judge by.
     pub judged_since: Timestamp,
-    /// Living keys below it; at most [`DESCENDANTS_MAX`] and one.
+    /// Living keys below it; at most `DESCENDANTS_MAX` and one.
     pub descendants: usize,
     /// Workspaces of living workspace tokens below it.
     pub tokens_below: Vec<WorkspaceId>,
@@ -90,6 +90,7 @@ pub const UNUSED: Duration = Duration::from_secs(7 * 86_400);
 /// What would be enough for a key, by what it did up to this request.
 ///
 /// # Errors
+/// 403 for a caller that is bound to workspaces, about a key that is neither its own nor below it;
 /// 404, 503.
 pub async fn of_key(
     app: &App,
@@ -98,6 +99,7 @@ pub async fn of_key(
     asked: Asked,
 ) -> Result<Judged, Failure> {
     let key = keys::get(app, permit, id).await?;
+    keys::may_see_uses(permit, &key)?;
     let place = app.scan_place().await?;
     app.flush_usage().await?;
     let (now, org, store) = (clock::now(), permit.org(), &app.store);

@@ -11,7 +11,7 @@ use claviger_core::{
     id::{Id, Key, OrgId, WorkspaceId},
     key::{Credential, KeyState, KeyStatus, Revocation},
     scan::redact,
-    tier::{Minter, Tier},
+    tier::{Actor, Minter, Tier},
     time::Timestamp,
     token::Prefix,
 };
@@ -156,6 +156,8 @@ impl Work<'_> {
             false => Some(app.key_turns.take(id).await),
         };
         let now = clock::now();
+        app.old_secrets
+            .settle_one(&app.keys, id, (now, app.started_at));
         let (Some(slot), Some(own)) = (app.keys.find(&digest), app.keys.find_by_id(id)) else {
             return Ok(Outcome::of(FoundStatus::Unknown));
         };
@@ -190,7 +192,12 @@ impl Work<'_> {
         let now = clock::now();
         let end = Revocation {
             at: now,
-            by: self.trace.principal.actor.clone(),
+            by: if key.org == self.trace.principal.org {
+                self.trace.principal.actor.clone()
+            } else {
+                // Whom another org knows by that label is nothing to this one.
+                Actor::Anonymous
+            },
             reason: Some(self.reason.clone()),
         };
         let source = self.source.clone();

@@ -73,6 +73,13 @@ pub async fn change(
     let before = get(app, permit, id).await?;
     may_act_on(permit, &before)?;
     let change = make(&before)?;
+    if let (Some(asked), Some(own)) = (change.rotate_every, before.rotate_every)
+        && permit.principal().key == Some(id)
+        && asked.is_none_or(|asked| asked > own)
+    {
+        let reason = "can only be shortened by the key itself";
+        return Err(Failure::out_of_range("rotate_every", reason));
+    }
     if let Some((from, to)) = &change.grant {
         from.covers(to).map_err(|error| {
             let reason = "can only be narrowed; mint another key for more";
@@ -189,6 +196,17 @@ pub(super) fn may_act_on<A: Action>(permit: &Permit<A>, key: &OrgKey) -> Result<
     } else {
         Err(Denial::WiderKey.into())
     }
+}
+
+/// Whether a caller may see where and from where a key was used: that is what the audit trail says,
+/// which a key that is bound to some workspaces reads of those alone.
+pub(super) fn may_see_uses<A: Action>(permit: &Permit<A>, key: &OrgKey) -> Result<(), Failure> {
+    let own = permit.principal().key;
+    let is_below = own.is_some_and(|own| own == key.id || key.minter.chain.contains(&own));
+    if permit.is_unbound() || is_below {
+        return Ok(());
+    }
+    Err(Denial::OutsideWorkspaces.into())
 }
 
 /// Acting on a key so that somebody obtains or regains its power: beside the rule above, not on a

@@ -271,6 +271,10 @@ pub async fn reach(
     let now = clock::now();
     let is_on =
         |key: &OrgKey| matches!(key.status(now), KeyStatus::Active | KeyStatus::NotYetValid);
+    let selection = Selection {
+        is_suspended: Some(false),
+        ..selection
+    };
     let found = app.store.select_keys(permit.org(), selection).await?;
     let mut reach = Reach {
         taken: Vec::new(),
@@ -380,6 +384,21 @@ async fn turn_many(
     record: Recorder<Vec<OrgKey>, Vec<Entry>>,
 ) -> Result<Written<Vec<OrgKey>>, Failure> {
     let acting = super::acting(principal);
+    app.mint_limiter.check(principal, acting.now)?;
+    let selection = Selection {
+        is_suspended: Some(matches!(turn, Turn::Resume(_))),
+        ..selection
+    };
+    // Looked at beforehand: whoever may not act on them is refused before anybody waits.
+    let place = app.scan_place().await?;
+    let found = app
+        .store
+        .select_keys(principal.org, selection.clone())
+        .await?;
+    if let Some(key) = found.iter().find(|key| judge(key) == Verdict::Refuse) {
+        return Err(claviger_store::StoreError::Refused(key.id).into());
+    }
+    drop((found, place));
     // Alone: no key is changed or born until the index knows what became of all of these.
     let alone = app.births.write().await;
     let store = &app.store;

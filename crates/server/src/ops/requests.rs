@@ -161,6 +161,10 @@ pub async fn approve(
     record: Recorder<KeyRequest>,
 ) -> Result<Written<KeyRequest>, Failure> {
     let principal = permit.principal();
+    // As with a collection: it must not give out power for the time after its end.
+    if principal.replaced_until.is_some() {
+        return Err(Denial::ReplacedSecret.into());
+    }
     let request = find(app, permit.org(), id).await?;
     if request.asker == Asker::of(principal) || request.asker.is_above(principal) {
         return Err(Failure::OwnRequest);

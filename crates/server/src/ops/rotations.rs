@@ -75,7 +75,7 @@ pub async fn rotate(
     app.mint_limiter.check(principal, clock::now())?;
     let turn = app.key_turns.take(id).await;
     // A secret that was quiet for long enough is over, though the store was not told.
-    app.settle_overlap(id).await?;
+    app.flush_overlaps().await?;
     for _ in 0..PREFIX_TRIES {
         let secret = Secret::from_entropy(&app.config.brand, &entropy::for_secret()?);
         let acting = super::acting(principal);

@@ -25,6 +25,7 @@ pub struct Uses {
 /// What a key was used for in a stretch of time, up to this request.
 ///
 /// # Errors
+/// 403 for a caller that is bound to workspaces, about a key that is neither its own nor below it;
 /// 404, 503.
 pub async fn of_key(
     app: &App,
@@ -33,6 +34,7 @@ pub async fn of_key(
     span: Span,
 ) -> Result<Uses, Failure> {
     let key = keys::get(app, permit, id).await?;
+    keys::may_see_uses(permit, &key)?;
     let place = app.scan_place().await?;
     app.flush_usage().await?;
     let (org, store) = (permit.org(), &app.store);

@@ -13,6 +13,8 @@ on_each_database!(
     clock_that_has_started_outlives_a_restart,
     overlap_ends_when_the_old_secret_was_quiet,
     quiet_is_not_what_a_stopped_server_did_not_see,
+    secret_that_ended_by_quiet_is_not_revived_by_a_restart,
+    clock_of_a_cancelled_rotation_is_not_that_of_the_next,
     both_secrets_say_when_and_from_where_they_were_seen,
     last_uses_outlive_a_restart,
     plans_that_contradict_themselves_are_refused,
@@ -94,7 +96,7 @@ async fn clock_that_has_started_outlives_a_restart(backend: Backend) {
 
 async fn overlap_ends_when_the_old_secret_was_quiet(backend: Backend) {
     let service = Service::guarded(backend).await;
-    let (key, new) = rotated(&service, json!({"when_quiet": "2s"})).await;
+    let (key, new) = rotated(&service, json!({"when_quiet": "5s"})).await;
     // Each use puts the end off.
     for _ in 0..3 {
         let before = text(&previous(&service, &key).await["overlap_until"]);
@@ -102,7 +104,7 @@ async fn overlap_ends_when_the_old_secret_was_quiet(backend: Backend) {
         let shown = previous(&service, &key).await;
         assert_eq!(
             (&shown["ends"], &shown["after"]),
-            (&json!("when_quiet"), &json!("2s"))
+            (&json!("when_quiet"), &json!("5s"))
         );
         assert!(text(&shown["overlap_until"]) >= before);
     }
@@ -120,6 +122,42 @@ async fn overlap_ends_when_the_old_secret_was_quiet(backend: Backend) {
     // The longest that was given holds, however busy it is.
     let (key, _) = rotated(&service, json!({"when_quiet": "30d", "overlap": "1s"})).await;
     ended(&service, &key.secret).await;
+}
+
+async fn secret_that_ended_by_quiet_is_not_revived_by_a_restart(backend: Backend) {
+    let mut service = Service::guarded(backend).await;
+    let (key, _) = rotated(&service, json!({"when_quiet": "1s"})).await;
+    let ask = |service: &Service| service.ask_as(ADMIN, "GET", &key.path());
+    let is_over = |answer: &Answer| answer.json().get("previous").is_none();
+    service.until(ask, is_over).await;
+    whoami(&service, &key.secret)
+        .await
+        .problem(401, "token_rotated_out");
+    for _ in 0..2 {
+        service.restart().await;
+        whoami(&service, &key.secret)
+            .await
+            .problem(401, "token_rotated_out");
+    }
+}
+
+async fn clock_of_a_cancelled_rotation_is_not_that_of_the_next(backend: Backend) {
+    let mut service = Service::guarded(backend).await;
+    let plan = json!({"on_first_use": true, "overlap": "1s"});
+    let (key, new) = rotated(&service, plan).await;
+    whoami(&service, &new).await.ok(200);
+    let cancel = format!("{}/rotate/cancel", key.path());
+    service.ask_as(ADMIN, "POST", &cancel).send().await.ok(200);
+    rotate(&service, &key, json!({"overlap": "1h"}))
+        .await
+        .ok(200);
+    let before = text(&previous(&service, &key).await["overlap_until"]);
+    service.restart().await;
+    assert_eq!(
+        previous(&service, &key).await["overlap_until"],
+        before.as_str()
+    );
+    whoami(&service, &key.secret).await.ok(200);
 }
 
 async fn quiet_is_not_what_a_stopped_server_did_not_see(backend: Backend) {

@@ -156,6 +156,12 @@ async fn selection_that_says_nothing_is_refused(backend: Backend) {
         (json!({"under": "tok_1"}), "under"),
         (json!({"minted_since": "yesterday"}), "minted_since"),
         (json!({"metadata": {}}), "under"),
+        (json!({"created_by": "somebody"}), "created_by"),
+        (
+            json!({"created_by": format!("session:{}", "x".repeat(400))}),
+            "created_by",
+        ),
+        (json!({"suspended_since": "now"}), "suspended_since"),
     ] {
         let refused = turn(&service, ADMIN, "suspend", body.clone()).await;
         assert_eq!(refused.field(422, "out_of_range"), field, "{body}");

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::service::{ADMIN, Backend, Minted, Service};
 
 on_each_database!(
+    bound_key_sees_no_uses_outside_its_binding,
     each_call_is_counted_by_route_and_workspace,
     refusals_are_counted_apart,
     both_secrets_of_a_key_count_as_the_key,
@@ -291,4 +292,20 @@ async fn counts_are_kept_while_the_database_is_gone() {
     let found = service.until(ask, |answer| answer.status == 200).await;
     assert_eq!(found.json()["calls"], 5);
     service.stop().await;
+}
+
+async fn bound_key_sees_no_uses_outside_its_binding(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let workspace = service.workspace(ADMIN).await;
+    let bound = json!({"name": "bound", "preset": "reader", "workspaces": [workspace]});
+    let bound = service.mint(ADMIN, bound).await;
+    let other = service.mint(ADMIN, json!({"name": "other"})).await;
+    for what in ["usage", "advice"] {
+        let path = format!("{}/{what}", other.path());
+        let refused = service.ask_as(&bound.secret, "GET", &path).send().await;
+        refused.problem(403, "outside_workspaces");
+        service
+            .get(&bound.secret, &format!("{}/{what}", bound.path()))
+            .await;
+    }
 }

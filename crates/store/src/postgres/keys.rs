@@ -178,7 +178,7 @@ impl KeyStore for Postgres {
             .await
     }
 
-    async fn start_overlap(&self, old: Prefix, ends_at: Timestamp) -> Result<()> {
+    async fn start_overlap(&self, old: (Prefix, Timestamp), ends_at: Timestamp) -> Result<()> {
         self.write("start the clock of a rotation", async {
             let change = self.sessions.begin().await?;
             rotations::start_overlap(&change, old, ends_at).await?;

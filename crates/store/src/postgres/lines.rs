@@ -275,7 +275,8 @@ macro_rules! each_condition {
          and ($4 = '{}' or metadata::jsonb @> $4::text::jsonb) \
          and ($5::bigint is null or created_at >= $5) \
          and ($6::bigint is null or suspended_at >= $6) \
-         and ($7::text is null or suspended_by = $7) order by id limit $8"
+         and ($7::text is null or suspended_by = $7) \
+         and ($8::bool is null or (suspended_at is not null) = $8) order by id limit $9"
     };
 }
 
@@ -331,6 +332,7 @@ async fn selected(
         &selection.minted_since.map(Timestamp::millis),
         &selection.suspended_since.map(Timestamp::millis),
         &selection.suspended_by,
+        &selection.is_suspended,
         &KEYS_SELECTED_LIMIT,
     ];
     let found = row::all(&session.rows(sql, values).await?, row::key)?;

@@ -176,13 +176,13 @@ impl PolicyStore for Postgres {
             for row in change.rows(sql, values).await? {
                 let columns = Columns::of("key_notices", &row);
                 let (key, kind): (&str, &str) = (columns.get("key_id")?, columns.get("kind")?);
-                let days: i64 = columns.get("days")?;
-                kept.insert((key.to_owned(), kind.to_owned(), days));
+                let (days, of): (i64, i64) = (columns.get("days")?, columns.get("of")?);
+                kept.insert((key.to_owned(), kind.to_owned(), days, of));
             }
             let is_kept = |notice: &Notice| {
                 let kind = notice.kind;
-                let days = i64::from(kind.days());
-                kept.contains(&(notice.key.to_string(), kind.as_str().to_owned(), days))
+                let (days, of) = (i64::from(kind.days()), notice.of.millis());
+                kept.contains(&(notice.key.to_string(), kind.as_str().to_owned(), days, of))
             };
             let said: Vec<_> = notices.iter().copied().filter(is_kept).collect();
             let written = commit_many(change, said, record).await?;

@@ -175,7 +175,9 @@ async fn purge(change: &Change, new: &KeyRequest, now: Timestamp) -> Outcome<()>
 /// Makes sure that neither the asker nor the org has too many.
 async fn require_room(change: &Change, new: &KeyRequest, now: Timestamp) -> Outcome<()> {
     let sql = "select count(*) as everything, \
-                   count(*) filter (where stage = 'pending' and expires_at > $2) as pending, \
+                   count(*) filter (where stage = 'pending' and expires_at > $2 and not exists ( \
+                       select 1 from keys where keys.id = asker and revoked_at is not null)) \
+                       as pending, \
                    count(*) filter (where stage = 'pending' and expires_at > $2 and asker = $3) as own \
                from key_requests where org = $1";
     let values: Params<'_> = &[&new.org.to_string(), &now.millis(), &new.asker.to_string()];

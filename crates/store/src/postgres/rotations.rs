@@ -132,12 +132,15 @@ pub(super) async fn require_unused(change: &Change, prefix: &str) -> Outcome<()>
 }
 
 /// The clock of an overlap that waits for the new secret's first use has started.
-pub(super) async fn start_overlap(change: &Change, old: Prefix, ends_at: Timestamp) -> Outcome<()> {
+pub(super) async fn start_overlap(
+    change: &Change,
+    (old, replaced_at): (Prefix, Timestamp),
+    ends_at: Timestamp,
+) -> Outcome<()> {
     let sql = "update old_secrets set overlap = 'fixed', ends_at = least(ends_at, $2) \
-               where prefix = $1 and overlap <> 'fixed'";
-    change
-        .execute(sql, &[&old.as_str(), &ends_at.millis()])
-        .await?;
+               where prefix = $1 and replaced_at = $3 and overlap <> 'fixed'";
+    let values: Params<'_> = &[&old.as_str(), &ends_at.millis(), &replaced_at.millis()];
+    change.execute(sql, values).await?;
     Ok(())
 }
 

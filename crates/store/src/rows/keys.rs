@@ -212,6 +212,8 @@ pub struct Selection {
     pub suspended_since: Option<Timestamp>,
     /// Suspended by this actor label.
     pub suspended_by: Option<String>,
+    /// Suspended or not.
+    pub is_suspended: Option<bool>,
 }
 
 /// The most keys that one selection may find: all of them are changed in one transaction.

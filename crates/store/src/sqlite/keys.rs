@@ -116,7 +116,7 @@ impl KeyStore for Sqlite {
         .await
     }
 
-    async fn start_overlap(&self, old: Prefix, ends_at: Timestamp) -> Result<()> {
+    async fn start_overlap(&self, old: (Prefix, Timestamp), ends_at: Timestamp) -> Result<()> {
         let work = move |tx: &mut Tx<'_>| rotations::start_overlap(tx.sql, old, ends_at);
         self.writer
             .change(Order::synced("start the clock of a rotation"), work)

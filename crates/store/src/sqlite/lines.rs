@@ -270,6 +270,11 @@ fn selected(sql: &Connection, org: OrgId, selection: &Selection) -> Outcome<Vec<
     if let Some(actor) = &selection.suspended_by {
         query.and("and suspended_by = ?", [actor.clone().into()]);
     }
+    match selection.is_suspended {
+        Some(true) => query.and("and suspended_at is not null", []),
+        Some(false) => query.and("and suspended_at is null", []),
+        None => &mut query,
+    };
     query.and("order by id limit ?", [KEYS_SELECTED_LIMIT.into()]);
     Ok(within_selection(query.all(sql, row::key)?)?)
 }

@@ -136,7 +136,9 @@ fn purge(sql: &Connection, new: &KeyRequest, now: Timestamp) -> Outcome<()> {
 /// Makes sure that neither the asker nor the org has too many.
 fn require_room(sql: &Connection, new: &KeyRequest, now: Timestamp) -> Outcome<()> {
     let query = "select count(*),
-             count(*) filter (where stage = 'pending' and expires_at > ?2),
+             -- Those of keys that were revoked wait for nobody.
+             count(*) filter (where stage = 'pending' and expires_at > ?2 and not exists (
+                 select 1 from keys where keys.id = asker and revoked_at is not null)),
              count(*) filter (where stage = 'pending' and expires_at > ?2 and asker = ?3)
          from key_requests where org = ?1";
     let bound = params![IdText::of(new.org), now.millis(), new.asker.to_string()];

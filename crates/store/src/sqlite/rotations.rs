@@ -118,10 +118,15 @@ pub(super) fn require_unused(sql: &Connection, prefix: &str) -> Outcome<()> {
 }
 
 /// The clock of an overlap that waits for the new secret's first use has started.
-pub(super) fn start_overlap(sql: &Connection, old: Prefix, ends_at: Timestamp) -> Outcome<()> {
+pub(super) fn start_overlap(
+    sql: &Connection,
+    (old, replaced_at): (Prefix, Timestamp),
+    ends_at: Timestamp,
+) -> Outcome<()> {
     let statement = "update old_secrets set overlap = 'fixed', ends_at = min(ends_at, ?2)
-         where prefix = ?1 and overlap <> 'fixed'";
-    row::run(sql, statement, params![old.as_str(), ends_at.millis()])?;
+         where prefix = ?1 and replaced_at = ?3 and overlap <> 'fixed'";
+    let bound = params![old.as_str(), ends_at.millis(), replaced_at.millis()];
+    row::run(sql, statement, bound)?;
     Ok(())
 }
 

@@ -156,6 +156,15 @@ pub(crate) async fn what_is_due_is_listed(bed: &Bed) {
         listed(NoticeKind::Expiry(1), moment, later(9), later(50)).await,
         [soon.id, past.id]
     );
+}
+
+pub(crate) async fn rotated_key_is_due_a_span_later(bed: &Bed) {
+    let db = bed.open().await;
+    let org = default_org(&db).await;
+    let mut rotating = key(org, "rotating");
+    rotating.key.rotate_every = Some(DAY);
+    rotating.key.secret.since = later(50).minus(DAY);
+    let rotating = mint(&db, rotating).await;
     let overdue = async |at| {
         let found = db.list_overdue(org, at, first(9)).await;
         ids(&found.expect("an answer"))
@@ -311,8 +320,16 @@ pub(crate) async fn clock_of_an_overlap_starts_once(bed: &Bed) {
         kept(later(499)).await,
         Some((later(500), Overlap::OnFirstUse(DAY)))
     );
+    // Of another rotation of the same secret.
+    db.start_overlap((before.prefix, later(19)), later(30))
+        .await
+        .expect("an answer");
+    assert_eq!(
+        kept(later(499)).await,
+        Some((later(500), Overlap::OnFirstUse(DAY)))
+    );
     for ends_at in [later(100), later(90)] {
-        db.start_overlap(before.prefix, ends_at)
+        db.start_overlap((before.prefix, later(20)), ends_at)
             .await
             .expect("kept");
         assert_eq!(kept(NOW).await, Some((later(100), Overlap::Fixed)));

@@ -42,12 +42,17 @@ pub(crate) async fn of_racing_decisions_one_stands(bed: &Bed) {
     let db = bed.open().await;
     let org = default_org(&db).await;
     let asker = mint(&db, key(org, "asker")).await;
-    for _ in 0..10 {
+    for round in 0..10 {
         let made = ask(&db, request(&asker)).await;
         let Step::Approve(decision, _) = approval(&made, None) else {
             panic!("not an approval");
         };
-        let steps = [approval(&made, None), Step::Deny(decision)];
+        // Once it is denied, that stands, whether or not it was approved before.
+        let steps = if round % 2 == 0 {
+            [approval(&made, None), approval(&made, None)]
+        } else {
+            [Step::Deny(decision.clone()), Step::Deny(decision)]
+        };
         let outcomes = at_once(6, |at| {
             let (db, step, id) = (Arc::clone(&db), steps[at % 2].clone(), made.id);
             async move { db.step_request(org, id, step, NOBODY, unseen(org)).await }
