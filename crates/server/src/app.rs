@@ -360,7 +360,7 @@ impl App {
                 expires_at: clock::now(),
                 ..old.clone()
             });
-            self.keys.put(new, slot.last_used());
+            self.keys.put(new, loaded.last_used_at);
         } else if own.state != new.state
             || own.expires_at != new.expires_at
             || own.grant != new.grant

@@ -96,10 +96,19 @@ fn fields(policy: &Policy) -> Table {
     let yes = |is: Option<bool>| is.filter(|is| *is).map(|_| "yes".to_owned());
     for (name, value) in [
         ("permissions", list(&policy.permissions)),
-        ("presets", list(&policy.presets)),
+        (
+            "presets",
+            list(&policy.presets).or(policy.permissions.as_ref().map(|_| "none".to_owned())),
+        ),
         ("addresses", list(&policy.ip_allow)),
         ("longest life", policy.lifetime_max.clone()),
-        ("expiry required", yes(policy.require_expiry)),
+        // A longest life asks for an end as well.
+        (
+            "expiry required",
+            yes(policy
+                .require_expiry
+                .or(policy.lifetime_max.as_ref().map(|_| true))),
+        ),
         ("required metadata", list(&policy.required_metadata)),
         ("who may mint", list(&policy.minters)),
         ("living keys", number(policy.keys_max)),

@@ -218,7 +218,8 @@ async fn key_whose_descendants_work_is_not_idle(backend: Backend) {
     let lead = service.mint(ADMIN, json!({"name": "lead"})).await;
     let child = service.mint(&lead.secret, json!({"name": "child"})).await;
     let quiet = service.mint(ADMIN, json!({"name": "quiet"})).await;
-    let policy = json!({"suspend_idle_after": "1s"});
+    // Uses are noted once a second.
+    let policy = json!({"suspend_idle_after": "3s"});
     let put = |query: &str| {
         let path = format!("/org/policy{query}");
         service.ask_as(ADMIN, "PUT", &path).json(&policy).send()
@@ -228,7 +229,7 @@ async fn key_whose_descendants_work_is_not_idle(backend: Backend) {
     let was_used = text(&service.get(ADMIN, &lead.path()).await["last_used_at"]);
     let was_used: Timestamp = was_used.parse().expect("a time");
     let ask = |service: &Service| service.ask_as(&child.secret, "GET", "/org/whoami");
-    let long_after = was_used.plus(Duration::from_millis(2500));
+    let long_after = was_used.plus(Duration::from_millis(4500));
     service
         .until(ask, |_| claviger_server::clock::now() > long_after)
         .await;
