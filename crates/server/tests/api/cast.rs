@@ -29,6 +29,7 @@ pub(crate) const CALLERS: &[&str] = &[
     "key below a suspended one",
     "replaced secret",
     "rotated-out secret",
+    "key of an editor",
     "key that the policy blocks",
     "key that the policy cuts",
     "malformed workspace token",
@@ -45,6 +46,7 @@ pub(crate) struct Cast {
     expired: Minted,
     admin: Minted,
     reader: Minted,
+    editor: Minted,
     bound: Minted,
     foreign: Minted,
     other_token: String,
@@ -95,6 +97,9 @@ impl Cast {
             reader: service
                 .mint(ADMIN, json!({"name": "reader", "preset": "reader"}))
                 .await,
+            editor: service
+                .mint(ADMIN, json!({"name": "editor", "preset": "editor"}))
+                .await,
             bound: service
                 .mint(
                     ADMIN,
@@ -141,6 +146,7 @@ impl Cast {
             "expired key" => &self.expired.secret,
             "key with every permission" => &self.admin.secret,
             "key of a reader" => &self.reader.secret,
+            "key of an editor" => &self.editor.secret,
             "key bound to another workspace" => &self.bound.secret,
             "key of another org" => &self.foreign.secret,
             // A route about no workspace gets the token of some workspace.

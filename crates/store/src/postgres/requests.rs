@@ -139,7 +139,8 @@ impl RequestStore for Postgres {
             let is_first = mints::close_bootstrap(self, &change, key.key.created_at).await?;
             keys::require_actor(&change, org, acting).await?;
             let step = Step::Collect(Collection {
-                at: acting.now,
+                // The key is as old as its collection.
+                at: key.key.created_at,
                 key: key.key.id,
             });
             let request = require(&change, org, id).await?.after(step, acting.now);

@@ -99,7 +99,8 @@ impl RequestStore for Sqlite {
             keys::require_actor(tx.sql, acting)?;
             orgs::require(tx.sql, org)?;
             let step = Step::Collect(Collection {
-                at: acting.now,
+                // The key is as old as its collection.
+                at: key.key.created_at,
                 key: key.key.id,
             });
             let request = require(tx.sql, org, id)?.after(step, acting.now);
