@@ -40,6 +40,8 @@ fn trace(key: u32) -> Trace {
         minter: None,
         own_workspace: None,
         replaced_until: None,
+        impersonator: None,
+        session: None,
         authority: Authority::of(vec![Arc::new(Grant::admin())]),
     };
     let workspace = WorkspaceId::from_u128(u128::from(key % 7));

@@ -85,6 +85,8 @@ pub(crate) enum Command {
     Audit(audit::AuditCommand),
     /// Show who the token is, and what it may do
     Whoami,
+    /// Make a link with which one browser signs in to the Canvas, once, within ten minutes
+    LoginLink,
     /// Create, list and delete orgs: for ADMIN_TOKEN alone
     #[command(subcommand)]
     Orgs(orgs::OrgsCommand),
@@ -159,6 +161,13 @@ pub(crate) struct ServeFlags {
     /// How many keys one key may mint in a minute [env: CLAVIGER_MINTS_PER_MINUTE]
     #[arg(long, value_name = "N")]
     mints_per_minute: Option<String>,
+    /// After how long without a use a person's session ends [env: CLAVIGER_SESSION_IDLE]
+    /// [default: 2h]
+    #[arg(long, value_name = "DURATION")]
+    session_idle: Option<String>,
+    /// How long a person's session lasts at most [env: CLAVIGER_SESSION_MAX] [default: 24h]
+    #[arg(long, value_name = "DURATION")]
+    session_max: Option<String>,
     /// What secrets begin with: 2 to 4 letters [env: CLAVIGER_BRAND]
     #[arg(long, value_name = "LETTERS")]
     brand: Option<String>,
@@ -202,6 +211,8 @@ impl ServeFlags {
             trusted_proxies: serve.trusted_proxies,
             mints_per_minute: serve.mints_per_minute,
             brand: serve.brand,
+            session_idle: serve.session_idle,
+            session_max: serve.session_max,
             github_secret_scanning: serve.github_secret_scanning,
         }
     }

@@ -17,6 +17,7 @@ mod channels;
 mod doctor;
 mod keys;
 mod lines;
+mod login_link;
 mod manual;
 mod orgs;
 mod policy;
@@ -58,6 +59,9 @@ pub(crate) fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Some(Command::Whoami) => {
             online(&global, out, async |client| whoami::run(&client, out).await)
         }
+        Some(Command::LoginLink) => online(&global, out, async |client| {
+            login_link::run(&client, out).await
+        }),
         Some(Command::Orgs(command)) => online(&global, out, async |client| {
             orgs::run(command, &client, out).await
         }),

@@ -121,6 +121,16 @@ actions! {
     ManageOrgs: Needs::AdminToken, Org;
     /// Report secrets that were found: whoever holds a whole secret may have it ended.
     ReportFound: Needs::NoCredential, Org;
+    /// See one's own account and end one's own sessions.
+    UseAccount: Needs::Anyone, Org;
+    /// Make a link with which somebody signs in.
+    MakeLoginLink: Needs::Permission(Permission::OrgAdmin), Org;
+    /// List people.
+    ReadPeople: Needs::Permission(Permission::OrgAdmin), Org;
+    /// Suspend, restore and remove people, and end their sessions.
+    ManagePeople: Needs::Permission(Permission::OrgAdmin), Org;
+    /// Sign in, or out: whoever has no session yet must reach it.
+    SignIn: Needs::NoCredential, Org;
     /// A path or method that no route serves: proved or not, it is recorded and refused.
     Nothing: Needs::Anyone, Org;
 }

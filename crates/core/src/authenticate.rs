@@ -5,9 +5,10 @@ use std::sync::Arc;
 use crate::{
     denial::Denial,
     grant::{Grant, Workspaces},
-    id::OrgId,
+    id::{OrgId, SessionId},
     key::{Credential, KeyCredential, KeyStatus, WorkspaceTokenCredential},
-    tier::{Actor, Authority, Principal, Tier},
+    person::{Person, PersonState},
+    tier::{Actor, Authority, Minter, Principal, Tier},
     time::Timestamp,
     token::Prefix,
 };
@@ -34,6 +35,8 @@ fn of_the_org(tier: Tier, actor: Actor, org: OrgId, grant: Arc<Grant>) -> Princi
         minter: None,
         own_workspace: None,
         replaced_until: None,
+        impersonator: None,
+        session: None,
         authority,
     }
 }
@@ -61,6 +64,8 @@ pub fn org_key(
         minter: Some(Arc::clone(&key.minter)),
         own_workspace: None,
         replaced_until: None,
+        impersonator: None,
+        session: None,
         authority: Authority::of(layers),
     })
 }
@@ -89,6 +94,39 @@ pub fn replaced_secret(
     })
 }
 
+/// Tier 1: the principal of a request that presents the session of an active person, or that
+/// person's access token.
+///
+/// `own` is the grant that the person's role comes to; `above` are the grants of the keys whose link
+/// began the session, nearest first.
+///
+/// # Errors
+/// A [`Denial`] for a person who is not active.
+pub fn person(
+    person: &Person,
+    (own, minter): (Arc<Grant>, Option<Arc<Minter>>),
+    above: impl IntoIterator<Item = Arc<Grant>>,
+    (session, impersonator): (Option<SessionId>, Option<Arc<str>>),
+) -> Result<Principal, Denial> {
+    match person.state {
+        PersonState::Active => {}
+        PersonState::Suspended => return Err(Denial::PersonSuspended),
+        PersonState::Removed => return Err(Denial::PersonRemoved),
+    }
+    Ok(Principal {
+        tier: Tier::Session,
+        org: person.org,
+        actor: person.id.actor(),
+        key: None,
+        minter,
+        own_workspace: None,
+        replaced_until: None,
+        impersonator,
+        session,
+        authority: Authority::of(std::iter::once(own).chain(above).collect()),
+    })
+}
+
 /// Tier 3: the principal of a request that presents a known workspace token.
 ///
 /// # Errors
@@ -114,6 +152,8 @@ pub fn workspace_token(
         minter: Some(Arc::clone(&token.minter)),
         own_workspace,
         replaced_until: None,
+        impersonator: None,
+        session: None,
         authority: Authority::of(layers),
     })
 }

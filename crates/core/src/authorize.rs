@@ -259,6 +259,8 @@ mod tests {
             minter: None,
             own_workspace: Some(WorkspaceId::from_u128(7)),
             replaced_until: None,
+            impersonator: None,
+            session: None,
             authority: Authority::of(layers.into_iter().map(Arc::new).collect()),
         })
     }

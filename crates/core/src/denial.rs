@@ -35,9 +35,31 @@ pub enum Denial {
     /// The whole secret of a key whose time has not come.
     #[error("the key is not valid before {0}")]
     NotYetValid(Timestamp),
-    /// A key that it descends from is no longer accepted.
-    #[error("the key that minted this one is no longer accepted")]
+    /// A key that it descends from, or the person who made it, is no longer accepted.
+    #[error("whoever minted this is no longer accepted")]
     MinterInactive,
+    /// A session that ended, or that nobody knows.
+    #[error("the session has ended: sign in again")]
+    SessionEnded,
+    /// A sign-in link that is not good any more.
+    #[error(
+        "the link was used before, or its time is over: make another with `claviger login-link`"
+    )]
+    BadLink,
+    /// A person who was suspended.
+    #[error("you are suspended here; ask somebody who administers the org")]
+    PersonSuspended,
+    /// A person who was removed.
+    #[error("you were removed here; ask somebody who administers the org")]
+    PersonRemoved,
+    /// A session's request that another site made.
+    #[error(
+        "the request comes from another site: a session is used from the Canvas alone; programs send an org API key"
+    )]
+    CrossSite,
+    /// A program where a person is wanted.
+    #[error("the Canvas is for people: sign in; programs use the API with the same key")]
+    PeopleOnly,
     /// Workspace tokens are turned off.
     #[error("workspace tokens are turned off; use an org API key")]
     WorkspaceTokensOff,
@@ -105,6 +127,12 @@ impl Denial {
             Self::Suspended => "token_suspended",
             Self::NotYetValid(_) => "token_not_yet_valid",
             Self::MinterInactive => "minter_inactive",
+            Self::SessionEnded => "session_ended",
+            Self::BadLink => "bad_link",
+            Self::PersonSuspended => "person_suspended",
+            Self::PersonRemoved => "person_removed",
+            Self::CrossSite => "cross_site",
+            Self::PeopleOnly => "people_only",
             Self::WorkspaceTokensOff => "workspace_tokens_off",
             Self::UnknownOrg => "unknown_org",
             Self::OtherOrg => "other_org",
@@ -138,8 +166,14 @@ impl Denial {
             | Self::Suspended
             | Self::NotYetValid(_)
             | Self::MinterInactive
+            | Self::SessionEnded
+            | Self::BadLink
+            | Self::PersonSuspended
+            | Self::PersonRemoved
             | Self::WorkspaceTokensOff => false,
-            Self::UnknownOrg
+            Self::CrossSite
+            | Self::PeopleOnly
+            | Self::UnknownOrg
             | Self::OtherOrg
             | Self::MissingPermission(_)
             | Self::OutsideWorkspaces

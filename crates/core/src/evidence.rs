@@ -80,6 +80,71 @@ pub fn presented<'a>(
     Ok(Presented::Opaque(token))
 }
 
+/// The value of a cookie, or `None` where there is none of that name (RFC 6265, 5.4).
+///
+/// # Errors
+/// [`Denial::SessionEnded`] for two of one name: another site of the same domain may have set one,
+/// and which is ours cannot be told.
+pub fn cookie<'a>(
+    headers: impl Iterator<Item = &'a [u8]>,
+    name: &str,
+) -> Result<Option<&'a str>, Denial> {
+    let mut found = None;
+    for header in headers {
+        for pair in header.split(|b| *b == b';') {
+            let Ok(pair) = std::str::from_utf8(pair) else {
+                continue;
+            };
+            match pair.trim().split_once('=') {
+                Some((key, _)) if key != name => {}
+                Some((_, value)) if found.replace(value).is_none() => {}
+                Some(_) => return Err(Denial::SessionEnded),
+                None => {}
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What a browser says of where a request comes from (<https://www.w3.org/TR/fetch-metadata/>).
+#[derive(Debug, Clone, Copy)]
+pub struct FetchSite<'a> {
+    /// `Sec-Fetch-Site`.
+    pub site: Option<&'a str>,
+    /// `Sec-Fetch-Mode`.
+    pub mode: Option<&'a str>,
+    /// `Sec-Fetch-Dest`.
+    pub dest: Option<&'a str>,
+    /// `Origin`.
+    pub origin: Option<&'a str>,
+    /// Our own origin, as the browser writes it.
+    pub own: &'a str,
+    /// Whether the method changes nothing.
+    pub is_read: bool,
+    /// Whether the route is a page, which other sites may link to.
+    pub is_page: bool,
+}
+
+impl FetchSite<'_> {
+    /// Whether a session may be used by this request. A change must come from our own origin, and
+    /// say so; a read may also be typed in, and a page may be followed to from elsewhere.
+    #[must_use]
+    pub fn may_use_session(&self) -> bool {
+        let is_own_origin = |origin: &str| origin == self.own;
+        match (self.site, self.is_read) {
+            (Some("same-origin"), _) => true,
+            (Some("none"), true) => true,
+            (Some("same-site" | "cross-site"), true) => {
+                self.is_page && self.mode == Some("navigate") && self.dest == Some("document")
+            }
+            (Some(_), _) => false,
+            // A browser that says nothing of sites: its `Origin` has to do.
+            (None, true) => self.origin.is_none_or(is_own_origin),
+            (None, false) => self.origin.is_some_and(is_own_origin),
+        }
+    }
+}
+
 /// Who may use tier 0 while it is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BootstrapPolicy {
@@ -145,7 +210,7 @@ fn is_loopback_host(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Arrival, BootstrapPolicy, Brands, Presented, presented};
+    use super::{Arrival, BootstrapPolicy, Brands, FetchSite, Presented, cookie, presented};
     use crate::{
         denial::Denial,
         token::{Brand, Secret, SecretError},
@@ -198,6 +263,149 @@ mod tests {
         ];
         for (headers, denial) in table {
             assert_eq!(read(headers).err(), Some(*denial), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn one_cookie_of_a_name_is_read_and_two_are_none() {
+        let read = |headers: &'static [&'static str]| {
+            cookie(headers.iter().map(|header| header.as_bytes()), "s")
+        };
+        assert_eq!(read(&["a=1; s=xyz; b=2"]), Ok(Some("xyz")));
+        assert_eq!(read(&["a=1", "s=x=y"]), Ok(Some("x=y")));
+        assert_eq!(read(&["ss=1; s", "xs=1"]), Ok(None));
+        assert_eq!(read(&["s=1; s=2"]), Err(Denial::SessionEnded));
+        assert_eq!(read(&["s=1", "s=1"]), Err(Denial::SessionEnded));
+    }
+
+    #[test]
+    fn session_is_used_from_our_own_pages() {
+        let own = FetchSite {
+            site: Some("same-origin"),
+            mode: Some("cors"),
+            dest: Some("empty"),
+            origin: Some("https://keys.example"),
+            own: "https://keys.example",
+            is_read: false,
+            is_page: false,
+        };
+        let silent = FetchSite { site: None, ..own };
+        let elsewhere = Some("https://evil.example");
+        let followed = FetchSite {
+            site: Some("cross-site"),
+            mode: Some("navigate"),
+            dest: Some("document"),
+            origin: None,
+            is_read: true,
+            is_page: true,
+            ..own
+        };
+        let table = [
+            ("our own change", own, true),
+            (
+                "another site",
+                FetchSite {
+                    site: Some("cross-site"),
+                    ..own
+                },
+                false,
+            ),
+            (
+                "a neighbour",
+                FetchSite {
+                    site: Some("same-site"),
+                    ..own
+                },
+                false,
+            ),
+            (
+                "a change that was typed in",
+                FetchSite {
+                    site: Some("none"),
+                    ..own
+                },
+                false,
+            ),
+            (
+                "a word of no meaning",
+                FetchSite {
+                    site: Some("x"),
+                    is_read: true,
+                    ..own
+                },
+                false,
+            ),
+            ("an old browser", silent, true),
+            (
+                "an old browser, elsewhere",
+                FetchSite {
+                    origin: elsewhere,
+                    ..silent
+                },
+                false,
+            ),
+            (
+                "a change that says nothing",
+                FetchSite {
+                    origin: None,
+                    ..silent
+                },
+                false,
+            ),
+            (
+                "a sandboxed frame",
+                FetchSite {
+                    origin: Some("null"),
+                    ..silent
+                },
+                false,
+            ),
+            (
+                "a read that says nothing",
+                FetchSite {
+                    origin: None,
+                    is_read: true,
+                    ..silent
+                },
+                true,
+            ),
+            ("a link to a page", followed, true),
+            (
+                "a link to data",
+                FetchSite {
+                    is_page: false,
+                    ..followed
+                },
+                false,
+            ),
+            (
+                "a page in a frame",
+                FetchSite {
+                    dest: Some("iframe"),
+                    ..followed
+                },
+                false,
+            ),
+            (
+                "a page as an image",
+                FetchSite {
+                    mode: Some("no-cors"),
+                    dest: Some("image"),
+                    ..followed
+                },
+                false,
+            ),
+            (
+                "a form of another site",
+                FetchSite {
+                    is_read: false,
+                    ..followed
+                },
+                false,
+            ),
+        ];
+        for (what, fetch, expected) in table {
+            assert_eq!(fetch.may_use_session(), expected, "{what}");
         }
     }
 

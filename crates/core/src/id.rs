@@ -159,6 +159,8 @@ kinds! {
     Event, EventId = "evt";
     /// A request for a key.
     Request, RequestId = "req";
+    /// A person's session in a browser.
+    Session, SessionId = "ses";
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub mod ledger;
 pub mod limit;
 pub mod path;
 pub mod permission;
+pub mod person;
 pub mod policy;
 pub mod request;
 pub mod scan;

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     grant::Grant,
-    id::{KeyId, OrgId, WorkspaceId},
+    id::{KeyId, OrgId, SessionId, WorkspaceId},
     token::Prefix,
 };
 
@@ -189,6 +189,10 @@ pub struct Principal {
     pub replaced_until: Option<crate::time::Timestamp>,
     /// What bounds it.
     pub authority: Authority,
+    /// Who acts as the person, where the identity provider says that somebody does.
+    pub impersonator: Option<Arc<str>>,
+    /// The session that was presented, in which a change must still be wanted when it is made.
+    pub session: Option<SessionId>,
 }
 
 impl Principal {

@@ -112,6 +112,8 @@ impl Request {
             minter: None,
             own_workspace: None,
             replaced_until: None,
+            impersonator: None,
+            session: None,
             authority: Authority::of(vec![Arc::new(grant.clone())]),
         });
         let labels = self.labels();

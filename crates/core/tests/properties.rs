@@ -192,6 +192,8 @@ fn principal(authority: Authority) -> Arc<Principal> {
         minter: None,
         own_workspace: None,
         replaced_until: None,
+        impersonator: None,
+        session: None,
         authority,
     })
 }

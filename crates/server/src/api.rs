@@ -13,6 +13,7 @@ pub mod policies;
 pub mod requests;
 pub mod rotations;
 pub mod secrets;
+pub mod sign_ins;
 pub mod usage;
 pub mod whoami;
 pub mod workspace_tokens;

@@ -26,15 +26,17 @@ use crate::{
     ledger::Ledger,
     limiter::MintLimiter,
     line::LineWriter,
-    load::{Interner, load_index, load_old_secrets},
+    load::{Interner, load_index, load_old_secrets, load_people, load_sessions},
     metrics::Metrics,
     orgs::Orgs,
+    people::{People, Sessions},
     policies::Policies,
     rate_limiter::RateLimiter,
     refusals::Refusals,
     reports::Reports,
     rotations::OldSecrets,
     seal,
+    stranger_limiter::StrangerLimiter,
     turns::Turns,
     usage::Usage,
 };
@@ -50,6 +52,8 @@ const LINES_CLOSE_MAX: std::time::Duration = std::time::Duration::from_secs(2);
 const SCANS_MAX: usize = 2;
 /// How long a scan waits for its place.
 const SCAN_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(5);
+/// How often one address may try to sign in, in a minute.
+const SIGN_INS_PER_MINUTE: u32 = 30;
 /// How many revocations' times are kept in memory.
 pub(crate) const EFFECTIVE_KEPT_MAX: usize = 100_000;
 
@@ -84,6 +88,12 @@ pub struct App {
     pub(crate) births: tokio::sync::RwLock<()>,
     /// The policies of the orgs.
     pub(crate) policies: Policies,
+    /// Everybody who has signed in.
+    pub(crate) people: People,
+    /// The sessions that are accepted.
+    pub(crate) sessions: Sessions,
+    /// What bounds attempts to sign in.
+    pub(crate) sign_in_limiter: StrangerLimiter,
     /// When the service was started: before, nobody could see a secret be used.
     pub(crate) started_at: Timestamp,
     /// Replaced secrets that are still accepted.
@@ -172,6 +182,9 @@ impl App {
             metrics,
             births: tokio::sync::RwLock::default(),
             policies: Policies::load(&*store).await?,
+            people: load_people(&*store).await?,
+            sessions: load_sessions(&*store, config.session_idle).await?,
+            sign_in_limiter: StrangerLimiter::new(SIGN_INS_PER_MINUTE),
             started_at: clock::now(),
             old_secrets: load_old_secrets(&*store, &keys).await?,
             key_turns: Turns::default(),
@@ -194,6 +207,12 @@ impl App {
             has |= !key.is_replaced && key.status(now) == claviger_core::key::KeyStatus::Active
         });
         has
+    }
+
+    /// Whether people sign in with an identity provider.
+    #[must_use]
+    pub const fn has_provider(&self) -> bool {
+        false
     }
 
     /// Writes what is left, and closes the store.
@@ -286,6 +305,13 @@ impl App {
             .await?;
         self.take_in_old_secrets(|_| true).await?;
         self.policies.follow(&*self.store.0).await?;
+        for person in self.store.load_people().await? {
+            self.people.set(person);
+        }
+        let living = self.store.load_sessions(clock::now()).await?;
+        let living: std::collections::HashSet<_> =
+            living.iter().map(|loaded| loaded.session.id).collect();
+        self.sessions.end(|session| !living.contains(&session.id));
         let living = self.store.load_workspace_tokens().await?;
         for token in &living {
             let minter = Arc::new(token.token.minter.clone());

@@ -40,6 +40,12 @@ impl App {
         if is_written {
             self.workspace_tokens.written();
         }
+        let seen = self.sessions.take_used();
+        if !seen.is_empty()
+            && let Err(error) = self.store.touch_sessions(seen).await
+        {
+            tracing::warn!(%error, "cannot note when sessions were last used");
+        }
         if let Err(error) = self.flush_usage().await {
             tracing::warn!(%error, "cannot note what keys were used for; trying again");
         }

@@ -15,6 +15,7 @@ use claviger_core::{
     action::{Action, Needs, Nothing, Scope},
     authorize::{Facts, Permit, authorize},
     denial::Denial,
+    evidence::FetchSite,
     grant::{Labels, WorkspaceFacts, Workspaces},
     id::WorkspaceId,
     ledger::entry::{Draft, Entry},
@@ -25,7 +26,7 @@ use claviger_core::{
 use claviger_wire::headers;
 use http::{HeaderValue, Method, Request, header, request::Parts};
 
-pub use call::{Call, Query, Reply};
+pub use call::{Call, Form, Query, Reply};
 use identify::{Identified, identify};
 pub use identify::{KeySlot, Proof};
 
@@ -38,6 +39,7 @@ use crate::{
     problem,
     rate_limiter::Standing,
     trace::{Ending, Head, Trace},
+    web,
 };
 
 /// The other end of the connection that a request came on.
@@ -49,6 +51,8 @@ pub struct Peer(pub SocketAddr);
 pub struct RouteFacts {
     /// The pattern, for example `/workspaces/{id}/channels`.
     pub path: &'static str,
+    /// Whether it is a page of the Canvas, for people alone.
+    pub is_page: bool,
 }
 
 /// Status of the record of a request whose caller hung up before the answer.
@@ -67,15 +71,15 @@ where
     Fut: Future<Output = Result<Reply, Failure>> + Send + 'static,
 {
     let (parts, body) = request.into_parts();
-    let admitted = Admitted::new(&app, &parts, route.path);
+    let admitted = Admitted::new(&app, &parts, route);
     if parts.method == Method::GET || parts.method == Method::HEAD {
         return proceed(app, admitted, handler, parts, body).await;
     }
     // A change runs to its end even if the caller hangs up: the index must follow the store.
-    let id = admitted.trace.id;
+    let trace = Arc::clone(&admitted.trace);
     match tokio::spawn(proceed(app, admitted, handler, parts, body)).await {
         Ok(response) => response,
-        Err(error) => problem::response(&Failure::Internal(error.to_string()), id),
+        Err(error) => answer_failure(&trace, &Failure::Internal(error.to_string())),
     }
 }
 
@@ -83,7 +87,11 @@ where
 /// the same.
 pub async fn refuse(app: Arc<App>, failure: Failure, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
-    let admitted = Admitted::new(&app, &parts, "");
+    let route = RouteFacts {
+        path: "",
+        is_page: web::is_page(parts.uri.path()),
+    };
+    let admitted = Admitted::new(&app, &parts, route);
     let answer = |_call: Call<Nothing>| async move { Err(failure) };
     proceed(app, admitted, answer, parts, body).await
 }
@@ -94,10 +102,16 @@ struct Admitted {
     identity: Result<Proof, Denial>,
     params: Vec<String>,
     names_workspace: bool,
+    /// By what the browser says of its site.
+    comes_from_us: bool,
 }
 
 impl Admitted {
-    fn new(app: &App, parts: &Parts, route: &'static str) -> Self {
+    fn new(app: &App, parts: &Parts, route: RouteFacts) -> Self {
+        let RouteFacts {
+            path: route,
+            is_page,
+        } = route;
         let peer = parts
             .extensions
             .get::<Peer>()
@@ -105,14 +119,22 @@ impl Admitted {
         let caller = client::address(peer.ip(), &parts.headers, &app.config.trusted_proxies);
         let mut head = Head::new(caller, parts, &app.brands);
         head.route = route;
+        head.is_page = is_page;
+        let comes_from_us = comes_from_us(app, parts, is_page);
         let started = std::time::Instant::now();
         let Identified {
             principal,
             identity,
-        } = identify(app, parts, (peer, caller), head.at);
+        } = identify(
+            app,
+            parts,
+            (peer, caller),
+            (head.at, is_page, comes_from_us),
+        );
         app.metrics.note_verification(started.elapsed());
         let params = params(route, parts.uri.path());
-        let names_workspace = route.starts_with("/workspaces/{");
+        let names_workspace =
+            route.starts_with("/workspaces/{") || route.starts_with("/canvas/workspaces/{");
         let workspace: Option<WorkspaceId> = params
             .first()
             .filter(|_| names_workspace)
@@ -123,8 +145,38 @@ impl Admitted {
             identity,
             params,
             names_workspace,
+            comes_from_us,
         }
     }
+}
+
+/// Whether a browser would use a session for this request, by what it says of its site.
+fn comes_from_us(app: &App, parts: &Parts, is_page: bool) -> bool {
+    // Given more than once, it says nothing that counts.
+    let text = |name: &str| {
+        let mut all = parts.headers.get_all(name).iter();
+        let first = all.next()?.to_str().unwrap_or("unreadable");
+        Some(if all.next().is_none() {
+            first
+        } else {
+            "repeated"
+        })
+    };
+    let host = text("host").unwrap_or_default();
+    let own = match &app.config.public_url {
+        Some(url) => url.clone(),
+        None => format!("http://{host}"),
+    };
+    let fetch = FetchSite {
+        site: text(headers::SEC_FETCH_SITE),
+        mode: text(headers::SEC_FETCH_MODE),
+        dest: text(headers::SEC_FETCH_DEST),
+        origin: text("origin"),
+        own: &own,
+        is_read: matches!(parts.method, Method::GET | Method::HEAD),
+        is_page,
+    };
+    fetch.may_use_session()
 }
 
 async fn proceed<A, F, Fut>(
@@ -174,9 +226,14 @@ async fn decide<A: Action>(
         Ok(_) => {}
         // Nobody was shown, and nobody is asked for; a credential that is bad is refused here too.
         Err(Denial::NoCredential) if A::NEEDS == Needs::NoCredential => {}
+        // An ended session must not keep its owner from signing in again.
+        Err(_) if A::NEEDS == Needs::NoCredential && admitted.trace.is_page => {}
         Err(denial) => return Err(Failure::Denied(*denial)),
     }
     let trace = &*admitted.trace;
+    if trace.is_page {
+        check_page::<A>(admitted)?;
+    }
     match app.rate_limiter.check(&trace.principal, trace.at) {
         Ok(None) => {}
         Ok(Some(standing)) => trace.standing.set(standing).unwrap_or_default(),
@@ -198,8 +255,17 @@ async fn decide<A: Action>(
             _ => Failure::NotFound("workspace"),
         });
     }
-    let labels = labels_if_needed::<A>(app, trace).await?;
-    let workspace = trace.workspace.map(|id| WorkspaceFacts {
+    ask::<A>(app, trace, (trace.workspace, path)).await
+}
+
+/// Whether the principal of a request may do `A`.
+async fn ask<A: Action>(
+    app: &App,
+    trace: &Trace,
+    (workspace, path): (Option<WorkspaceId>, &str),
+) -> Result<Permit<A>, Failure> {
+    let labels = labels_if_needed::<A>(app, trace, workspace).await?;
+    let workspace = workspace.map(|id| WorkspaceFacts {
         id,
         labels: labels.as_ref(),
     });
@@ -213,8 +279,27 @@ async fn decide<A: Action>(
     Ok(authorize::<A>(&facts)?)
 }
 
+/// Pages are for people: a session, or nobody where nobody is asked for.
+fn check_page<A: Action>(admitted: &Admitted) -> Result<(), Denial> {
+    let trace = &*admitted.trace;
+    let is_read = matches!(trace.method, Method::GET | Method::HEAD);
+    if !is_read && !admitted.comes_from_us {
+        return Err(Denial::CrossSite);
+    }
+    match trace.principal.tier {
+        Tier::Session => Ok(()),
+        _ if A::NEEDS == Needs::NoCredential => Ok(()),
+        Tier::Bootstrap | Tier::Anonymous => Err(Denial::NoCredential),
+        Tier::OrgKey | Tier::AdminToken | Tier::WorkspaceToken => Err(Denial::PeopleOnly),
+    }
+}
+
 /// The labels of the workspace, where some layer of the authority selects by labels.
-async fn labels_if_needed<A: Action>(app: &App, trace: &Trace) -> Result<Option<Labels>, Failure> {
+async fn labels_if_needed<A: Action>(
+    app: &App,
+    trace: &Trace,
+    workspace: Option<WorkspaceId>,
+) -> Result<Option<Labels>, Failure> {
     let is_about_one = matches!(A::SCOPE, Scope::Workspace | Scope::InWorkspace);
     let selects = trace
         .principal
@@ -222,7 +307,7 @@ async fn labels_if_needed<A: Action>(app: &App, trace: &Trace) -> Result<Option<
         .layers()
         .iter()
         .any(|grant| matches!(grant.workspaces, Workspaces::Labels(_)));
-    match trace.workspace {
+    match workspace {
         Some(id) if is_about_one && selects => {
             let found = app.store.find_workspace(trace.principal.org, id).await?;
             Ok(found.map(|workspace| workspace.labels))
@@ -313,7 +398,7 @@ async fn record_answer(
                 ..ending
             };
             write_line(app, &trace.draft(ending), None);
-            problem::response(&failure, trace.id)
+            answer_failure(trace, &failure)
         }
     }
 }
@@ -340,7 +425,16 @@ async fn finish_failure(app: &App, trace: &Arc<Trace>, failure: &Failure) -> Res
             app.ledger.record_behind(entry);
         }
     }
-    problem::response(failure, trace.id)
+    answer_failure(trace, failure)
+}
+
+/// The answer to a request that failed: a problem document, or for a page a page.
+fn answer_failure(trace: &Trace, failure: &Failure) -> Response {
+    if trace.is_page {
+        web::failure(trace, failure)
+    } else {
+        problem::response(failure, trace.id)
+    }
 }
 
 /// The bytes of a record that is about to be handed over, where the line needs them.

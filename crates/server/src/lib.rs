@@ -26,6 +26,7 @@ mod openapi;
 mod operation;
 pub mod ops;
 pub mod orgs;
+mod people;
 mod policies;
 pub mod problem;
 pub mod rate_limiter;
@@ -41,6 +42,7 @@ pub mod telemetry;
 pub mod trace;
 mod turns;
 pub mod usage;
+mod web;
 mod welcome;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -114,7 +116,7 @@ pub enum ServeError {
 pub async fn serve(config: Config) -> Result<(), ServeError> {
     telemetry::start(config.log_format);
     let running = Running::start(config).await?;
-    welcome::print(&running.app, running.address);
+    welcome::print(&running.app, running.address).await;
     signals(&running.app).await;
     tracing::info!("stopping: requests under way are finished first");
     running.stop().await;

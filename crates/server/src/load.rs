@@ -1,6 +1,6 @@
 //! From the store into memory: every credential, with what is equal shared.
 
-use std::{cell::RefCell, sync::Arc};
+use std::{cell::RefCell, sync::Arc, time::Duration};
 
 use claviger_core::{
     digest::Digest,
@@ -13,7 +13,14 @@ use claviger_core::{
 use claviger_store::{KeySink, LoadedKey, Store};
 use parking_lot::Mutex;
 
-use crate::{ServeError, app::DEAD_KEYS_KEPT, clock, index::Index, rotations::OldSecrets};
+use crate::{
+    ServeError,
+    app::DEAD_KEYS_KEPT,
+    clock,
+    index::Index,
+    people::{People, Sessions},
+    rotations::OldSecrets,
+};
 
 /// Loads every credential.
 pub(crate) async fn load_index(
@@ -71,6 +78,27 @@ pub(crate) async fn load_old_secrets(
         }
     }
     Ok(found)
+}
+
+/// Everybody who has signed in.
+pub(crate) async fn load_people(store: &dyn Store) -> claviger_store::Result<People> {
+    let people = People::default();
+    for person in store.load_people().await? {
+        people.set(person);
+    }
+    Ok(people)
+}
+
+/// The sessions that have not ended.
+pub(crate) async fn load_sessions(
+    store: &dyn Store,
+    idle: Duration,
+) -> claviger_store::Result<Sessions> {
+    let sessions = Sessions::new(idle);
+    for loaded in store.load_sessions(clock::now()).await? {
+        sessions.put(loaded.session, &Digest::from_bytes(loaded.digest));
+    }
+    Ok(sessions)
 }
 
 /// A workspace token as the gate sees it.

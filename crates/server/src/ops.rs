@@ -11,6 +11,7 @@ pub mod policies;
 pub mod requests;
 pub mod rotations;
 pub mod secrets;
+pub mod sign_ins;
 pub mod usage;
 pub mod workspace_tokens;
 pub mod workspaces;
@@ -28,6 +29,7 @@ use crate::{app::App, clock, failure::Failure};
 pub fn acting(principal: &Principal) -> Acting {
     let maker = || principal.minter.as_ref()?.chain.first().copied();
     Acting {
+        session: principal.session,
         key: principal.key.or_else(maker),
         prefix: match &principal.actor {
             Actor::OrgKey(prefix) => Some(*prefix),

@@ -101,6 +101,7 @@ const fn status_of_store(error: &StoreError) -> (StatusCode, &'static str) {
             is_same_request: false,
             ..
         } => (StatusCode::CONFLICT, "idempotency_key_reused"),
+        StoreError::PersonInactive(_) => (StatusCode::CONFLICT, "person_inactive"),
         StoreError::WrongStatus(_) => (StatusCode::CONFLICT, "wrong_status"),
         StoreError::ApprovalVoid(_) => (StatusCode::CONFLICT, "approval_void"),
         StoreError::LimitReached { .. } => (StatusCode::CONFLICT, "limit_reached"),

@@ -191,6 +191,8 @@ mod tests {
             minter: Some(Arc::new(minter)),
             own_workspace: None,
             replaced_until: None,
+            impersonator: None,
+            session: None,
             authority: Authority::of(vec![grant(own), grant(above)]),
         }
     }

@@ -11,10 +11,10 @@ use axum::{
 };
 use claviger_core::action::{
     Action, AskForKey, ChangeKey, ChangeWorkspace, CollectKey, CreateWorkspace, DecideRequest,
-    DeleteWorkspace, ListSecrets, ListWorkspaces, ManageOrgs, ManageWorkspaceTokens, MintKey,
-    Needs, ReadAudit, ReadChannels, ReadKeys, ReadPolicy, ReadRequests, ReadWorkspace, ReportFound,
-    ResumeKey, RevealSecrets, RevokeKey, RotateKey, Scope, SuspendKey, WhoAmI, WithdrawRequest,
-    WriteChannels, WritePolicy, WriteSecrets,
+    DeleteWorkspace, ListSecrets, ListWorkspaces, MakeLoginLink, ManageOrgs, ManageWorkspaceTokens,
+    MintKey, Needs, ReadAudit, ReadChannels, ReadKeys, ReadPolicy, ReadRequests, ReadWorkspace,
+    ReportFound, ResumeKey, RevealSecrets, RevokeKey, RotateKey, Scope, SuspendKey, WhoAmI,
+    WithdrawRequest, WriteChannels, WritePolicy, WriteSecrets,
 };
 use claviger_wire as wire;
 use http::{Method, Request};
@@ -22,7 +22,7 @@ use http::{Method, Request};
 use crate::{
     api::{
         advice, audit, channels, found, github, keys, lines, orgs, policies, requests, rotations,
-        secrets, usage, whoami, workspace_tokens, workspaces,
+        secrets, sign_ins, usage, whoami, workspace_tokens, workspaces,
     },
     app::App,
     failure::Failure,
@@ -83,7 +83,19 @@ fn declare(routes: &mut Routes) {
             .query(&["window", "endpoints", "addresses"]).answers::<wire::advice::KeyAdvice>(200));
     declare_workspaces(routes);
     declare_org(routes);
+    declare_people(routes);
     declare_reports(routes);
+    crate::web::declare(routes);
+}
+
+/// People, and how they sign in.
+#[rustfmt::skip]
+fn declare_people(routes: &mut Routes) {
+    let post = Method::POST;
+
+    routes.add::<MakeLoginLink, _, _>(&post, "/org/login-links", sign_ins::make_link,
+        Doc::new("Make a link with which one browser signs in to the Canvas, once, within ten minutes")
+            .answers::<wire::people::LoginLink>(201));
 }
 
 /// Secrets that were found: these need no credential.
@@ -216,6 +228,10 @@ pub const OPEN_ROUTES: &[(&str, &str)] = &[
     ("/openapi.json", "This document"),
     ("/docs", "This document as a page"),
     ("/docs/{file}", "The parts of that page"),
+    (
+        "/canvas/assets/{file}",
+        "Styles, scripts and icons of the Canvas",
+    ),
 ];
 
 /// A route as data: for the reference, and for the table that the tests hold against every tier.
@@ -231,6 +247,8 @@ pub struct RouteInfo {
     pub needs: Needs,
     /// What the action is about.
     pub scope: Scope,
+    /// Whether it is a page of the Canvas: no part of the API.
+    pub is_page: bool,
     pub(crate) doc: Doc,
 }
 
@@ -249,10 +267,37 @@ impl Routes {
         F: Fn(Call<A>) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Result<Reply, Failure>> + Send + 'static,
     {
+        let facts = RouteFacts {
+            path,
+            is_page: false,
+        };
+        self.place(method, facts, handler, doc);
+    }
+
+    /// Adds a page of the Canvas: it is for people, its failures are pages, and no part of the API.
+    pub(crate) fn page<A, F, Fut>(&mut self, method: &Method, path: &'static str, handler: F)
+    where
+        A: Action,
+        F: Fn(Call<A>) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<Reply, Failure>> + Send + 'static,
+    {
+        let facts = RouteFacts {
+            path,
+            is_page: true,
+        };
+        self.place(method, facts, handler, Doc::new(""));
+    }
+
+    fn place<A, F, Fut>(&mut self, method: &Method, facts: RouteFacts, handler: F, doc: Doc)
+    where
+        A: Action,
+        F: Fn(Call<A>) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<Reply, Failure>> + Send + 'static,
+    {
+        let RouteFacts { path, is_page } = facts;
         let Ok(filter) = MethodFilter::try_from(method.clone()) else {
             return;
         };
-        let facts = RouteFacts { path };
         let endpoint = on(
             filter,
             move |State(app): State<Arc<App>>, request: Request<Body>| {
@@ -266,16 +311,27 @@ impl Routes {
             action: A::NAME,
             needs: A::NEEDS,
             scope: A::SCOPE,
+            is_page,
             doc,
         });
     }
 }
 
-/// Every route that goes through the gate, in the order of its declaration.
+/// Every route of the API that goes through the gate, in the order of its declaration.
 #[must_use]
 pub fn routes() -> Vec<RouteInfo> {
     let mut routes = Routes::default();
     declare(&mut routes);
+    routes.infos.retain(|route| !route.is_page);
+    routes.infos
+}
+
+/// Every page of the Canvas, and every form on one.
+#[must_use]
+pub fn pages() -> Vec<RouteInfo> {
+    let mut routes = Routes::default();
+    declare(&mut routes);
+    routes.infos.retain(|route| route.is_page);
     routes.infos
 }
 

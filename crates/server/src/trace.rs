@@ -6,6 +6,7 @@ use claviger_core::{
     evidence::Brands,
     id::{EventId, OrgId, WorkspaceId},
     ledger::entry::{Draft, Entry, Kind, PATH_BYTES_MAX, USER_AGENT_BYTES_MAX},
+    person::{Person, Session},
     tier::{Actor, Principal, Tier},
     time::Timestamp,
     token::Brand,
@@ -31,6 +32,10 @@ pub struct Head {
     pub path: String,
     /// The pattern of the route; empty for none.
     pub route: &'static str,
+    /// Whether it is for a page of the Canvas.
+    pub is_page: bool,
+    /// The query, of a page alone: where to go on after a sign-in.
+    pub query: Option<String>,
     /// `User-Agent`, cut to what a record holds.
     pub user_agent: Option<String>,
     brands: Brands,
@@ -85,6 +90,8 @@ impl Head {
             method: parts.method.clone(),
             path: cut(path, PATH_BYTES_MAX),
             route: "",
+            is_page: false,
+            query: parts.uri.query().map(|query| cut(query, PATH_BYTES_MAX)),
             user_agent: agent.map(|agent| cut(agent, USER_AGENT_BYTES_MAX)),
             brands: *brands,
         }
@@ -107,7 +114,12 @@ pub struct Trace {
     pub path: String,
     /// The pattern of the route.
     pub route: &'static str,
-    user_agent: Option<String>,
+    /// Whether it is for a page of the Canvas.
+    pub is_page: bool,
+    /// The query as it was sent.
+    pub query: Option<String>,
+    /// `User-Agent`, cut to what a record holds.
+    pub user_agent: Option<String>,
     brands: Brands,
     /// The workspace that the path names.
     pub workspace: Option<WorkspaceId>,
@@ -115,6 +127,8 @@ pub struct Trace {
     pub principal: Arc<Principal>,
     /// How the tightest rate limit above the request stands, once it was counted.
     pub standing: std::sync::OnceLock<Standing>,
+    /// Who signed in with this request.
+    signed_in: std::sync::OnceLock<Actor>,
     /// The record that was made for a change, for the line.
     recorded: parking_lot::Mutex<Option<Vec<u8>>>,
 }
@@ -144,11 +158,14 @@ impl Trace {
             method: head.method,
             path: head.path,
             route: head.route,
+            is_page: head.is_page,
+            query: head.query,
             user_agent: head.user_agent,
             brands: head.brands,
             workspace,
             principal,
             standing: std::sync::OnceLock::new(),
+            signed_in: std::sync::OnceLock::new(),
             recorded: parking_lot::Mutex::default(),
         }
     }
@@ -181,13 +198,14 @@ impl Trace {
             org: principal.org,
             kind,
             tier: principal.tier,
-            actor: &principal.actor,
+            actor: self.signed_in.get().unwrap_or(&principal.actor),
             key: principal.key,
             chain: principal
                 .minter
                 .as_ref()
                 .map_or(&[], |minter| &minter.chain),
             root: principal.root(),
+            impersonator: principal.impersonator.as_deref(),
             method: self.method.as_str(),
             path: &self.path,
             route: self.route,
@@ -214,6 +232,42 @@ impl Trace {
         };
         let entry = self.draft(ending).write();
         *self.recorded.lock() = Some(entry.bytes().to_vec());
+        entry
+    }
+
+    /// The record of a sign-in, in the trail of the person's org: by whoever is signed in now.
+    #[must_use]
+    pub fn entry_of_sign_in(
+        &self,
+        person: &Person,
+        session: &Session,
+        change: &serde_json::Value,
+    ) -> Entry {
+        let change = without_secrets(&ascii_json(change), &self.brands);
+        let actor = person.id.actor();
+        let root = session
+            .minter
+            .as_ref()
+            .map_or(&actor, |minter| &minter.root);
+        let draft = Draft {
+            org: person.org,
+            kind: Kind::Request,
+            tier: Tier::Session,
+            actor: &actor,
+            key: None,
+            chain: session.chain(),
+            root,
+            impersonator: session.impersonator.as_deref(),
+            ..self.draft(Ending {
+                status: 303,
+                code: None,
+                change: Some(&change),
+                count: 1,
+            })
+        };
+        let entry = draft.write();
+        *self.recorded.lock() = Some(entry.bytes().to_vec());
+        self.signed_in.set(actor.clone()).unwrap_or_default();
         entry
     }
 

@@ -3,14 +3,16 @@
 use std::{
     io::{IsTerminal as _, Write as _},
     net::SocketAddr,
+    sync::Arc,
 };
 
-use crate::{app::App, config::mask};
+use crate::{app::App, config::mask, ops::sign_ins};
 
 /// Prints it on standard error: standard output is for audit lines.
-pub(crate) fn print(app: &App, address: SocketAddr) {
+pub(crate) async fn print(app: &Arc<App>, address: SocketAddr) {
     let err = std::io::stderr();
-    let (bold, plain) = if err.is_terminal() {
+    let is_terminal = err.is_terminal();
+    let (bold, plain) = if is_terminal {
         ("\u{1b}[1m", "\u{1b}[0m")
     } else {
         ("", "")
@@ -52,8 +54,9 @@ pub(crate) fn print(app: &App, address: SocketAddr) {
     } else {
         "No tier is open: there is no key, tier 0 is closed, and ADMIN_TOKEN is not set.\nStart again with ADMIN_TOKEN to mint a key; make one with: openssl rand -hex 32\n".to_owned()
     };
+    let canvas = canvas(app, &base, is_terminal).await;
     let text = format!(
-        "\n{bold}Claviger {}{plain} listens on {bold}{base}{plain}\n\n  database  {}\n  audit     {}\n  reference {base}/docs\n\n{state}\n",
+        "\n{bold}Claviger {}{plain} listens on {bold}{base}{plain}\n\n  canvas    {base}/canvas\n  database  {}\n  audit     {}\n  reference {base}/docs\n\n{canvas}{state}\n",
         env!("CARGO_PKG_VERSION"),
         mask(&app.config.database_url),
         match app.config.audit {
@@ -65,4 +68,25 @@ pub(crate) fn print(app: &App, address: SocketAddr) {
     );
     // A closed standard error must not stop the server.
     err.lock().write_all(text.as_bytes()).unwrap_or_default();
+}
+
+/// How to get into the Canvas. A link is for the eyes of whoever started the server, so a log gets
+/// none.
+async fn canvas(app: &Arc<App>, base: &str, is_terminal: bool) -> String {
+    if app.has_provider() {
+        return String::new();
+    }
+    if !is_terminal {
+        return "Sign in to the Canvas with a one-time link: claviger login-link\n\n".to_owned();
+    }
+    match sign_ins::console_link(app).await {
+        Ok(link) => format!(
+            "Sign in to the Canvas, once, within ten minutes:\n\n  {base}/canvas/link#{}\n\n",
+            *link.token
+        ),
+        Err(error) => {
+            tracing::warn!(%error, "cannot make a sign-in link; try: claviger login-link");
+            String::new()
+        }
+    }
 }

@@ -58,6 +58,9 @@ pub enum StoreError {
     /// What was approved cannot be collected any more.
     #[error("{0}")]
     ApprovalVoid(claviger_core::request::Void),
+    /// The person may not: it is suspended, or was removed.
+    #[error("the person is {word}", word = .0.as_str())]
+    PersonInactive(claviger_core::person::PersonState),
     /// A limit was reached.
     #[error("there are {max} {what} already")]
     LimitReached {

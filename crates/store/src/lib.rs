@@ -9,6 +9,7 @@ mod error;
 mod key_store;
 mod line_store;
 mod open;
+mod person_store;
 mod policy_store;
 mod postgres;
 mod request_store;
@@ -34,17 +35,20 @@ pub use error::StoreError;
 pub use key_store::KeyStore;
 pub use line_store::{Judge, LineStore};
 pub use open::{OpenOptions, open};
+pub use person_store::{PersonStore, SessionStore};
 pub use policy_store::{Check, PolicyStore};
 pub use request_store::{
     Collected, PENDING_PER_ASKER_MAX, PENDING_PER_ORG_MAX, REQUESTS_PER_ORG_MAX, RequestFilter,
     RequestStore,
 };
 pub use rows::{
-    Acting, AuditPart, AuditRow, Channel, ChannelChange, Deployment, DueFilter, Heir, Idempotency,
-    KEYS_SELECTED_MAX, KeyChange, KeyFilter, Line, LoadedKey, LoadedWorkspaceToken, MintLimits,
-    NewKey, NewSecret, NewSecretOfKey, Notice, NoticeKind, Org, OrgDeletion, Page, Revoked,
-    RevokedKey, Rotated, RotationEnd, SECRETS_PER_WORKSPACE_MAX, Sealed, SealedRow, SecretName,
-    SecretRow, SecretUse, Selection, Turn, Verdict, Workspace, WorkspaceChange, WorkspaceDeletion,
+    Acting, AuditPart, AuditRow, Begun, Channel, ChannelChange, Deployment, DueFilter, Heir,
+    Idempotency, KEYS_SELECTED_MAX, KeyChange, KeyFilter, Line, LoadedKey, LoadedSession,
+    LoadedWorkspaceToken, MintLimits, NewKey, NewSecret, NewSecretOfKey, NewSession, Notice,
+    NoticeKind, Org, OrgDeletion, Page, PersonRow, PersonTurn, Removal, Removed, Revoked,
+    RevokedKey, Rotated, RotationEnd, SECRETS_PER_WORKSPACE_MAX, SESSIONS_PER_PERSON_MAX, Sealed,
+    SealedRow, SecretName, SecretRow, SecretUse, Selection, SignIn, Turn, Verdict, WhichSessions,
+    Workspace, WorkspaceChange, WorkspaceDeletion,
 };
 pub(crate) use rows::{KEYS_SELECTED_LIMIT, to_turn, within_selection};
 pub use scan::SCAN_BYTES_MAX;
@@ -68,6 +72,8 @@ pub trait Store:
     + SecretStore
     + AuditStore
     + UsageStore
+    + PersonStore
+    + SessionStore
 {
 }
 

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Says of each key that a selection found what is to be done with it.
-pub type Judge = Box<dyn Fn(&OrgKey) -> Verdict + Send>;
+pub type Judge = Box<dyn Fn(&OrgKey) -> Verdict + Send + Sync>;
 
 /// Lines of keys.
 #[async_trait]

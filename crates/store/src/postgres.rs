@@ -1,6 +1,7 @@
 //! PostgreSQL: one process serves a database; a lock and a generation number keep others out.
 
 mod audit;
+mod browsers;
 mod channels;
 mod deployment;
 mod fault;
@@ -11,6 +12,7 @@ mod lines;
 mod load;
 mod mints;
 mod orgs;
+mod people;
 mod policies;
 mod replays;
 mod requests;
@@ -65,6 +67,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
     (
         "V0003__requests",
         include_str!("../migrations/postgres/V0003__requests.sql"),
+    ),
+    (
+        "V0004__people",
+        include_str!("../migrations/postgres/V0004__people.sql"),
     ),
 ];
 

@@ -1,6 +1,7 @@
 //! What goes into the store and what comes out of it.
 
 mod keys;
+mod people;
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,11 @@ pub use keys::{
     MintLimits, NewKey, NewSecretOfKey, Notice, NoticeKind, Revoked, RevokedKey, Rotated,
     RotationEnd, SecretUse, Selection, Turn, Verdict,
 };
-pub(crate) use keys::{KEYS_SELECTED_LIMIT, to_turn, within_selection};
+pub(crate) use keys::{KEYS_SELECTED_LIMIT, to_turn, within_count, within_selection};
+pub use people::{
+    Begun, LoadedSession, NewSession, PersonRow, PersonTurn, Removal, Removed,
+    SESSIONS_PER_PERSON_MAX, SignIn, WhichSessions,
+};
 
 /// The largest number of secrets of one workspace: a reveal answers all of them at once.
 pub const SECRETS_PER_WORKSPACE_MAX: u64 = 1000;
@@ -42,6 +47,8 @@ pub struct Acting {
     pub key: Option<KeyId>,
     /// The public name of the secret that was presented for it.
     pub prefix: Option<Prefix>,
+    /// The person's session that must not have ended.
+    pub session: Option<claviger_core::id::SessionId>,
     /// The instant of the check.
     pub now: Timestamp,
 }

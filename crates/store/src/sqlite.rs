@@ -1,6 +1,7 @@
 //! SQLite: one file, one process, one thread that writes, and readers beside it.
 
 mod audit;
+mod browsers;
 mod channels;
 mod deployment;
 mod keys;
@@ -9,6 +10,7 @@ mod lines;
 mod load;
 mod mints;
 mod orgs;
+mod people;
 mod policies;
 mod replays;
 mod requests;
@@ -342,10 +344,12 @@ fn migrations() -> std::result::Result<Vec<Migration>, refinery_core::Error> {
     let foundation = include_str!("../migrations/sqlite/V0001__foundation.sql");
     let usage = include_str!("../migrations/sqlite/V0002__usage.sql");
     let requests = include_str!("../migrations/sqlite/V0003__requests.sql");
+    let people = include_str!("../migrations/sqlite/V0004__people.sql");
     Ok(vec![
         Migration::unapplied("V0001__foundation", foundation)?,
         Migration::unapplied("V0002__usage", usage)?,
         Migration::unapplied("V0003__requests", requests)?,
+        Migration::unapplied("V0004__people", people)?,
     ])
 }
 

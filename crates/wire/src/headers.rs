@@ -16,6 +16,10 @@ pub const RATE_LIMIT: &str = "ratelimit";
 pub const RATE_LIMIT_POLICY: &str = "ratelimit-policy";
 /// Where a browser's request came from.
 pub const SEC_FETCH_SITE: &str = "sec-fetch-site";
+/// How a browser asks: `navigate` for a page that a person goes to.
+pub const SEC_FETCH_MODE: &str = "sec-fetch-mode";
+/// What a browser wants it for.
+pub const SEC_FETCH_DEST: &str = "sec-fetch-dest";
 
 /// The chain of addresses that a request came through, as proxies tell it.
 pub const X_FORWARDED_FOR: &str = "x-forwarded-for";

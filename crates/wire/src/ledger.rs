@@ -37,6 +37,9 @@ pub struct Event {
     pub chain: Vec<String>,
     /// Where the chain of authority began.
     pub root: String,
+    /// Who acted as the person, where the identity provider said that somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impersonator: Option<String>,
     /// The method.
     pub method: String,
     /// The decoded path.

@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod lines;
 pub mod map;
 pub mod orgs;
+pub mod people;
 pub mod policy;
 pub mod problem;
 pub mod requests;

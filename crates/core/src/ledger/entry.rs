@@ -83,6 +83,8 @@ pub struct Draft<'a> {
     pub chain: &'a [KeyId],
     /// Where the chain began.
     pub root: &'a Actor,
+    /// Who acted as the person, where the identity provider says that somebody did.
+    pub impersonator: Option<&'a str>,
     /// The method.
     pub method: &'a str,
     /// The decoded path.
@@ -157,6 +159,7 @@ impl<'a> Draft<'a> {
             key: None,
             chain: &[],
             root: actor,
+            impersonator: None,
             method: "",
             path: "",
             route: "",
@@ -209,6 +212,10 @@ impl<'a> Draft<'a> {
         }
         push(to, r#","root":"#);
         push_actor(to, self.root);
+        if let Some(other) = self.impersonator {
+            push(to, r#","impersonator":"#);
+            push_string(to, other);
+        }
         self.push_request(to);
         push(to, r#","nonce":""#);
         push_hex(to, self.nonce);
@@ -359,6 +366,7 @@ mod tests {
             key: Some(KeyId::from_u128(3)),
             chain: &[],
             root: actor,
+            impersonator: None,
             method: "POST",
             path,
             route: "/workspaces/{id}/channels",

@@ -96,6 +96,8 @@ mod tests {
             })),
             own_workspace: None,
             replaced_until: None,
+            impersonator: None,
+            session: None,
             authority: Authority::default(),
         }
     }

@@ -1,8 +1,12 @@
 //! Values as they are meant.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use claviger_core::{evidence::BootstrapPolicy, time::Timestamp, token::Brand};
+use claviger_core::{
+    evidence::BootstrapPolicy,
+    time::{Timestamp, parse_duration},
+    token::Brand,
+};
 
 use ipnet::IpNet;
 
@@ -63,6 +67,10 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Mints per key or person in a minute.
     pub mints_per_minute: u32,
+    /// After so long without a use a person's session ends.
+    pub session_idle: Duration,
+    /// A person's session lasts at most so long.
+    pub session_max: Duration,
     /// The letters that a key begins with.
     pub brand: Brand,
     /// Where the public keys of GitHub's secret scanning come from; `None` if it is off.
@@ -127,6 +135,8 @@ impl Config {
                 Ok(count) if count >= 1 => count,
                 _ => return Err(raw.bad("mints-per-minute", "must be a whole number from 1")),
             },
+            session_idle: span(&raw, "session-idle")?,
+            session_max: span(&raw, "session-max")?,
             brand: raw
                 .get("brand")
                 .parse()
@@ -139,6 +149,24 @@ impl Config {
             raw,
         };
         config.check_brand()
+    }
+
+    /// The name of the cookie of the Canvas. With `__Host-` a browser takes it over https alone, and
+    /// from no other host of the domain (RFC 6265bis, 4.1.3.2).
+    #[must_use]
+    pub fn cookie(&self) -> &'static str {
+        if self.is_https() {
+            "__Host-claviger"
+        } else {
+            "claviger_session"
+        }
+    }
+
+    /// Whether people reach this server over https.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        let url = self.public_url.as_deref();
+        url.is_some_and(|url| url.starts_with("https://"))
     }
 
     fn check_brand(self) -> Result<Self, ConfigError> {
@@ -190,6 +218,15 @@ fn choice<T: Copy>(raw: &Raw, name: &'static str, among: &[(&str, T)]) -> Result
         let words: Vec<_> = among.iter().map(|(word, _)| format!("`{word}`")).collect();
         raw.bad(name, format!("must be one of {}", words.join(", ")))
     })
+}
+
+/// How long something may last: at least a minute, at most a year.
+fn span(raw: &Raw, name: &'static str) -> Result<Duration, ConfigError> {
+    const YEAR: Duration = Duration::from_secs(366 * 86_400);
+    match parse_duration(raw.get(name)) {
+        Ok(span) if (Duration::from_secs(60)..=YEAR).contains(&span) => Ok(span),
+        Ok(_) | Err(_) => Err(raw.bad(name, "must be from `1m` to `366d`")),
+    }
 }
 
 /// Tier 0 is off wherever others may reach the server, unless the operator says otherwise.

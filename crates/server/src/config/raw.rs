@@ -35,6 +35,10 @@ pub struct Flags {
     pub trusted_proxies: Option<String>,
     /// Mints per key or person in a minute.
     pub mints_per_minute: Option<String>,
+    /// After how long without a use a person's session ends.
+    pub session_idle: Option<String>,
+    /// How long a person's session lasts at most.
+    pub session_max: Option<String>,
     /// The letters that a key begins with.
     pub brand: Option<String>,
     /// Whether reports of GitHub's secret scanning are taken, and where its keys come from.
@@ -66,6 +70,8 @@ pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
     ("workspace-tokens", "CLAVIGER_WORKSPACE_TOKENS", "on"),
     ("trusted-proxies", "CLAVIGER_TRUSTED_PROXIES", ""),
     ("mints-per-minute", "CLAVIGER_MINTS_PER_MINUTE", "600"),
+    ("session-idle", "CLAVIGER_SESSION_IDLE", "2h"),
+    ("session-max", "CLAVIGER_SESSION_MAX", "24h"),
     ("brand", "CLAVIGER_BRAND", "mole"),
     (
         "github-secret-scanning",
@@ -145,6 +151,8 @@ fn flag<'a>(flags: &'a Flags, name: &str) -> Option<&'a String> {
         "workspace-tokens" => flags.workspace_tokens.as_ref(),
         "trusted-proxies" => flags.trusted_proxies.as_ref(),
         "mints-per-minute" => flags.mints_per_minute.as_ref(),
+        "session-idle" => flags.session_idle.as_ref(),
+        "session-max" => flags.session_max.as_ref(),
         "brand" => flags.brand.as_ref(),
         "github-secret-scanning" => flags.github_secret_scanning.as_ref(),
         // A secret on a command line is in every process list: these have no flag.

@@ -15,7 +15,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::identify::{KeySlot, Proof};
-use crate::{app::App, failure::Failure, trace::Trace};
+use crate::{app::App, failure::Failure, people::LiveSession, trace::Trace};
 
 /// The largest request body in bytes.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -103,6 +103,63 @@ impl<A: Action> Call<A> {
             return self.app.keys.find_by_id(slot.credential.id);
         }
         Some(Arc::clone(slot))
+    }
+
+    /// The person's session that was presented.
+    #[must_use]
+    pub fn session(&self) -> Option<&Arc<LiveSession>> {
+        self.proof.as_ref().and_then(Proof::session)
+    }
+
+    /// The permit of another action for the same principal, about this workspace if it is about one:
+    /// a page asks what its reader may do, and does it the way the API does.
+    ///
+    /// # Errors
+    /// The denial that a request for that action would get, and of the store that the labels of the
+    /// workspace come from.
+    pub async fn ask<B: Action>(
+        &self,
+        workspace: Option<WorkspaceId>,
+    ) -> Result<Permit<B>, Failure> {
+        super::ask::<B>(&self.app, &self.trace, (workspace, self.uri.path())).await
+    }
+
+    /// Whether [`Call::ask`] gives the permit.
+    ///
+    /// # Errors
+    /// That of the store.
+    pub async fn may<B: Action>(&self, workspace: Option<WorkspaceId>) -> Result<bool, Failure> {
+        match self.ask::<B>(workspace).await {
+            Ok(_) => Ok(true),
+            Err(Failure::Denied(_)) => Ok(false),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// The fields of a form (`application/x-www-form-urlencoded`).
+    ///
+    /// # Errors
+    /// 400, 408, 413.
+    pub async fn form(&mut self) -> Result<Form, Failure> {
+        let malformed = |reason: &str| Failure::Malformed {
+            code: "bad_form",
+            field: None,
+            reason: reason.to_owned(),
+        };
+        if !is_type(&self.headers, "application/x-www-form-urlencoded") {
+            return Err(malformed("the body is not a form"));
+        }
+        let bytes = self.bytes().await?;
+        let pairs = url::form_urlencoded::parse(&bytes);
+        let values: Vec<(String, String)> = pairs.into_owned().collect();
+        let is_text = |text: &String| !text.contains('\0') && !text.contains('\u{fffd}');
+        if !values
+            .iter()
+            .all(|(name, value)| is_text(name) && is_text(value))
+        {
+            return Err(malformed("the form is not UTF-8 text"));
+        }
+        Ok(Form { values })
     }
 
     /// On whose behalf a change is made.
@@ -224,12 +281,16 @@ impl<A: Action> Call<A> {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
+    is_type(headers, "application/json")
+}
+
+fn is_type(headers: &HeaderMap, media_type: &str) -> bool {
     let value = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
     value.is_some_and(|text| {
         let essence = text.split(';').next().unwrap_or_default().trim();
-        essence.eq_ignore_ascii_case("application/json")
+        essence.eq_ignore_ascii_case(media_type)
     })
 }
 
@@ -285,6 +346,30 @@ fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
             None,
             "the body holds more than one JSON value".to_owned(),
         )),
+    }
+}
+
+/// The fields of a form, in the order of the page.
+#[derive(Debug)]
+pub struct Form {
+    values: Vec<(String, String)>,
+}
+
+impl Form {
+    /// A field without the space around it; `None` where it is absent or empty.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let value = self.values.iter().find(|(field, _)| field == name);
+        let value = value.map(|(_, value)| value.trim());
+        value.filter(|value| !value.is_empty())
+    }
+
+    /// Every value of a field that can be given more than once, the empty ones left out.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let values = self.values.iter().filter(move |(field, _)| field == name);
+        values
+            .map(|(_, value)| value.trim())
+            .filter(|value| !value.is_empty())
     }
 }
 
@@ -385,6 +470,31 @@ impl Reply {
             self.response.headers_mut().insert(name, value);
         }
         self
+    }
+
+    /// Sends the browser on to another page, with GET.
+    #[must_use]
+    pub fn see_other(location: &str) -> Self {
+        Self::body(StatusCode::SEE_OTHER, "text/plain", Body::empty())
+            .with(header::LOCATION, location)
+    }
+
+    /// With another line of a header that may stand more than once.
+    #[must_use]
+    pub fn with_also(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.response.headers_mut().append(name, value);
+        }
+        self
+    }
+
+    /// An answer that was put together elsewhere.
+    #[must_use]
+    pub const fn of(response: Response) -> Self {
+        Self {
+            response,
+            receipt: None,
+        }
     }
 
     pub(super) fn into_parts(self) -> (Response, Option<Receipt>) {

@@ -8,10 +8,12 @@ use std::{
 use claviger_core::{
     authenticate,
     denial::Denial,
-    evidence::{Arrival, Presented, presented},
+    digest::Digest,
+    evidence::{Arrival, Presented, cookie, presented},
     grant::Grant,
     id::{Key, KeyId, OrgId, WorkspaceToken},
     key::{Credential, KeyStatus},
+    person::PersonState,
     tier::{Actor, Authority, Minter, Principal, Tier},
     time::Timestamp,
 };
@@ -21,7 +23,7 @@ use http::{header, request::Parts};
 use super::strangers::nobody;
 use claviger_store::StoreError;
 
-use crate::{app::App, failure::Failure, index::Slot, policies::InForce};
+use crate::{app::App, failure::Failure, index::Slot, people::LiveSession, policies::InForce};
 
 /// The key that was presented, as the index holds it.
 pub type KeySlot = Arc<Slot<Key>>;
@@ -37,6 +39,8 @@ pub enum Proof {
     WorkspaceToken(Arc<Slot<WorkspaceToken>>),
     /// The `ADMIN_TOKEN` of this generation.
     AdminToken(u64),
+    /// A person's session.
+    Session(Arc<LiveSession>),
 }
 
 impl Proof {
@@ -45,7 +49,18 @@ impl Proof {
     pub const fn key(&self) -> Option<&KeySlot> {
         match self {
             Self::Key(slot) => Some(slot),
-            Self::Bootstrap | Self::WorkspaceToken(_) | Self::AdminToken(_) => None,
+            Self::Bootstrap | Self::WorkspaceToken(_) | Self::AdminToken(_) | Self::Session(_) => {
+                None
+            }
+        }
+    }
+
+    /// The person's session, where it is one.
+    #[must_use]
+    pub const fn session(&self) -> Option<&Arc<LiveSession>> {
+        match self {
+            Self::Session(session) => Some(session),
+            Self::Bootstrap | Self::WorkspaceToken(_) | Self::AdminToken(_) | Self::Key(_) => None,
         }
     }
 
@@ -90,6 +105,10 @@ impl Proof {
                 let slot = found.ok_or(Denial::Unknown)?;
                 accept_workspace_token(app, &slot.credential, now).map(Some)
             }
+            Self::Session(session) if app.sessions.has(session) => {
+                accept_session(app, session, now).map(Some)
+            }
+            Self::Session(_) => Err(Denial::SessionEnded),
         }
     }
 }
@@ -124,7 +143,7 @@ pub(super) fn identify(
     app: &App,
     parts: &Parts,
     (peer, client): (SocketAddr, IpAddr),
-    now: Timestamp,
+    (now, is_page, comes_from_us): (Timestamp, bool, bool),
 ) -> Identified {
     let bearers = parts
         .headers
@@ -133,7 +152,13 @@ pub(super) fn identify(
         .map(|value| value.as_bytes());
     match presented(bearers, &app.brands) {
         Err(denial) => Identified::refused(app, denial),
-        Ok(Presented::Nothing) => without_credential(app, parts, peer),
+        Ok(Presented::Nothing) => match cookie_of(app, parts) {
+            // Tier 0 is for programs.
+            Ok(None) if is_page => Identified::refused(app, Denial::NoCredential),
+            Ok(None) => without_credential(app, parts, peer),
+            Ok(Some(id)) => with_session(app, parts, id, (now, comes_from_us)),
+            Err(denial) => Identified::refused(app, denial),
+        },
         Ok(Presented::OrgKey(digest)) => match app.keys.find(&digest) {
             Some(slot) => with_key(app, parts, slot, (client, now)),
             None => Identified::refused(app, Denial::Unknown),
@@ -161,6 +186,82 @@ pub(super) fn identify(
             }
         }
     }
+}
+
+/// The random id in the cookie of the Canvas.
+fn cookie_of<'a>(app: &App, parts: &'a Parts) -> Result<Option<&'a str>, Denial> {
+    let headers = parts.headers.get_all(header::COOKIE).iter();
+    cookie(headers.map(|value| value.as_bytes()), app.config.cookie())
+}
+
+/// Tier 1: the cookie of the Canvas.
+fn with_session(
+    app: &App,
+    parts: &Parts,
+    id: &str,
+    (now, comes_from_us): (Timestamp, bool),
+) -> Identified {
+    let Some(live) = app.sessions.find(&Digest::of(id.as_bytes())) else {
+        return Identified::refused(app, Denial::SessionEnded);
+    };
+    match accept_session(app, &live, now) {
+        // Its owner does not do this: it says so in the trail, and nothing is done.
+        Ok(principal) if !comes_from_us => Identified {
+            principal: Arc::new(Principal {
+                authority: Authority::default(),
+                ..principal
+            }),
+            identity: Err(Denial::CrossSite),
+        },
+        Ok(principal) => {
+            live.touch(now);
+            in_its_org(app, parts, principal, Proof::Session(live))
+        }
+        Err(denial) => Identified {
+            principal: Arc::new(Principal {
+                tier: Tier::Session,
+                org: live.session.org,
+                actor: live.session.person.actor(),
+                key: None,
+                minter: None,
+                own_workspace: None,
+                replaced_until: None,
+                impersonator: None,
+                session: None,
+                authority: Authority::default(),
+            }),
+            identity: Err(denial),
+        },
+    }
+}
+
+fn accept_session(app: &App, live: &LiveSession, now: Timestamp) -> Result<Principal, Denial> {
+    let session = &live.session;
+    let is_over = session.is_over(live.seen_at(), app.sessions.idle, now);
+    let is_of_old_token =
+        session.admin_token.is_some() && session.admin_token != app.admin_token.fingerprint();
+    if is_over || is_of_old_token || app.orgs.name(session.org).is_none() {
+        return Err(Denial::SessionEnded);
+    }
+    let known = app
+        .people
+        .get(session.org, session.person.as_str())
+        .ok_or(Denial::SessionEnded)?;
+    let policy = app.policies.of(session.org);
+    let minter = session.minter.clone().map(Arc::new);
+    let above = match &minter {
+        Some(minter) => above(app, session.org, minter, policy.as_deref(), now),
+        None => Some(Vec::new()),
+    };
+    authenticate::person(
+        &known.person,
+        (Arc::clone(&known.grant), minter),
+        above.ok_or(Denial::SessionEnded)?,
+        (
+            Some(session.id),
+            session.impersonator.as_deref().map(Arc::from),
+        ),
+    )
 }
 
 /// Tier 0, or nobody.
@@ -238,7 +339,7 @@ fn accept_key(app: &App, presented: &Credential<Key>, now: Timestamp) -> Result<
     };
     let policy = app.policies.of(key.org);
     let policy = policy.as_deref();
-    let principal = match above(app, &key.minter, policy, now) {
+    let principal = match above(app, key.org, &key.minter, policy, now) {
         Some(above) if presented.is_replaced => {
             app.old_secrets
                 .settle_one(&app.keys, presented.id, (now, app.started_at));
@@ -276,7 +377,7 @@ fn accept_workspace_token(
 ) -> Result<Principal, Denial> {
     let policy = app.policies.of(token.org);
     let policy = policy.as_deref();
-    match above(app, &token.minter, policy, now) {
+    match above(app, token.org, &token.minter, policy, now) {
         Some(above) => {
             let principal = authenticate::workspace_token(token, above, now)?;
             Ok(under(principal, policy))
@@ -289,9 +390,11 @@ fn accept_workspace_token(
     }
 }
 
-/// The grants of the keys above a credential, or `None` when one of them is refused now.
+/// The grants of the keys above a credential and of the person at its root, or `None` when one of
+/// them is refused now.
 fn above(
     app: &App,
+    org: OrgId,
     minter: &Minter,
     policy: Option<&InForce>,
     now: Timestamp,
@@ -303,7 +406,15 @@ fn above(
         let is_active = key.status(now) == KeyStatus::Active && !is_blocked;
         is_active.then(|| Arc::clone(&key.grant))
     };
-    minter.chain.iter().map(grant_of).collect()
+    let keys = minter.chain.iter().map(grant_of);
+    let Actor::Session(person) = &minter.root else {
+        return keys.collect();
+    };
+    let known = app.people.get(org, person);
+    let own = known.and_then(|known| {
+        (known.person.state == PersonState::Active).then(|| Arc::clone(&known.grant))
+    });
+    keys.chain([own]).collect()
 }
 
 /// Tier 2b: acts on the org that `X-Org-Id` names, else on `default`.
@@ -364,6 +475,8 @@ where
         minter: Some(Arc::clone(&credential.minter)),
         own_workspace: None,
         replaced_until: None,
+        impersonator: None,
+        session: None,
         authority: Authority::default(),
     };
     Identified {

@@ -24,6 +24,8 @@ pub(super) fn nobody(org: OrgId) -> Principal {
         minter: None,
         own_workspace: None,
         replaced_until: None,
+        impersonator: None,
+        session: None,
         authority: Authority::default(),
     }
 }

@@ -386,6 +386,7 @@ impl Outcome {
 /// may hold another key, and may have reported that too.
 const fn by_itself(now: Timestamp) -> Acting {
     Acting {
+        session: None,
         key: None,
         prefix: None,
         now,

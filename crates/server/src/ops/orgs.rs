@@ -70,5 +70,7 @@ pub async fn delete(
     drop(alone);
     super::workspaces::drop_tokens(app, &written.value.workspace_tokens).await;
     app.orgs.remove(id);
+    app.sessions.end(|session| session.org == id);
+    app.people.forget_org(id);
     Ok(written)
 }

@@ -1,7 +1,7 @@
 //! Org API keys.
 
 use super::{
-    Postgres, commit,
+    Postgres, browsers, commit,
     fault::Outcome,
     load::{self, LOAD_MAX},
     mints, orgs, rotations,
@@ -249,6 +249,9 @@ async fn touch(change: &Change, used: &[SecretUse]) -> Outcome<()> {
 /// transaction. The org is locked first, as by who deletes it; the actor is judged first.
 pub(super) async fn require_actor(change: &Change, org: OrgId, acting: Acting) -> Outcome<()> {
     let org = orgs::require(change, org).await;
+    if let Some(session) = acting.session {
+        browsers::hold(change, session, acting.now).await?;
+    }
     if let Some(id) = acting.key {
         hold_live(change, id, acting.now).await?;
     }

@@ -1,13 +1,13 @@
 //! What a mint needs beside its row: a minter that is accepted, room, and to be the first of its kind.
 
-use claviger_core::{id::KeyId, key::OrgKey, time::Timestamp};
+use claviger_core::{id::KeyId, key::OrgKey, tier::Actor, time::Timestamp};
 use tokio_postgres::Row;
 
 use super::{
     Postgres,
     fault::Outcome,
     keys::{hold_live, require_actor},
-    replays, rotations,
+    people, replays, rotations,
     row::{self, Columns},
     session::{Change, Params},
 };
@@ -44,6 +44,9 @@ pub(super) async fn mint(
         // Nothing is minted below a revoked key: its revocation waits for us, or we for it.
         hold_live(change, parent, acting.now).await?;
         require_chain(change, parent, key).await?;
+    }
+    if let Actor::Session(person) = &key.minter.root {
+        people::hold_active(change, key.org, person).await?;
     }
     require_room(change, new, acting.now).await?;
     if let Some(idempotency) = &new.idempotency {

@@ -77,6 +77,12 @@ impl OrgStore for Postgres {
             change
                 .execute("delete from key_requests where org = $1", &[&id])
                 .await?;
+            change
+                .execute("delete from sessions where org = $1", &[&id])
+                .await?;
+            change
+                .execute("delete from sign_ins where org = $1", &[&id])
+                .await?;
             // Channels and secrets go with their workspaces.
             change
                 .execute("delete from workspaces where org = $1", &[&id])

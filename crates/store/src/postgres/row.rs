@@ -171,7 +171,7 @@ pub(super) fn key(row: &Row) -> Result<OrgKey> {
 }
 
 /// Who made what a row holds, and the keys above it.
-fn minter(columns: &Columns<'_>) -> Result<Minter> {
+pub(super) fn minter(columns: &Columns<'_>) -> Result<Minter> {
     let chain: &str = columns.get("chain")?;
     let chain = chain.split(' ').filter(|id| !id.is_empty());
     let chain = chain.map(str::parse).collect::<std::result::Result<_, _>>();

@@ -230,6 +230,14 @@ pub(crate) fn within_selection(found: Vec<OrgKey>) -> Result<Vec<OrgKey>> {
     Ok(found)
 }
 
+/// Refuses a change of more keys than one transaction takes.
+pub(crate) fn within_count(count: u64) -> Result<()> {
+    if usize::try_from(count).is_ok_and(|count| count <= KEYS_SELECTED_MAX) {
+        return Ok(());
+    }
+    Err(StoreError::TooMany(KEYS_SELECTED_MAX))
+}
+
 /// What is to be done with a key that a [`Selection`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {

@@ -62,6 +62,8 @@ impl DeploymentStore for Sqlite {
                 resealed += reseal_secrets(tx.sql, home, &mut reseal)?;
                 resealed += reseal_channels(tx.sql, home, &mut reseal)?;
             }
+            // What a provider gave is not worth sealing anew: its sessions end when they are due.
+            row::run(tx.sql, "update sessions set sealed = null", [])?;
             let keep = "update deployment set master_key_check = ?1";
             if row::run(tx.sql, keep, params![check])? != 1 {
                 return Err(corrupt("has no row to keep the check of the master key in").into());

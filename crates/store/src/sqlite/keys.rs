@@ -12,7 +12,7 @@ use claviger_core::{
 use rusqlite::{Connection, params, types::Value};
 
 use super::{
-    Outcome, Sqlite, load, mints, orgs, rotations, row,
+    Outcome, Sqlite, browsers, load, mints, orgs, rotations, row,
     row::{IdText, Query},
     writer::{Order, Tx},
 };
@@ -159,6 +159,9 @@ fn touch(sql: &Connection, used: &SecretUse) -> Outcome<()> {
 
 /// Refuses a change on behalf of a key that is not accepted any more.
 pub(super) fn require_actor(sql: &Connection, acting: Acting) -> Outcome<()> {
+    if let Some(session) = acting.session {
+        browsers::hold(sql, session, acting.now)?;
+    }
     match acting.key {
         Some(key) => hold_live(sql, key, acting.now),
         None => Ok(()),

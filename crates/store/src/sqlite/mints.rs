@@ -1,12 +1,12 @@
 //! What a mint needs beside its row: a minter that is accepted, room, and to be the first of its kind.
 
-use claviger_core::{id::KeyId, key::OrgKey, time::Timestamp};
+use claviger_core::{id::KeyId, key::OrgKey, tier::Actor, time::Timestamp};
 use rusqlite::{Connection, params};
 
 use super::{
     Outcome,
     keys::{hold_live, require_actor},
-    orgs, replays, rotations, row,
+    orgs, people, replays, rotations, row,
     row::IdText,
 };
 use crate::{Acting, NewKey, StoreError, labels_to_json, millis};
@@ -28,6 +28,9 @@ pub(super) fn mint(sql: &Connection, new: &NewKey, acting: Acting, is_first: boo
     if let Some(parent) = new.key.parent() {
         hold_live(sql, parent, acting.now)?;
         require_chain(sql, parent, &new.key)?;
+    }
+    if let Actor::Session(person) = &new.key.minter.root {
+        people::hold_active(sql, new.key.org, person)?;
     }
     require_room(sql, new, acting.now)?;
     if let Some(idempotency) = &new.idempotency {

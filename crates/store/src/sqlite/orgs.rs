@@ -120,6 +120,8 @@ fn delete(sql: &Connection, id: OrgId, end: &Revocation) -> Outcome<OrgDeletion>
         "delete from workspaces where org = ?1",
         "delete from mint_replays where org = ?1",
         "delete from key_requests where org = ?1",
+        "delete from sessions where org = ?1",
+        "delete from sign_ins where org = ?1",
     ] {
         row::run(sql, statement, params![org])?;
     }

@@ -289,7 +289,7 @@ pub(super) fn span(row: &Row<'_>, at: usize) -> Outcome<Option<Duration>> {
 }
 
 /// The three columns from this one on.
-fn minter(row: &Row<'_>, at: usize) -> Outcome<Minter> {
+pub(super) fn minter(row: &Row<'_>, at: usize) -> Outcome<Minter> {
     Ok(Minter {
         created_by: parsed(row, at)?,
         root: parsed(row, at + 1)?,

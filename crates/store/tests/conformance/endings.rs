@@ -191,6 +191,7 @@ pub(crate) async fn ended_key_changes_and_reveals_nothing(bed: &Bed) {
     let db = bed.patch(db, &statement).await;
 
     let as_of = |key: &OrgKey, now| Acting {
+        session: None,
         key: Some(key.id),
         prefix: None,
         now,
@@ -210,6 +211,7 @@ pub(crate) async fn ended_key_changes_and_reveals_nothing(bed: &Bed) {
         &db,
         &target,
         Acting {
+            session: None,
             key: Some(id()),
             prefix: None,
             now: NOW,

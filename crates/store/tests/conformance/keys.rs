@@ -170,6 +170,7 @@ fn repeatable(parent: &NewKey, key: &str, request: u8, at: Timestamp) -> (NewKey
     (
         new,
         Acting {
+            session: None,
             key: None,
             prefix: None,
             now: at,

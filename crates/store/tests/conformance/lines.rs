@@ -246,6 +246,7 @@ pub(crate) async fn mint_beyond_a_limit_is_refused(bed: &Bed) {
     let mut new = child(&middle);
     new.limits = limits(Some(3), Some(2));
     let late = claviger_store::Acting {
+        session: None,
         now: later(5),
         ..NOBODY
     };

@@ -160,6 +160,7 @@ pub(crate) async fn replaced_secret_neither_rotates_its_key_nor_cancels(bed: &Be
     let org = default_org(&db).await;
     let before = mint(&db, key(org, "agent")).await;
     let with = |prefix| Acting {
+        session: None,
         key: Some(before.id),
         prefix: Some(prefix),
         now: later(10),

@@ -46,6 +46,7 @@ pub(crate) async fn each_put_makes_the_next_version_and_seals_for_it(bed: &Bed) 
         let (seal, asked) = sealer("A");
         let actor = &actors[usize::from(version > 1)];
         let acting = Acting {
+            session: None,
             key: Some(actor.id),
             prefix: None,
             now: later(at),

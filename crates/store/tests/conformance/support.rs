@@ -33,6 +33,7 @@ pub(crate) const DAY: Duration = Duration::from_hours(24);
 
 /// On behalf of no key.
 pub(crate) const NOBODY: Acting = Acting {
+    session: None,
     key: None,
     prefix: None,
     now: NOW,
@@ -147,6 +148,7 @@ pub(crate) fn child(parent: &OrgKey) -> NewKey {
 /// On behalf of this key.
 pub(crate) fn acting(key: &OrgKey) -> Acting {
     Acting {
+        session: None,
         key: Some(key.id),
         prefix: Some(key.prefix),
         now: NOW,
@@ -156,6 +158,7 @@ pub(crate) fn acting(key: &OrgKey) -> Acting {
 /// On behalf of no key, at this instant.
 pub(crate) const fn acting_at(now: Timestamp) -> Acting {
     Acting {
+        session: None,
         key: None,
         prefix: None,
         now,

@@ -1,0 +1,254 @@
+//! A person as this deployment knows it, and the sessions in which it acts.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use crate::{
+    grant::Grant,
+    id::{KeyId, OrgId, SessionId},
+    permission::PermissionSet,
+    tier::{Actor, Minter},
+    time::Timestamp,
+};
+
+/// The most bytes of a person's id.
+pub const PERSON_ID_BYTES_MAX: usize = 255;
+/// The issuer of the person who signs in where no identity provider is set.
+pub const LOCAL_ISSUER: &str = "local";
+/// The id of that person.
+pub const LOCAL_ADMIN: &str = "local-admin";
+
+/// The stable id of a person: what the provider calls the subject (`sub`, at WorkOS `user_…`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PersonId(Arc<str>);
+
+/// The text cannot be the id of a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a person's id has 1 to 255 printable ASCII characters and no space")]
+pub struct PersonIdError;
+
+impl PersonId {
+    /// The person who signs in where no identity provider is set.
+    #[must_use]
+    pub fn local_admin() -> Self {
+        Self(LOCAL_ADMIN.into())
+    }
+
+    /// As it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// How it stands in the audit trail and in `created_by`.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        Actor::Session(Arc::clone(&self.0))
+    }
+}
+
+impl std::fmt::Display for PersonId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::str::FromStr for PersonId {
+    type Err = PersonIdError;
+
+    fn from_str(text: &str) -> Result<Self, PersonIdError> {
+        let is_plain = text.bytes().all(|b| b.is_ascii_graphic());
+        if text.is_empty() || text.len() > PERSON_ID_BYTES_MAX || !is_plain {
+            return Err(PersonIdError);
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+/// The text is no word of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a word that is known")]
+pub struct UnknownWord;
+
+/// How a person stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PersonState {
+    /// May sign in; the keys that it made work.
+    Active,
+    /// May not sign in, and the keys that it made do not work, until it is resumed.
+    Suspended,
+    /// May not sign in; its keys were revoked or handed over.
+    Removed,
+}
+
+impl PersonState {
+    /// The word in the API and in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+impl std::str::FromStr for PersonState {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        [Self::Active, Self::Suspended, Self::Removed]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or(UnknownWord)
+    }
+}
+
+/// A person of an org: as the provider last described it, and what was decided here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// The org.
+    pub org: OrgId,
+    /// Its id.
+    pub id: PersonId,
+    /// Who vouches for it: the provider's issuer, or [`LOCAL_ISSUER`].
+    pub issuer: String,
+    /// Shown beside the id; never trusted for anything.
+    pub email: Option<String>,
+    /// As people call it.
+    pub name: Option<String>,
+    /// The last known role, in the words of the provider or of a preset.
+    pub role: String,
+    /// What that role comes to.
+    pub permissions: PermissionSet,
+    /// When it first signed in.
+    pub first_seen_at: Timestamp,
+    /// When it last signed in.
+    pub last_seen_at: Timestamp,
+    /// How it stands.
+    pub state: PersonState,
+    /// Since when it stands so, and by whom; absent as long as nobody decided anything.
+    pub decision: Option<PersonDecision>,
+}
+
+/// What was decided about a person here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PersonDecision {
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: Actor,
+    /// Why, if a reason was given.
+    pub reason: Option<String>,
+}
+
+impl Person {
+    /// The grant that the last known role comes to.
+    #[must_use]
+    pub fn grant(&self) -> Grant {
+        Grant {
+            permissions: self.permissions,
+            ..Grant::admin()
+        }
+    }
+}
+
+/// How a session began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SignInMethod {
+    /// A one-time link.
+    Link,
+    /// `ADMIN_TOKEN`.
+    AdminToken,
+    /// An `OpenID` provider.
+    Oidc,
+    /// `WorkOS`.
+    WorkOs,
+}
+
+impl SignInMethod {
+    /// The word in the API and in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Link => "link",
+            Self::AdminToken => "admin_token",
+            Self::Oidc => "oidc",
+            Self::WorkOs => "workos",
+        }
+    }
+}
+
+impl std::str::FromStr for SignInMethod {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        [Self::Link, Self::AdminToken, Self::Oidc, Self::WorkOs]
+            .into_iter()
+            .find(|method| method.as_str() == text)
+            .ok_or(UnknownWord)
+    }
+}
+
+/// A session of a person in a browser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Its public id.
+    pub id: SessionId,
+    /// The org.
+    pub org: OrgId,
+    /// The person.
+    pub person: PersonId,
+    /// How it began.
+    pub method: SignInMethod,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it was last used; written behind, so it may lag by seconds.
+    pub seen_at: Timestamp,
+    /// Refused from then on, whatever happens before.
+    pub ends_at: Timestamp,
+    /// From where it was begun.
+    pub client: Option<IpAddr>,
+    /// The browser that began it, in its own words.
+    pub user_agent: Option<String>,
+    /// Of a session that began with the link of a key: that key and those above it. It ends with
+    /// any of them.
+    pub minter: Option<Minter>,
+    /// Of a session that began with `ADMIN_TOKEN`: which one. It ends when that is replaced.
+    pub admin_token: Option<[u8; 32]>,
+    /// The provider's name for its own session (`sid`).
+    pub provider_session: Option<String>,
+    /// Who acts as the person, where the provider says that somebody does.
+    pub impersonator: Option<String>,
+    /// Until when the provider's word is good; past it the provider is asked again.
+    pub fresh_until: Option<Timestamp>,
+}
+
+impl Session {
+    /// The keys that it ends with.
+    #[must_use]
+    pub fn chain(&self) -> &[KeyId] {
+        self.minter.as_ref().map_or(&[], |minter| &minter.chain)
+    }
+
+    /// Whether it is over at this instant: past its end, or unused for `idle`.
+    #[must_use]
+    pub fn is_over(&self, seen_at: Timestamp, idle: Duration, now: Timestamp) -> bool {
+        now >= self.ends_at || now.since(seen_at) >= idle
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PersonId;
+
+    #[test]
+    fn ids_are_short_and_plain() {
+        for good in ["user_01H", "auth0|5f7c", "a@example.com", "1"] {
+            assert!(good.parse::<PersonId>().is_ok(), "{good}");
+        }
+        let long = "x".repeat(256);
+        for bad in ["", "a b", "a\n", "é", &long] {
+            assert!(bad.parse::<PersonId>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! People and their sessions, in memory: no request asks the store who somebody is.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use claviger_core::{
+    digest::Digest,
+    grant::Grant,
+    id::{OrgId, SessionId},
+    person::{Person, PersonId, Session},
+    time::Timestamp,
+};
+use parking_lot::RwLock;
+
+/// A use of a session within this many milliseconds of the last is not noted again.
+const TOUCH_EVERY_MS: i64 = 10_000;
+
+/// A person, with the grant that its role comes to.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// As it is kept.
+    pub(crate) person: Person,
+    /// What its role comes to.
+    pub(crate) grant: Arc<Grant>,
+}
+
+/// Everybody who has signed in.
+#[derive(Debug, Default)]
+pub(crate) struct People {
+    by_org: RwLock<HashMap<OrgId, HashMap<Arc<str>, Arc<Known>>>>,
+}
+
+impl People {
+    /// A person by its id.
+    pub(crate) fn get(&self, org: OrgId, id: &str) -> Option<Arc<Known>> {
+        self.by_org.read().get(&org)?.get(id).cloned()
+    }
+
+    /// From here on the person stands as this says.
+    pub(crate) fn set(&self, person: Person) {
+        let grant = Arc::new(person.grant());
+        let (org, id) = (person.org, Arc::from(person.id.as_str()));
+        let known = Arc::new(Known { person, grant });
+        self.by_org
+            .write()
+            .entry(org)
+            .or_default()
+            .insert(id, known);
+    }
+
+    /// Forgets the people of an org that is gone.
+    pub(crate) fn forget_org(&self, org: OrgId) {
+        self.by_org.write().remove(&org);
+    }
+}
+
+/// A session that is accepted, and when it was last.
+#[derive(Debug)]
+pub struct LiveSession {
+    /// As it began.
+    pub(crate) session: Session,
+    digest: [u8; 32],
+    seen: AtomicI64,
+    is_noted: std::sync::atomic::AtomicBool,
+}
+
+impl LiveSession {
+    /// When it was last used.
+    pub(crate) fn seen_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.seen.load(Ordering::Relaxed))
+    }
+
+    /// Notes a use.
+    pub(crate) fn touch(&self, now: Timestamp) {
+        let last = self.seen.load(Ordering::Relaxed);
+        if now.millis() - last >= TOUCH_EVERY_MS {
+            self.seen.store(now.millis(), Ordering::Relaxed);
+            self.is_noted.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The sessions that are accepted.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    /// After so long without a use a session is over.
+    pub(crate) idle: Duration,
+    by_digest: RwLock<HashMap<[u8; 32], Arc<LiveSession>>>,
+}
+
+impl Sessions {
+    /// None yet.
+    pub(crate) fn new(idle: Duration) -> Self {
+        Self {
+            idle,
+            by_digest: RwLock::default(),
+        }
+    }
+
+    /// A session by the digest of its cookie.
+    pub(crate) fn find(&self, digest: &Digest) -> Option<Arc<LiveSession>> {
+        self.by_digest.read().get(digest.as_bytes()).cloned()
+    }
+
+    /// Whether a session is still accepted.
+    pub(crate) fn has(&self, session: &LiveSession) -> bool {
+        self.by_digest.read().contains_key(&session.digest)
+    }
+
+    /// From here on it is accepted.
+    pub(crate) fn put(&self, session: Session, digest: &Digest) {
+        let digest = *digest.as_bytes();
+        let live = Arc::new(LiveSession {
+            seen: AtomicI64::new(session.seen_at.millis()),
+            is_noted: std::sync::atomic::AtomicBool::new(true),
+            session,
+            digest,
+        });
+        self.by_digest.write().insert(digest, live);
+    }
+
+    /// From here on those that fit are refused.
+    pub(crate) fn end(&self, is_meant: impl Fn(&Session) -> bool) {
+        self.by_digest
+            .write()
+            .retain(|_, live| !is_meant(&live.session));
+    }
+
+    /// Those of one person, in no order.
+    pub(crate) fn of_person(&self, org: OrgId, person: &PersonId) -> Vec<Arc<LiveSession>> {
+        let sessions = self.by_digest.read();
+        let own = sessions
+            .values()
+            .filter(|live| live.session.org == org && live.session.person == *person);
+        own.cloned().collect()
+    }
+
+    /// Uses that were not written yet.
+    pub(crate) fn take_used(&self) -> Vec<(SessionId, Timestamp)> {
+        let sessions = self.by_digest.read();
+        let used = sessions
+            .values()
+            .filter(|live| !live.is_noted.swap(true, Ordering::Relaxed));
+        used.map(|live| (live.session.id, live.seen_at())).collect()
+    }
+}

@@ -1,0 +1,177 @@
+//! Signing in and out.
+
+use axum::response::Response;
+use claviger_core::{
+    action::{SignIn, UseAccount},
+    denial::Denial,
+    tier::Tier,
+};
+use claviger_store::WhichSessions;
+use http::{HeaderValue, StatusCode, header};
+
+use super::html;
+use crate::{
+    app::App,
+    failure::Failure,
+    gate::{Call, Reply},
+    ops::sign_ins::{self, SignedIn},
+    trace::Trace,
+};
+
+/// Where a browser goes on that has no place to go back to.
+const HOME: &str = "/canvas/keys";
+
+/// Sends a browser to sign in, and from there back to where it was.
+pub(super) fn redirect(trace: &Trace, reason: &str) -> Response {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    let next = match &trace.query {
+        Some(text) => format!("{}?{text}", trace.path),
+        None => trace.path.clone(),
+    };
+    if safe_next(&next) != HOME {
+        query.append_pair("next", &next);
+    }
+    if !reason.is_empty() {
+        query.append_pair("reason", reason);
+    }
+    let query = query.finish();
+    let mut response = html(StatusCode::SEE_OTHER, String::new());
+    let location = if query.is_empty() {
+        "/canvas/sign-in".to_owned()
+    } else {
+        format!("/canvas/sign-in?{query}")
+    };
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// Where to go on: a page of ours, and nothing else.
+fn safe_next(next: &str) -> &str {
+    let is_ours = next.starts_with("/canvas/")
+        && next.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
+        && !next.starts_with("/canvas/sign-")
+        && !next.starts_with("/canvas/link");
+    if is_ours { next } else { HOME }
+}
+
+/// `GET /canvas`.
+///
+/// # Errors
+/// None of its own.
+pub(super) async fn home(_call: Call<SignIn>) -> Result<Reply, Failure> {
+    Ok(Reply::see_other(HOME))
+}
+
+/// `GET /canvas/sign-in`.
+///
+/// # Errors
+/// 400 for a query that is not ours.
+pub(super) async fn page(call: Call<SignIn>) -> Result<Reply, Failure> {
+    let query = call.query(&["next", "reason"])?;
+    let next = safe_next(query.get("next").unwrap_or_default());
+    if call.permit.principal().tier == Tier::Session {
+        return Ok(Reply::see_other(next));
+    }
+    let text = format!(
+        "<!doctype html><title>Sign in</title><h1>Sign in</h1><form method=post action=/canvas/sign-in><input type=password name=token><button>Sign in</button></form><p>{}</p>",
+        query
+            .get("reason")
+            .map_or("", |_| "Your session has ended."),
+    );
+    Ok(Reply::of(html(StatusCode::OK, text)))
+}
+
+/// `GET /canvas/link`: what proves anything stands behind `#`, where only the browser sees it.
+///
+/// # Errors
+/// None of its own.
+pub(super) async fn link_page(_call: Call<SignIn>) -> Result<Reply, Failure> {
+    let text = "<!doctype html><title>Sign in</title><form method=post action=/canvas/link><input name=token><button>Sign in</button></form>";
+    Ok(Reply::of(html(StatusCode::OK, text.to_owned())))
+}
+
+/// `POST /canvas/link`.
+///
+/// # Errors
+/// 401 for a link that is not good any more.
+pub(super) async fn with_link(mut call: Call<SignIn>) -> Result<Reply, Failure> {
+    let form = call.form().await?;
+    let token = form.get("token").ok_or(Denial::BadLink)?;
+    let signed_in = sign_ins::use_link(&call.app, &call.permit, token, &call.trace).await?;
+    Ok(welcome(&call.app, signed_in, HOME))
+}
+
+/// `POST /canvas/sign-in` with `ADMIN_TOKEN`.
+///
+/// # Errors
+/// 401 for any other text.
+pub(super) async fn with_admin_token(mut call: Call<SignIn>) -> Result<Reply, Failure> {
+    let form = call.form().await?;
+    let presented = (form.get("token").unwrap_or_default(), form.get("org"));
+    let signed_in =
+        sign_ins::use_admin_token(&call.app, &call.permit, presented, &call.trace).await?;
+    let next = safe_next(form.get("next").unwrap_or_default());
+    Ok(welcome(&call.app, signed_in, next))
+}
+
+/// `POST /canvas/sign-out`.
+///
+/// # Errors
+/// That of the store: then the session may live.
+pub(super) async fn sign_out(call: Call<UseAccount>) -> Result<Reply, Failure> {
+    let live = call.session().ok_or(Denial::SessionEnded)?;
+    let which = WhichSessions::One(live.session.person.clone(), live.session.id);
+    let ended = sign_ins::end_own(&call.app, &call.permit, which, &call.trace).await?;
+    Ok(Reply::see_other("/canvas/sign-in?reason=signed_out")
+        .with_also(header::SET_COOKIE, &cookie(&call.app, "", 0))
+        .written(ended.receipt))
+}
+
+/// Sets the cookie, and goes on.
+pub(super) fn welcome(app: &App, signed_in: SignedIn, next: &str) -> Reply {
+    let seconds = app.config.session_max.as_secs();
+    Reply::see_other(next)
+        .with_also(header::SET_COOKIE, &cookie(app, &signed_in.cookie, seconds))
+        .written(signed_in.receipt)
+}
+
+/// The cookie of the Canvas (RFC 6265): for our own pages alone, and for no script.
+fn cookie(app: &App, value: &str, seconds: u64) -> String {
+    let name = app.config.cookie();
+    let secure = if app.config.is_https() {
+        "; Secure"
+    } else {
+        ""
+    };
+    format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HOME, safe_next};
+
+    #[test]
+    fn browser_is_sent_to_our_own_pages_alone() {
+        for good in [
+            "/canvas/keys?q=a%20b",
+            "/canvas/audit",
+            "/canvas/keys/tok_1",
+        ] {
+            assert_eq!(safe_next(good), good);
+        }
+        for bad in [
+            "",
+            "https://evil.example/canvas/keys",
+            "//evil.example/canvas/",
+            "/canvas/../org/tokens\\",
+            "/org/tokens",
+            "/canvas/sign-out",
+            "/canvas/link",
+            "/canvas/keys\r\nSet-Cookie: a=b",
+        ] {
+            assert_eq!(safe_next(bad), HOME, "{bad}");
+        }
+    }
+}
