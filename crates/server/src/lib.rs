@@ -41,6 +41,7 @@ pub mod telemetry;
 pub mod trace;
 mod turns;
 pub mod usage;
+pub mod web;
 mod welcome;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
