@@ -76,10 +76,10 @@ where
         return proceed(app, admitted, handler, parts, body).await;
     }
     // A change runs to its end even if the caller hangs up: the index must follow the store.
-    let trace = Arc::clone(&admitted.trace);
+    let (trace, keeper) = (Arc::clone(&admitted.trace), Arc::clone(&app));
     match tokio::spawn(proceed(app, admitted, handler, parts, body)).await {
         Ok(response) => response,
-        Err(error) => answer_failure(&trace, &Failure::Internal(error.to_string())),
+        Err(error) => answer_failure(&keeper, &trace, &Failure::Internal(error.to_string())),
     }
 }
 
@@ -120,6 +120,9 @@ impl Admitted {
         let mut head = Head::new(caller, parts, &app.brands);
         head.route = route;
         head.is_page = is_page;
+        if is_page {
+            head.theme = web::layout::Theme::of(&parts.headers);
+        }
         let comes_from_us = comes_from_us(app, parts, is_page);
         let started = std::time::Instant::now();
         let Identified {
@@ -398,7 +401,7 @@ async fn record_answer(
                 ..ending
             };
             write_line(app, &trace.draft(ending), None);
-            answer_failure(trace, &failure)
+            answer_failure(app, trace, &failure)
         }
     }
 }
@@ -425,13 +428,13 @@ async fn finish_failure(app: &App, trace: &Arc<Trace>, failure: &Failure) -> Res
             app.ledger.record_behind(entry);
         }
     }
-    answer_failure(trace, failure)
+    answer_failure(app, trace, failure)
 }
 
 /// The answer to a request that failed: a problem document, or for a page a page.
-fn answer_failure(trace: &Trace, failure: &Failure) -> Response {
+fn answer_failure(app: &App, trace: &Trace, failure: &Failure) -> Response {
     if trace.is_page {
-        web::failure(trace, failure)
+        web::failure(app, trace, failure)
     } else {
         problem::response(failure, trace.id)
     }

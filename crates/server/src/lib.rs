@@ -42,7 +42,7 @@ pub mod telemetry;
 pub mod trace;
 mod turns;
 pub mod usage;
-mod web;
+pub mod web;
 mod welcome;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

@@ -17,6 +17,7 @@ use crate::{
     failure::Failure,
     gate::{self, Peer},
     openapi,
+    web::assets,
 };
 
 /// The routes on the main address.
@@ -28,6 +29,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/openapi.json", get(reference))
         .route("/docs", get(docs_entry))
         .route("/docs/{file}", get(docs_file))
+        .route("/canvas/assets/{file}", get(canvas_file))
 }
 
 /// The routes on the address of `--metrics-listen`.
@@ -131,6 +133,22 @@ async fn docs_file(
             );
             response
         }
+        None => gate::refuse(app, Failure::NoRoute, request).await,
+    }
+}
+
+/// A style sheet, a script or the icons of the Canvas.
+async fn canvas_file(
+    State(app): State<Arc<App>>,
+    Path(file): Path<String>,
+    request: Request<Body>,
+) -> Response {
+    let version = request
+        .uri()
+        .query()
+        .and_then(|query| query.strip_prefix("v="));
+    match assets::serve(&file, version) {
+        Some(response) => response,
         None => gate::refuse(app, Failure::NoRoute, request).await,
     }
 }

@@ -142,11 +142,7 @@ fn words(failure: &Failure) -> String {
 #[must_use]
 pub fn response(failure: &Failure, id: EventId) -> Response {
     let answer = answer(failure);
-    if answer.status == StatusCode::INTERNAL_SERVER_ERROR {
-        tracing::error!(request_id = %id, cause = %failure, "a request failed");
-    } else if let Failure::Store(StoreError::Unavailable { .. }) = failure {
-        tracing::warn!(request_id = %id, cause = %failure, "the store cannot be asked");
-    }
+    log(failure, &answer, id);
     let problem = Problem {
         kind: "about:blank".to_owned(),
         title: answer
@@ -194,6 +190,15 @@ pub fn response(failure: &Failure, id: EventId) -> Response {
         _ => {}
     }
     response
+}
+
+/// Tells the operator what the caller is not told.
+pub(crate) fn log(failure: &Failure, answer: &Answer, id: EventId) {
+    if answer.status == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::error!(request_id = %id, cause = %failure, "a request failed");
+    } else if let Failure::Store(StoreError::Unavailable { .. }) = failure {
+        tracing::warn!(request_id = %id, cause = %failure, "the store cannot be asked");
+    }
 }
 
 /// The challenge of a 401 (RFC 6750, 3): bare where no credential was presented.

@@ -13,7 +13,7 @@ use claviger_core::{
 };
 use http::{Method, header, request::Parts};
 
-use crate::{clock, entropy, rate_limiter::Standing};
+use crate::{clock, entropy, rate_limiter::Standing, web::layout::Theme};
 
 /// What is known when the head of a request has arrived.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub struct Head {
     pub route: &'static str,
     /// Whether it is for a page of the Canvas.
     pub is_page: bool,
+    /// Light or dark, for a page.
+    pub theme: Theme,
     /// The query, of a page alone: where to go on after a sign-in.
     pub query: Option<String>,
     /// `User-Agent`, cut to what a record holds.
@@ -91,6 +93,7 @@ impl Head {
             path: cut(path, PATH_BYTES_MAX),
             route: "",
             is_page: false,
+            theme: Theme::System,
             query: parts.uri.query().map(|query| cut(query, PATH_BYTES_MAX)),
             user_agent: agent.map(|agent| cut(agent, USER_AGENT_BYTES_MAX)),
             brands: *brands,
@@ -116,6 +119,8 @@ pub struct Trace {
     pub route: &'static str,
     /// Whether it is for a page of the Canvas.
     pub is_page: bool,
+    /// Light or dark, for a page.
+    pub theme: Theme,
     /// The query as it was sent.
     pub query: Option<String>,
     /// `User-Agent`, cut to what a record holds.
@@ -159,6 +164,7 @@ impl Trace {
             path: head.path,
             route: head.route,
             is_page: head.is_page,
+            theme: head.theme,
             query: head.query,
             user_agent: head.user_agent,
             brands: head.brands,

@@ -1,15 +1,27 @@
-//! The Canvas: pages for people, from the same operations as the API.
+//! The Canvas: pages for people, rendered on the server from the same operations as the API.
+//!
+//! A page is a struct that embeds a [`layout::Page`] and derives `askama::Template` over a file in
+//! `crates/server/templates/canvas`; [`html::html`] makes the answer of it. The components are the
+//! macros in `components.html`, which begins with a list of them, and the types in [`parts`] and
+//! [`charts`], which print themselves. [`page`] is what surrounds each; the routes stand below.
 
+pub mod assets;
+pub mod charts;
+mod failure;
+pub mod html;
+pub mod keys;
+pub mod layout;
+mod page;
+pub mod parts;
 mod sign_in;
+pub mod time;
 
-use axum::{body::Body, response::Response};
-use claviger_core::{
-    action::{SignIn, UseAccount},
-    denial::Denial,
-};
-use http::{HeaderValue, Method, StatusCode, header};
+use claviger_core::action::{SignIn, UseAccount};
+use http::Method;
 
-use crate::{failure::Failure, problem, router::Routes, trace::Trace};
+pub(crate) use failure::failure;
+
+use crate::router::Routes;
 
 /// Every page, and every form on one.
 #[rustfmt::skip]
@@ -27,40 +39,4 @@ pub(crate) fn declare(routes: &mut Routes) {
 /// Whether a path belongs to the Canvas.
 pub(crate) fn is_page(path: &str) -> bool {
     path == "/canvas" || path.starts_with("/canvas/")
-}
-
-/// The answer to a page that failed: whoever is not signed in is sent to sign in, and comes back.
-pub(crate) fn failure(trace: &Trace, failure: &Failure) -> Response {
-    let answer = problem::answer(failure);
-    if answer.status == StatusCode::UNAUTHORIZED && trace.method == Method::GET {
-        let reason = match failure {
-            Failure::Denied(Denial::NoCredential) => "",
-            _ => answer.code,
-        };
-        return sign_in::redirect(trace, reason);
-    }
-    let text = format!("<h1>{}</h1><p>{}</p>", answer.status, answer.detail);
-    html(answer.status, text)
-}
-
-/// A page.
-pub(crate) fn html(status: StatusCode, text: String) -> Response {
-    let mut response = Response::new(Body::from(text));
-    *response.status_mut() = status;
-    let fields = response.headers_mut();
-    for (name, value) in [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CACHE_CONTROL, "no-store"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-             connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-        ),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "same-origin"),
-    ] {
-        fields.insert(name, HeaderValue::from_static(value));
-    }
-    response
 }

@@ -1,5 +1,6 @@
 //! Signing in and out.
 
+use askama::Template;
 use axum::response::Response;
 use claviger_core::{
     action::{SignIn, UseAccount},
@@ -9,7 +10,7 @@ use claviger_core::{
 use claviger_store::WhichSessions;
 use http::{HeaderValue, StatusCode, header};
 
-use super::html;
+use super::{html::html, layout::Page, page as surroundings};
 use crate::{
     app::App,
     failure::Failure,
@@ -21,26 +22,48 @@ use crate::{
 /// Where a browser goes on that has no place to go back to.
 const HOME: &str = "/canvas/keys";
 
+/// The page that signs in.
+#[derive(Debug, Template)]
+#[template(path = "canvas/sign_in.html")]
+struct SignInPage {
+    page: Page,
+    next: String,
+    /// Why the reader has to sign in, if it has.
+    reason: &'static str,
+    has_provider: bool,
+    provider: &'static str,
+    has_admin_token: bool,
+    error: String,
+}
+
+/// The page that a one-time link opens.
+#[derive(Debug, Template)]
+#[template(path = "canvas/link.html")]
+struct LinkPage {
+    page: Page,
+}
+
 /// Sends a browser to sign in, and from there back to where it was.
-pub(super) fn redirect(trace: &Trace, reason: &str) -> Response {
+pub(super) fn redirect(next: Option<&Trace>, reason: &str) -> Response {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    let next = match &trace.query {
+    let next = next.map(|trace| match &trace.query {
         Some(text) => format!("{}?{text}", trace.path),
         None => trace.path.clone(),
-    };
-    if safe_next(&next) != HOME {
+    });
+    if let Some(next) = next.filter(|next| safe_next(next) != HOME) {
         query.append_pair("next", &next);
     }
     if !reason.is_empty() {
         query.append_pair("reason", reason);
     }
     let query = query.finish();
-    let mut response = html(StatusCode::SEE_OTHER, String::new());
     let location = if query.is_empty() {
         "/canvas/sign-in".to_owned()
     } else {
         format!("/canvas/sign-in?{query}")
     };
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::SEE_OTHER;
     if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(header::LOCATION, location);
     }
@@ -74,22 +97,51 @@ pub(super) async fn page(call: Call<SignIn>) -> Result<Reply, Failure> {
     if call.permit.principal().tier == Tier::Session {
         return Ok(Reply::see_other(next));
     }
-    let text = format!(
-        "<!doctype html><title>Sign in</title><h1>Sign in</h1><form method=post action=/canvas/sign-in><input type=password name=token><button>Sign in</button></form><p>{}</p>",
-        query
-            .get("reason")
-            .map_or("", |_| "Your session has ended."),
-    );
-    Ok(Reply::of(html(StatusCode::OK, text)))
+    Ok(html(
+        StatusCode::OK,
+        &page_of(&call, query.get("reason"), next),
+    ))
+}
+
+/// The page for whoever is to sign in.
+fn page_of(call: &Call<SignIn>, reason: Option<&str>, next: &str) -> SignInPage {
+    let mut page = surroundings::surroundings(&call.app, &call.trace);
+    page.title = "Sign in".to_owned();
+    SignInPage {
+        page,
+        next: if next == HOME {
+            String::new()
+        } else {
+            next.to_owned()
+        },
+        reason: match reason {
+            Some("signed_out") => "You are signed out.",
+            Some("person_suspended") => {
+                "You are suspended here. Ask somebody who administers the org."
+            }
+            Some("person_removed") => {
+                "You were removed here. Ask somebody who administers the org."
+            }
+            Some(_) => {
+                "Your session has ended. Sign in again, and you come back to where you were."
+            }
+            None => "",
+        },
+        has_provider: call.app.has_provider(),
+        provider: "your identity provider",
+        has_admin_token: call.app.admin_token.is_set(),
+        error: String::new(),
+    }
 }
 
 /// `GET /canvas/link`: what proves anything stands behind `#`, where only the browser sees it.
 ///
 /// # Errors
 /// None of its own.
-pub(super) async fn link_page(_call: Call<SignIn>) -> Result<Reply, Failure> {
-    let text = "<!doctype html><title>Sign in</title><form method=post action=/canvas/link><input name=token><button>Sign in</button></form>";
-    Ok(Reply::of(html(StatusCode::OK, text.to_owned())))
+pub(super) async fn link_page(call: Call<SignIn>) -> Result<Reply, Failure> {
+    let mut page = surroundings::surroundings(&call.app, &call.trace);
+    page.title = "Sign in".to_owned();
+    Ok(html(StatusCode::OK, &LinkPage { page }))
 }
 
 /// `POST /canvas/link`.

@@ -1,0 +1,192 @@
+//! The files of the pages: style sheet, modules, icons. They are part of the binary.
+//!
+//! A file is asked for with the beginning of its own digest (`?v=…`), so it may be kept forever: a
+//! file that changes has another address. A module that imports another names it as `./other.js`;
+//! that name gets the digest too, which is why a file stands below what it imports.
+
+use std::sync::LazyLock;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use http::{HeaderValue, header};
+
+const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
+/// How much of the digest stands in an address: twelve characters.
+const DIGEST_BYTES: usize = 6;
+
+/// Names a file of `crates/server/assets/canvas` and takes it in.
+macro_rules! files {
+    ($($name:literal as $media_type:ident,)*) => {
+        &[$(Source {
+            name: $name,
+            media_type: $media_type,
+            text: include_str!(concat!("../../assets/canvas/", $name)),
+        }),*]
+    };
+}
+
+/// Every file. To add one, write its line, below the lines of what it imports.
+const SOURCES: &[Source] = files![
+    "canvas.css" as CSS,
+    "icons.svg" as SVG,
+    "favicon.svg" as SVG,
+    "copy.js" as JS,
+    "time.js" as JS,
+    "dialog.js" as JS,
+    "keys.js" as JS,
+    "select.js" as JS,
+    "search.js" as JS,
+    "theme.js" as JS,
+    "live.js" as JS,
+    "link.js" as JS,
+    "canvas.js" as JS,
+];
+
+struct Source {
+    name: &'static str,
+    media_type: &'static str,
+    text: &'static str,
+}
+
+/// A file as it is served.
+#[derive(Debug)]
+struct Asset {
+    name: &'static str,
+    media_type: &'static str,
+    url: String,
+    version: String,
+    body: Bytes,
+}
+
+static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
+    let mut assets: Vec<Asset> = Vec::with_capacity(SOURCES.len());
+    for source in SOURCES {
+        let text = if source.media_type == JS {
+            with_versioned_imports(source.text, &assets)
+        } else {
+            source.text.to_owned()
+        };
+        let whole = digest(&SHA256, text.as_bytes());
+        let head = whole.as_ref().iter().take(DIGEST_BYTES);
+        let version: String = head.map(|byte| format!("{byte:02x}")).collect();
+        assets.push(Asset {
+            name: source.name,
+            media_type: source.media_type,
+            url: format!("/canvas/assets/{}?v={version}", source.name),
+            version,
+            body: Bytes::from(text),
+        });
+    }
+    assets
+});
+
+fn with_versioned_imports(text: &str, known: &[Asset]) -> String {
+    known.iter().fold(text.to_owned(), |text, asset| {
+        let (plain, versioned) = (
+            format!("\"./{}\"", asset.name),
+            format!("\"{}\"", asset.url),
+        );
+        text.replace(&plain, &versioned)
+    })
+}
+
+/// The address of an icon of `icons.svg`, for `<use href>`.
+#[must_use]
+pub fn icon(name: &str) -> String {
+    format!("{}#{name}", asset("icons.svg"))
+}
+
+/// The address of a file, with its digest; empty for a file that does not exist.
+#[must_use]
+pub fn asset(name: &str) -> &'static str {
+    ASSETS
+        .iter()
+        .find(|asset| asset.name == name)
+        .map_or("", |asset| &asset.url)
+}
+
+/// The addresses of the modules that every page runs, so that they are fetched at once.
+pub fn modules() -> impl Iterator<Item = &'static str> {
+    ASSETS
+        .iter()
+        .filter(|asset| asset.media_type == JS)
+        .map(|asset| asset.url.as_str())
+}
+
+/// The answer to `GET /canvas/assets/{file}?v={version}`; none for a file that does not exist.
+///
+/// Only a file that is what its address says may be kept: while nodes of two versions run side by
+/// side, the page of one may ask the other.
+#[must_use]
+pub fn serve(file: &str, version: Option<&str>) -> Option<Response> {
+    let asset = ASSETS.iter().find(|asset| asset.name == file)?;
+    let caching = if version == Some(asset.version.as_str()) {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-store"
+    };
+    let mut response = Response::new(Body::from(asset.body.clone()));
+    let fields = response.headers_mut();
+    let headers = [
+        (header::CONTENT_TYPE, asset.media_type),
+        (header::CACHE_CONTROL, caching),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    for (name, value) in headers {
+        fields.insert(name, HeaderValue::from_static(value));
+    }
+    Some(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header_of(response: &Response, name: &str) -> String {
+        response.headers()[name].to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn file_is_kept_forever_under_its_own_digest_alone() {
+        let url = asset("canvas.css");
+        let (path, version) = url.split_once("?v=").unwrap();
+        assert_eq!(path, "/canvas/assets/canvas.css");
+        assert_eq!(version.len(), 12);
+        let right = serve("canvas.css", Some(version)).unwrap();
+        assert_eq!(
+            header_of(&right, "cache-control"),
+            "public, max-age=31536000, immutable"
+        );
+        assert_eq!(header_of(&right, "content-type"), CSS);
+        assert_eq!(header_of(&right, "x-content-type-options"), "nosniff");
+        for wrong in [None, Some("0123456789ab")] {
+            let other = serve("canvas.css", wrong).unwrap();
+            assert_eq!(header_of(&other, "cache-control"), "no-store");
+        }
+        assert!(serve("../canvas.css", None).is_none());
+        assert_eq!(asset("no-such.css"), "");
+    }
+
+    #[test]
+    fn every_import_of_a_module_has_its_digest() {
+        for asset in ASSETS.iter().filter(|asset| asset.media_type == JS) {
+            let text = std::str::from_utf8(&asset.body).unwrap();
+            assert!(!text.contains("from \"./"), "{}", asset.name);
+            assert!(!text.contains("import \"./"), "{}", asset.name);
+        }
+    }
+
+    #[test]
+    fn nothing_is_fetched_from_another_host() {
+        for asset in ASSETS.iter() {
+            let text = std::str::from_utf8(&asset.body).unwrap();
+            let foreign = text.replace("http://www.w3.org/2000/svg", "");
+            assert!(!foreign.contains("http://"), "{}", asset.name);
+            assert!(!foreign.contains("https://"), "{}", asset.name);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The pages about keys.
+
+pub mod list;
