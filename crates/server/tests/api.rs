@@ -84,6 +84,8 @@ mod operation;
 mod outage;
 #[path = "api/overlaps.rs"]
 mod overlaps;
+#[path = "api/people.rs"]
+mod people;
 #[path = "api/policy.rs"]
 mod policy;
 #[path = "api/requests.rs"]
@@ -92,6 +94,8 @@ mod requests;
 mod rotation;
 #[path = "api/service.rs"]
 mod service;
+#[path = "api/sessions.rs"]
+mod sessions;
 #[path = "api/stops.rs"]
 mod stops;
 #[path = "api/tiers.rs"]

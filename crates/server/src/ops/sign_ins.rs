@@ -363,6 +363,7 @@ pub(crate) async fn begin(
     app.sessions.put(session.clone(), &digest);
     app.sessions.end(|other| begun.ended.contains(&other.id));
     drop(birth);
+    app.sign_in_limiter.forgive(trace.client, trace.at);
     Ok(SignedIn {
         cookie,
         session,
