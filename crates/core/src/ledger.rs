@@ -4,3 +4,4 @@
 pub mod batch;
 pub mod entry;
 pub mod filter;
+pub mod index;

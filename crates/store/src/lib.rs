@@ -5,6 +5,7 @@
 //! Each trait below is one resource; `sqlite/` and `postgres/` implement it in files of the same
 //! name. What every backend must do is in `tests/conformance/`.
 
+mod audit_index;
 mod error;
 mod key_store;
 mod line_store;
@@ -30,6 +31,7 @@ use claviger_core::{
     time::Timestamp,
 };
 
+pub use audit_index::AuditIndexStore;
 pub use error::StoreError;
 pub use key_store::KeyStore;
 pub use line_store::{Judge, LineStore};
@@ -67,6 +69,7 @@ pub trait Store:
     + ChannelStore
     + SecretStore
     + AuditStore
+    + AuditIndexStore
     + UsageStore
 {
 }

@@ -1,6 +1,7 @@
 //! PostgreSQL: one process serves a database; a lock and a generation number keep others out.
 
 mod audit;
+mod audit_index;
 mod channels;
 mod deployment;
 mod fault;
@@ -65,6 +66,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
     (
         "V0003__requests",
         include_str!("../migrations/postgres/V0003__requests.sql"),
+    ),
+    (
+        "V0005__audit_index",
+        include_str!("../migrations/postgres/V0005__audit_index.sql"),
     ),
 ];
 

@@ -1,6 +1,7 @@
 //! SQLite: one file, one process, one thread that writes, and readers beside it.
 
 mod audit;
+mod audit_index;
 mod channels;
 mod deployment;
 mod keys;
@@ -342,10 +343,12 @@ fn migrations() -> std::result::Result<Vec<Migration>, refinery_core::Error> {
     let foundation = include_str!("../migrations/sqlite/V0001__foundation.sql");
     let usage = include_str!("../migrations/sqlite/V0002__usage.sql");
     let requests = include_str!("../migrations/sqlite/V0003__requests.sql");
+    let audit_index = include_str!("../migrations/sqlite/V0005__audit_index.sql");
     Ok(vec![
         Migration::unapplied("V0001__foundation", foundation)?,
         Migration::unapplied("V0002__usage", usage)?,
         Migration::unapplied("V0003__requests", requests)?,
+        Migration::unapplied("V0005__audit_index", audit_index)?,
     ])
 }
 
