@@ -96,6 +96,8 @@ mod service;
 mod stops;
 #[path = "api/tiers.rs"]
 mod tiers;
+#[path = "api/trail.rs"]
+mod trail;
 #[path = "api/usage.rs"]
 mod usage;
 #[path = "api/workspaces.rs"]
