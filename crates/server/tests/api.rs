@@ -46,6 +46,8 @@ mod advice;
 mod ask;
 #[path = "api/audit.rs"]
 mod audit;
+#[path = "api/blast.rs"]
+mod blast;
 #[path = "api/bootstrap.rs"]
 mod bootstrap;
 #[path = "api/cast.rs"]

@@ -12,6 +12,7 @@ mod line_store;
 mod open;
 mod policy_store;
 mod postgres;
+mod reach_store;
 mod request_store;
 mod rows;
 mod scan;
@@ -37,6 +38,7 @@ pub use key_store::KeyStore;
 pub use line_store::{Judge, LineStore};
 pub use open::{OpenOptions, open};
 pub use policy_store::{Check, PolicyStore};
+pub use reach_store::{ContentCount, ContentName, Contents, ReachStore};
 pub use request_store::{
     Collected, PENDING_PER_ASKER_MAX, PENDING_PER_ORG_MAX, REQUESTS_PER_ORG_MAX, RequestFilter,
     RequestStore,
@@ -70,6 +72,7 @@ pub trait Store:
     + SecretStore
     + AuditStore
     + AuditIndexStore
+    + ReachStore
     + UsageStore
 {
 }

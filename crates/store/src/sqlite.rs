@@ -11,6 +11,7 @@ mod load;
 mod mints;
 mod orgs;
 mod policies;
+mod reach;
 mod replays;
 mod requests;
 mod rotations;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use memchr::memmem::find;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::index::{Member, STATUS_MIN, Term, USUAL_METHOD, status_terms};
 use crate::{
@@ -21,6 +22,8 @@ pub struct AuditFilter {
     pub key: Option<KeyId>,
     /// The key that was presented, or one above it at that time.
     pub under: Option<KeyId>,
+    /// The key to which something was done.
+    pub about: Option<KeyId>,
     /// The workspace.
     pub workspace: Option<WorkspaceId>,
     /// The pattern of the route, whole; empty for the requests that reached none.
@@ -53,6 +56,19 @@ struct Record<'a> {
     #[serde(borrow)]
     method: Cow<'a, str>,
     status: u16,
+    #[serde(borrow, default)]
+    change: Option<&'a RawValue>,
+}
+
+impl Record<'_> {
+    /// Whether it was this key to which something was done: `{"revoked": {"id": "tok_…", …}}`.
+    fn is_about(&self, key: &str) -> bool {
+        let change: Option<serde_json::Map<String, serde_json::Value>> = self
+            .change
+            .and_then(|change| serde_json::from_str(change.get()).ok());
+        let mut said = change.iter().flat_map(serde_json::Map::values);
+        said.any(|said| said.get("id").is_some_and(|id| id == key))
+    }
 }
 
 /// An [`AuditFilter`] made ready to be asked about many records.
@@ -61,6 +77,7 @@ pub struct Matcher {
     filter: AuditFilter,
     key: Option<String>,
     under: Option<String>,
+    about: Option<String>,
     workspace: Option<String>,
     /// What a record that fits must hold, byte for byte. Callers cannot forge it: in their texts a
     /// quotation mark is escaped.
@@ -78,6 +95,9 @@ fn terms(filter: &AuditFilter) -> Vec<Term> {
     }
     if let Some(above) = filter.under {
         add(Member::Line, above.to_string().as_bytes());
+    }
+    if let Some(changed) = filter.about {
+        add(Member::About, changed.to_string().as_bytes());
     }
     if let Some(workspace) = filter.workspace {
         add(Member::Workspace, workspace.to_string().as_bytes());
@@ -110,6 +130,7 @@ impl From<AuditFilter> for Matcher {
     fn from(filter: AuditFilter) -> Self {
         let key = filter.key.map(|id| id.to_string());
         let under = filter.under.map(|id| id.to_string());
+        let about = filter.about.map(|id| id.to_string());
         let workspace = filter.workspace.map(|id| id.to_string());
         let member = |name: &str, value: &str| format!("\"{name}\":\"{value}\"");
         let mut needles = Vec::new();
@@ -118,6 +139,9 @@ impl From<AuditFilter> for Matcher {
         }
         if let Some(above) = &under {
             needles.push(format!("\"{above}\""));
+        }
+        if let Some(changed) = &about {
+            needles.push(member("id", changed));
         }
         if let Some(workspace) = &workspace {
             needles.push(member("workspace", workspace));
@@ -146,6 +170,7 @@ impl From<AuditFilter> for Matcher {
             filter,
             key,
             under,
+            about,
             workspace,
             needles,
         }
@@ -217,6 +242,7 @@ impl Matcher {
                 let key = read.key.iter();
                 key.chain(&read.chain).any(|one| one == above)
             })
+            && self.about.as_ref().is_none_or(|key| read.is_about(key))
             && is(self.workspace.as_deref(), read.workspace.as_deref())
             && is(filter.route.as_deref(), Some(&*read.route))
             && is(filter.method.as_deref(), Some(&*read.method))
@@ -284,6 +310,9 @@ mod tests {
             method: "POST",
             status: 404,
             at: at(1000),
+            change: Some(
+                r#"{"x":{"a":{"id":"tok_00000000000000000000000003"},"id":"tok_00000000000000000000000004"}}"#,
+            ),
             ..draft()
         }
         .write();
@@ -291,6 +320,7 @@ mod tests {
             AuditFilter::default(),
             one(|f| f.actor = Some(actor.to_string())),
             one(|f| f.key = Some(key)),
+            one(|f| f.about = Some(KeyId::from_u128(4))),
             one(|f| f.under = Some(key)),
             one(|f| f.under = Some(KeyId::from_u128(8))),
             one(|f| f.under = Some(KeyId::from_u128(9))),
@@ -305,6 +335,8 @@ mod tests {
         let failing = [
             one(|f| f.actor = Some("session:ü".into())),
             one(|f| f.key = Some(KeyId::from_u128(2))),
+            // That one stands deeper: somebody may have written it into what was changed.
+            one(|f| f.about = Some(KeyId::from_u128(3))),
             one(|f| f.under = Some(KeyId::from_u128(7))),
             one(|f| f.workspace = Some(WorkspaceId::from_u128(1))),
             one(|f| f.route = Some("/x/".into())),

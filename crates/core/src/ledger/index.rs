@@ -33,6 +33,8 @@ pub enum Member {
     Status,
     /// The first digit of such a status.
     StatusClass,
+    /// A key that is named by what was changed.
+    About,
 }
 
 impl Member {
@@ -47,6 +49,7 @@ impl Member {
             Self::Method => 6,
             Self::Status => 7,
             Self::StatusClass => 8,
+            Self::About => 9,
         }
     }
 }
@@ -240,6 +243,19 @@ fn for_each_term(record: &[u8], mut each: impl FnMut(Term)) {
         for (member, number) in status_terms(status) {
             each(Term::new(member, &number.to_be_bytes()));
         }
+    }
+    // Most records stand for no change, and end soon after their status.
+    let Some(mut change) = after(rest, b",\"change\":{") else {
+        return;
+    };
+    while let Some(id) = after(change, b"\"id\":\"") {
+        let Some((value, behind)) = text_end(id) else {
+            return;
+        };
+        if value.starts_with(b"tok_") {
+            each(Term::new(Member::About, value));
+        }
+        change = behind;
     }
 }
 

@@ -17,6 +17,7 @@ const FILTERS: &[&str] = &[
     "actor",
     "token",
     "under",
+    "about",
     "workspace",
     "route",
     "method",
@@ -45,7 +46,7 @@ pub async fn query(call: Call<ReadAudit>) -> Result<Reply, Failure> {
 pub async fn activity(call: Call<ReadKeys>) -> Result<Reply, Failure> {
     let mut known = known(&["limit", "cursor", "after"]);
     // The path says which.
-    known.retain(|name| !["token", "under"].contains(name));
+    known.retain(|name| !["token", "under", "about"].contains(name));
     let query = call.query(&known)?;
     let (filter, part) = (filter(&query)?, part(&query)?);
     let id = call.id(0, "key")?;
@@ -91,7 +92,7 @@ fn list(part: &AuditPart) -> Reply {
 }
 
 /// The kept bytes with the number as the first member.
-fn push_event(body: &mut Vec<u8>, row: &AuditRow) {
+pub(super) fn push_event(body: &mut Vec<u8>, row: &AuditRow) {
     body.extend_from_slice(format!("{{\"seq\":{},", row.seq).as_bytes());
     body.extend_from_slice(row.bytes.strip_prefix(b"{").unwrap_or(&row.bytes));
 }
@@ -151,6 +152,7 @@ fn filter(query: &Query) -> Result<AuditFilter, Failure> {
         actor: query.get("actor").map(str::to_owned),
         key: query.parse("token", "the id of a key")?,
         under: query.parse("under", "the id of a key")?,
+        about: query.parse("about", "the id of a key")?,
         workspace: query.parse("workspace", "the id of a workspace")?,
         route: query.get("route").map(str::to_owned),
         method: query.get("method").map(str::to_ascii_uppercase),

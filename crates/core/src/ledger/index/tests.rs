@@ -51,13 +51,14 @@ proptest! {
             route,
             method,
             user_agent: Some(agent),
-            change: Some(r#"{"key":"x","route":"y","status":1}"#),
+            change: Some(r#"{"key":"x","route":{"id":"tok_00000000000000000000000009"},"status":1}"#),
             status,
             ..draft(&actor)
         };
         let whole = AuditFilter {
             actor: Some(actor.to_string()),
             key: record.key,
+            about: Some(KeyId::from_u128(9)),
             under: chain.last().copied().or(record.key),
             workspace: record.workspace,
             route: Some(route.clone()),
