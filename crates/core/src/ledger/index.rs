@@ -12,7 +12,7 @@ use memchr::{memchr2, memmem::find};
 pub const BLOCK_RECORDS: u64 = 4096;
 
 /// Into how many rows the index of a block is divided: who looks for one value reads one of them.
-pub const BUCKETS: u8 = 32;
+pub const BUCKETS: u8 = 128;
 
 /// What a value is a value of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

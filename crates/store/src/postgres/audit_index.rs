@@ -111,8 +111,13 @@ impl Postgres {
     ) -> Outcome<HashMap<(u64, u8), Vec<u8>>> {
         let numbers: Vec<i64> = blocks.iter().map(|block| block.cast_signed()).collect();
         let buckets: Vec<i64> = terms.iter().map(|t| i64::from(t.bucket())).collect();
-        let sql = "select block, bucket, places from audit_index
-             where org = $1 and block = any($2) and bucket = any($3)";
+        // The limit keeps it a look-up for each pair, whatever is thought of the size of the table.
+        let sql = "select asked.block, term.bucket, found.places
+             from unnest($2::bigint[]) as asked (block)
+             cross join unnest($3::bigint[]) as term (bucket)
+             cross join lateral (
+                 select places from audit_index
+                 where org = $1 and block = asked.block and bucket = term.bucket limit 1) as found";
         let session = self.sessions.session().await?;
         let params: Params<'_> = &[&org.to_string(), &numbers, &buckets];
         let found = session.rows(sql, params).await?;
