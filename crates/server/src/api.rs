@@ -14,6 +14,7 @@ pub mod policies;
 pub mod requests;
 pub mod rotations;
 pub mod secrets;
+pub mod stream;
 pub mod usage;
 pub mod whoami;
 pub mod workspace_tokens;

@@ -13,6 +13,7 @@ pub mod policies;
 pub mod requests;
 pub mod rotations;
 pub mod secrets;
+pub mod tail;
 pub mod usage;
 pub mod workspace_tokens;
 pub mod workspaces;
