@@ -5,6 +5,7 @@
 //! recorded here, before the answer leaves.
 
 mod call;
+mod ends;
 mod identify;
 mod notices;
 mod pages;
@@ -28,7 +29,8 @@ use claviger_core::{
 use claviger_wire::headers;
 use http::{HeaderValue, Method, Request, header, request::Parts};
 
-pub use call::{Call, Reply};
+pub use call::{Call, Reply, Watch};
+pub(crate) use ends::record_stream_end;
 use identify::{Identified, identify};
 pub use identify::{KeySlot, Proof};
 use notices::{deprecate, tell_of_limit, tell_of_rotation};
@@ -297,6 +299,7 @@ async fn finish(
             };
             match receipt {
                 Some(_) => {
+                    app.ledger.note_change();
                     let record = trace.take_recorded();
                     write_line(app, &trace.draft(ending), record.as_deref());
                     response

@@ -161,6 +161,16 @@ impl<A: Action> Call<A> {
         Ok(Form { values })
     }
 
+    /// What tells, as long as the answer lasts, whether the caller would still be let in.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        Watch {
+            app: Arc::clone(&self.app),
+            proof: self.proof.clone(),
+            trace: Arc::clone(&self.trace),
+        }
+    }
+
     /// On whose behalf a change is made.
     #[must_use]
     pub fn acting(&self) -> Acting {
@@ -276,6 +286,28 @@ impl<A: Action> Call<A> {
                 Ok(collected.to_bytes())
             }
         }
+    }
+}
+
+/// The caller of an answer that takes its time.
+#[derive(Debug)]
+pub struct Watch {
+    app: Arc<App>,
+    proof: Option<Proof>,
+    trace: Arc<Trace>,
+}
+
+impl Watch {
+    /// Whether the caller would still be let in, with the same authority.
+    ///
+    /// # Errors
+    /// The denial of a credential that ended meanwhile, or was narrowed.
+    pub fn check(&self) -> Result<(), Failure> {
+        let Some(proof) = &self.proof else {
+            return Ok(());
+        };
+        let principal = &self.trace.principal;
+        proof.check_again(&self.app, principal, crate::clock::now())
     }
 }
 
