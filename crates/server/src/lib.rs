@@ -28,6 +28,7 @@ pub mod ops;
 pub mod orgs;
 mod policies;
 pub mod problem;
+pub mod provider;
 pub mod rate_limiter;
 pub mod refusals;
 mod rekey;
