@@ -46,6 +46,23 @@ pub enum Denial {
         "the link was used before, or its time is over: make another with `claviger login-link`"
     )]
     BadLink,
+    /// A way back from the provider that is not good any more, or that began in another browser.
+    #[error(
+        "this sign-in was finished before, took too long, or was begun in another browser: begin again"
+    )]
+    SignInSpent,
+    /// The provider names an org that is not here.
+    #[error("the identity provider names an org that does not exist here; ask an administrator")]
+    NoOrgHere,
+    /// The provider names no role that means anything here.
+    #[error("you have no role here; ask an administrator to give you one at the identity provider")]
+    NoRoleHere,
+    /// The provider's id of a person cannot be one here.
+    #[error("the identity provider's id of you cannot be used here")]
+    BadSubject,
+    /// The provider does not answer, and its last word on a session has aged.
+    #[error("the identity provider cannot be reached, and until it is your session only reads")]
+    Stale,
     /// A person who was suspended.
     #[error("you are suspended here; ask somebody who administers the org")]
     PersonSuspended,
@@ -135,6 +152,11 @@ impl Denial {
             Self::MinterInactive => "minter_inactive",
             Self::SessionEnded => "session_ended",
             Self::BadLink => "bad_link",
+            Self::SignInSpent => "sign_in_spent",
+            Self::NoOrgHere => "no_org_here",
+            Self::NoRoleHere => "no_role_here",
+            Self::BadSubject => "bad_subject",
+            Self::Stale => "session_stale",
             Self::PersonSuspended => "person_suspended",
             Self::PersonRemoved => "person_removed",
             Self::CrossSite => "cross_site",
@@ -176,10 +198,15 @@ impl Denial {
             | Self::MinterInactive
             | Self::SessionEnded
             | Self::BadLink
+            | Self::SignInSpent
             | Self::PersonSuspended
             | Self::PersonRemoved
             | Self::WorkspaceTokensOff => false,
             Self::CrossSite
+            | Self::NoOrgHere
+            | Self::NoRoleHere
+            | Self::BadSubject
+            | Self::Stale
             | Self::PeopleOnly
             | Self::PersonWanted
             | Self::UnknownOrg

@@ -31,6 +31,7 @@ use crate::{
     orgs::Orgs,
     people::{People, Sessions},
     policies::Policies,
+    provider::Provider,
     rate_limiter::RateLimiter,
     refusals::Refusals,
     reports::Reports,
@@ -93,6 +94,8 @@ pub struct App {
     pub(crate) people: People,
     /// The sessions that are accepted.
     pub(crate) sessions: Sessions,
+    /// Where people sign in, if not here.
+    pub(crate) provider: Option<Provider>,
     /// What bounds attempts to sign in.
     pub(crate) sign_in_limiter: StrangerLimiter,
     /// When the service was started: before, nobody could see a secret be used.
@@ -187,6 +190,7 @@ impl App {
             policies: Policies::load(&*store).await?,
             people: load_people(&*store).await?,
             sessions: load_sessions(&*store, config.session_idle).await?,
+            provider: config.provider.as_ref().map(Provider::new).transpose()?,
             sign_in_limiter: StrangerLimiter::new(SIGN_INS_PER_MINUTE),
             started_at: clock::now(),
             old_secrets: load_old_secrets(&*store, &keys).await?,
@@ -216,7 +220,7 @@ impl App {
     /// Whether people sign in with an identity provider.
     #[must_use]
     pub const fn has_provider(&self) -> bool {
-        false
+        self.provider.is_some()
     }
 
     /// Writes what is left, and closes the store.

@@ -7,7 +7,10 @@ use claviger_core::{
 };
 use claviger_store::StoreError;
 
-use crate::rate_limiter::Standing;
+use crate::{
+    provider::{ProviderError, Refusal},
+    rate_limiter::Standing,
+};
 
 /// Why a request was not done. Nothing was changed, unless it says otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +102,9 @@ pub enum Failure {
     /// What claims to come from GitHub is not signed by it.
     #[error("{0}")]
     BadSignature(&'static str),
+    /// The identity provider says no, or its word cannot be had.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
     /// Beyond the rate limit of the key, or of one above it.
     #[error("more than {} requests in a {}; try again in {} s", .0.quota, .0.window, .0.retry_after.as_secs().max(1))]
     RateLimited(Standing),
@@ -153,5 +159,11 @@ impl From<crate::entropy::EntropyError> for Failure {
 impl From<crate::seal::SealError> for Failure {
     fn from(error: crate::seal::SealError) -> Self {
         Self::Internal(error.to_string())
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Provider(refusal.into())
     }
 }

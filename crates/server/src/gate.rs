@@ -12,6 +12,7 @@ mod pages;
 mod query;
 mod sessions;
 mod strangers;
+mod tokens;
 
 use std::{future::Future, net::SocketAddr, sync::Arc};
 
@@ -34,8 +35,9 @@ pub(crate) use ends::record_stream_end;
 use identify::{Identified, identify};
 pub use identify::{KeySlot, Proof};
 use notices::{deprecate, tell_of_limit, tell_of_rotation};
-use pages::{check_page, comes_from_us};
+use pages::{check_freshness, check_page, comes_from_us};
 pub use query::{Form, Query};
+use tokens::{Word, with_access_token, word_of_provider};
 
 use crate::{
     app::App,
@@ -77,7 +79,7 @@ where
     Fut: Future<Output = Result<Reply, Failure>> + Send + 'static,
 {
     let (parts, body) = request.into_parts();
-    let admitted = Admitted::new(&app, &parts, route);
+    let admitted = admit(&app, &parts, route).await;
     if parts.method == Method::GET || parts.method == Method::HEAD {
         return proceed(app, admitted, handler, parts, body).await;
     }
@@ -97,15 +99,26 @@ pub async fn refuse(app: Arc<App>, failure: Failure, request: Request<Body>) -> 
         path: "",
         is_page: web::is_page(parts.uri.path()),
     };
-    let admitted = Admitted::new(&app, &parts, route);
+    let admitted = admit(&app, &parts, route).await;
     let answer = |_call: Call<Nothing>| async move { Err(failure) };
     proceed(app, admitted, answer, parts, body).await
+}
+
+/// Identifies the caller, with the word of the identity provider where it takes that.
+async fn admit(app: &Arc<App>, parts: &Parts, route: RouteFacts) -> Admitted {
+    let word = match &app.provider {
+        Some(_) => word_of_provider(app, parts).await,
+        None => Word::NotAsked,
+    };
+    Admitted::new(app, parts, (route, word))
 }
 
 /// A request whose caller has been identified, or found to be nobody.
 struct Admitted {
     trace: Arc<Trace>,
     identity: Result<Proof, Denial>,
+    /// Why the identity provider's word was not to be had.
+    failed: Option<Failure>,
     params: Vec<String>,
     names_workspace: bool,
     /// By what the browser says of its site.
@@ -113,7 +126,7 @@ struct Admitted {
 }
 
 impl Admitted {
-    fn new(app: &App, parts: &Parts, route: RouteFacts) -> Self {
+    fn new(app: &App, parts: &Parts, (route, word): (RouteFacts, Word)) -> Self {
         let RouteFacts {
             path: route,
             is_page,
@@ -134,12 +147,16 @@ impl Admitted {
         let Identified {
             principal,
             identity,
-        } = identify(
-            app,
-            parts,
-            (peer, caller),
-            (head.at, is_page, comes_from_us),
-        );
+        } = match &word {
+            Word::Of(bearer) => with_access_token(app, parts, bearer, head.at),
+            Word::Refused(_) => Identified::refused(app, Denial::Unknown),
+            Word::NotAsked => identify(
+                app,
+                parts,
+                (peer, caller),
+                (head.at, is_page, comes_from_us),
+            ),
+        };
         app.metrics.note_verification(started.elapsed());
         let params = params(route, parts.uri.path());
         let names_workspace =
@@ -152,6 +169,10 @@ impl Admitted {
         Self {
             trace,
             identity,
+            failed: match word {
+                Word::Refused(failure) => Some(failure),
+                Word::Of(_) | Word::NotAsked => None,
+            },
             params,
             names_workspace,
             comes_from_us,
@@ -161,7 +182,7 @@ impl Admitted {
 
 async fn proceed<A, F, Fut>(
     app: Arc<App>,
-    admitted: Admitted,
+    mut admitted: Admitted,
     handler: F,
     parts: Parts,
     body: Body,
@@ -177,7 +198,7 @@ where
         trace: &trace,
         is_armed: true,
     };
-    let outcome = match decide::<A>(&app, &admitted, parts.uri.path()).await {
+    let outcome = match decide::<A>(&app, &mut admitted, parts.uri.path()).await {
         Ok(permit) => {
             let call = Call::new(
                 Arc::clone(&app),
@@ -199,11 +220,14 @@ where
 /// From an identity to a permit. The path is the whole one; the record holds it cut.
 async fn decide<A: Action>(
     app: &App,
-    admitted: &Admitted,
+    admitted: &mut Admitted,
     path: &str,
 ) -> Result<Permit<A>, Failure> {
+    if let Some(failure) = admitted.failed.take() {
+        return Err(failure);
+    }
     match &admitted.identity {
-        Ok(_) => {}
+        Ok(proof) => check_freshness::<A>(&admitted.trace, proof)?,
         // Nobody was shown, and nobody is asked for; a credential that is bad is refused here too.
         Err(Denial::NoCredential) if A::NEEDS == Needs::NoCredential => {}
         // An ended session must not keep its owner from signing in again.

@@ -104,6 +104,9 @@ pub enum ServeError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The identity provider cannot be used.
+    #[error(transparent)]
+    Provider(#[from] provider::ProviderError),
     /// What is in the store cannot be used.
     #[error("the database holds something that cannot be used: {0}")]
     Corrupt(String),

@@ -68,12 +68,25 @@ pub struct LiveSession {
     digest: [u8; 32],
     seen: AtomicI64,
     is_noted: std::sync::atomic::AtomicBool,
+    /// Until when the provider is not asked about it.
+    left_alone_until: AtomicI64,
 }
 
 impl LiveSession {
     /// When it was last used.
     pub(crate) fn seen_at(&self) -> Timestamp {
         Timestamp::from_millis(self.seen.load(Ordering::Relaxed))
+    }
+
+    /// Whether the provider has just not answered about it.
+    pub(crate) fn is_left_alone(&self, now: Timestamp) -> bool {
+        now.millis() < self.left_alone_until.load(Ordering::Relaxed)
+    }
+
+    /// The provider is not asked about it until then.
+    pub(crate) fn leave_alone(&self, until: Timestamp) {
+        self.left_alone_until
+            .store(until.millis(), Ordering::Relaxed);
     }
 
     /// Notes a use.
@@ -113,12 +126,39 @@ impl Sessions {
         self.by_digest.read().contains_key(&session.digest)
     }
 
+    /// The session as it is now, if it has not ended.
+    pub(crate) fn find_same(&self, live: &LiveSession) -> Option<Arc<LiveSession>> {
+        self.by_digest.read().get(&live.digest).cloned()
+    }
+
+    /// Those that fit, in no order.
+    pub(crate) fn select(&self, is_meant: impl Fn(&Session) -> bool) -> Vec<Arc<LiveSession>> {
+        let sessions = self.by_digest.read();
+        let meant = sessions.values().filter(|live| is_meant(&live.session));
+        meant.cloned().collect()
+    }
+
+    /// From here on the session is as this says, unless it has ended.
+    pub(crate) fn renew(&self, live: &LiveSession, session: Session) {
+        let mut sessions = self.by_digest.write();
+        if let Some(slot) = sessions.get_mut(&live.digest) {
+            *slot = Arc::new(LiveSession {
+                session,
+                digest: slot.digest,
+                seen: AtomicI64::new(slot.seen.load(Ordering::Relaxed)),
+                is_noted: std::sync::atomic::AtomicBool::new(slot.is_noted.load(Ordering::Relaxed)),
+                left_alone_until: AtomicI64::new(0),
+            });
+        }
+    }
+
     /// From here on it is accepted.
     pub(crate) fn put(&self, session: Session, digest: &Digest) {
         let digest = *digest.as_bytes();
         let live = Arc::new(LiveSession {
             seen: AtomicI64::new(session.seen_at.millis()),
             is_noted: std::sync::atomic::AtomicBool::new(true),
+            left_alone_until: AtomicI64::new(0),
             session,
             digest,
         });

@@ -6,7 +6,7 @@ use claviger_store::StoreError;
 use claviger_wire::{headers, problem::Problem};
 use http::{HeaderValue, StatusCode, header};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, provider::ProviderError};
 
 /// How a failure is answered.
 #[derive(Debug, Clone)]
@@ -54,6 +54,7 @@ pub fn answer(failure: &Failure) -> Answer {
         Failure::BadSignature(_) => (StatusCode::FORBIDDEN, "bad_signature"),
         Failure::Refused(_) => (StatusCode::CONFLICT, "refused"),
         Failure::MintedBefore(_) => (StatusCode::CONFLICT, "minted_before"),
+        Failure::Provider(error) => (status_of_provider(error), error.code()),
         Failure::NotRecorded => (StatusCode::SERVICE_UNAVAILABLE, "not_recorded"),
         Failure::Unready(_) => (StatusCode::SERVICE_UNAVAILABLE, "unready"),
         Failure::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
@@ -77,8 +78,17 @@ pub fn answer(failure: &Failure) -> Answer {
 fn status_of_denial(denial: Denial) -> StatusCode {
     match denial {
         Denial::TwoCredentials | Denial::UnknownOrg => StatusCode::BAD_REQUEST,
+        Denial::Stale => StatusCode::SERVICE_UNAVAILABLE,
         denied if denied.is_proven() => StatusCode::FORBIDDEN,
         _ => StatusCode::UNAUTHORIZED,
+    }
+}
+
+const fn status_of_provider(error: &ProviderError) -> StatusCode {
+    match error {
+        ProviderError::Refused(_) => StatusCode::UNAUTHORIZED,
+        ProviderError::Unreachable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        ProviderError::Unfit { .. } => StatusCode::BAD_GATEWAY,
     }
 }
 
@@ -198,6 +208,10 @@ pub fn response(failure: &Failure, id: EventId) -> Response {
 pub(crate) fn log(failure: &Failure, answer: &Answer, id: EventId) {
     if answer.status == StatusCode::INTERNAL_SERVER_ERROR {
         tracing::error!(request_id = %id, cause = %failure, "a request failed");
+    } else if let Failure::Provider(error) = failure
+        && let Some(cause) = error.cause()
+    {
+        tracing::warn!(request_id = %id, cause, "the identity provider cannot be used");
     } else if let Failure::Store(StoreError::Unavailable { .. }) = failure {
         tracing::warn!(request_id = %id, cause = %failure, "the store cannot be asked");
     }

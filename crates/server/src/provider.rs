@@ -292,10 +292,16 @@ impl ProviderError {
 }
 
 /// The one provider of this server.
-#[expect(missing_debug_implementations, reason = "it holds a secret")]
 pub struct Provider {
     which: Which,
     turns: RefreshTurns,
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The rest holds secrets.
+        f.debug_struct("Provider").finish_non_exhaustive()
+    }
 }
 
 enum Which {
@@ -362,6 +368,12 @@ impl Provider {
             Which::Oidc(oidc) => oidc.refresh(refresh).await,
             Which::Workos(workos) => workos.refresh(refresh).await,
         }
+    }
+
+    /// Whether it is `WorkOS`.
+    #[must_use]
+    pub const fn is_workos(&self) -> bool {
+        matches!(self.which, Which::Workos(_))
     }
 
     /// Turns in which sessions are refreshed.

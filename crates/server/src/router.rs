@@ -14,8 +14,8 @@ use claviger_core::action::{
     DeleteWorkspace, ListSecrets, ListWorkspaces, MakeLoginLink, ManageOrgs, ManagePeople,
     ManageWorkspaceTokens, MintKey, Needs, ReadAudit, ReadChannels, ReadKeys, ReadPeople,
     ReadPolicy, ReadRequests, ReadWorkspace, ReportFound, ResumeKey, RevealSecrets, RevokeKey,
-    RotateKey, Scope, SuspendKey, UseAccount, WhoAmI, WithdrawRequest, WriteChannels, WritePolicy,
-    WriteSecrets,
+    RotateKey, Scope, SignIn, SuspendKey, UseAccount, WhoAmI, WithdrawRequest, WriteChannels,
+    WritePolicy, WriteSecrets,
 };
 use claviger_wire as wire;
 use http::{Method, Request};
@@ -109,6 +109,9 @@ fn declare_people(routes: &mut Routes) {
     routes.add::<MakeLoginLink, _, _>(&post, "/org/login-links", sign_ins::make_link,
         Doc::new("Make a link with which one browser signs in to the Canvas, once, within ten minutes")
             .answers::<wire::people::LoginLink>(201));
+    routes.add::<SignIn, _, _>(&post, "/oidc/back-channel-logout", sign_ins::back_channel_logout,
+        Doc::new("For the identity provider: end what it has signed out (a form with `logout_token`)")
+            .answers::<wire::people::SignedOut>(200));
     routes.add::<ReadPeople, _, _>(&get, "/org/members", members::list,
         Doc::new("List the people who have signed in").query(&["limit", "cursor"]).answers::<wire::people::MemberList>(200));
     routes.add::<ReadPeople, _, _>(&get, "/org/members/{id}", members::get,

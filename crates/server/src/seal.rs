@@ -15,7 +15,7 @@ use aws_lc_rs::{
     hkdf::{HKDF_SHA256, KeyType, Salt},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use claviger_core::id::{ChannelId, OrgId, WorkspaceId};
+use claviger_core::id::{ChannelId, OrgId, SessionId, WorkspaceId};
 use zeroize::Zeroizing;
 
 use crate::entropy;
@@ -36,6 +36,11 @@ pub enum Place<'a> {
         name: &'a str,
         /// Its version.
         version: u64,
+    },
+    /// What a provider gave for a session.
+    Session {
+        /// The session.
+        id: SessionId,
     },
     /// The credentials of a channel.
     Channel {
@@ -59,6 +64,7 @@ impl Place<'_> {
             } => {
                 format!("secret\n{org}\n{workspace}\n{name}\n{version}")
             }
+            Self::Session { id } => format!("session\n{id}"),
             Self::Channel { org, workspace, id } => format!("channel\n{org}\n{workspace}\n{id}"),
         }
     }

@@ -33,6 +33,8 @@ pub(crate) fn declare(routes: &mut Routes) {
     routes.page::<SignIn, _, _>(&post, "/canvas/sign-in", sign_in::with_admin_token);
     routes.page::<SignIn, _, _>(&get, "/canvas/link", sign_in::link_page);
     routes.page::<SignIn, _, _>(&post, "/canvas/link", sign_in::with_link);
+    routes.page::<SignIn, _, _>(&get, "/canvas/sign-in/provider", sign_in::to_provider);
+    routes.page::<SignIn, _, _>(&get, "/canvas/sign-in/callback", sign_in::from_provider);
     routes.page::<UseAccount, _, _>(&post, "/canvas/sign-out", sign_in::sign_out);
 }
 

@@ -128,3 +128,10 @@ pub struct EndedSessions {
     /// Their ids.
     pub ended: Vec<String>,
 }
+
+/// What an identity provider has signed out.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SignedOut {
+    /// How many sessions ended.
+    pub sessions: usize,
+}

@@ -1,13 +1,13 @@
-//! `POST /org/login-links`.
+//! `POST /org/login-links`, and what an identity provider calls.
 
-use claviger_core::action::MakeLoginLink;
-use claviger_wire::people::LoginLink;
+use claviger_core::action::{MakeLoginLink, SignIn};
+use claviger_wire::people::{LoginLink, SignedOut};
 use http::StatusCode;
 
 use crate::{
     failure::Failure,
     gate::{Call, Reply},
-    ops::sign_ins,
+    ops::{sign_ins, sso},
 };
 
 /// Makes a link with which one browser signs in, once.
@@ -21,4 +21,19 @@ pub async fn make_link(call: Call<MakeLoginLink>) -> Result<Reply, Failure> {
         expires_at: made.value.expires_at.to_string(),
     };
     Ok(Reply::json(StatusCode::CREATED, &link).written(made.receipt))
+}
+
+/// Ends what the identity provider has signed out (`OpenID` Connect Back-Channel Logout 1.0, 2.5).
+///
+/// # Errors
+/// As [`sso::back_channel`]; 400 for a form without a token.
+pub async fn back_channel_logout(mut call: Call<SignIn>) -> Result<Reply, Failure> {
+    let form = call.form().await?;
+    let token = form.get("logout_token").ok_or(Failure::Malformed {
+        code: "bad_form",
+        field: Some("logout_token".to_owned()),
+        reason: "the form has no `logout_token`".to_owned(),
+    })?;
+    let ended = sso::back_channel(&call.app, &call.permit, token, &call.trace).await?;
+    Ok(Reply::json(StatusCode::OK, &SignedOut { sessions: ended }))
 }

@@ -223,6 +223,28 @@ impl<A: Action> Call<A> {
         Ok(Query { values })
     }
 
+    /// The query parameters, whatever they are; of one that is given twice, the first.
+    ///
+    /// # Errors
+    /// 400 for what is no UTF-8 text.
+    pub fn any_query(&self) -> Result<Query, Failure> {
+        let text = self.uri.query().unwrap_or_default();
+        let mut values = BTreeMap::new();
+        for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
+            if value.contains('\0') || value.contains('\u{fffd}') {
+                return Err(Failure::Malformed {
+                    code: "bad_query",
+                    field: Some(name.into_owned()),
+                    reason: "the query is not UTF-8 text".to_owned(),
+                });
+            }
+            values
+                .entry(name.into_owned())
+                .or_insert_with(|| value.into_owned());
+        }
+        Ok(Query { values })
+    }
+
     /// The body as JSON of one shape.
     ///
     /// # Errors

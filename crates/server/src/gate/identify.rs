@@ -22,10 +22,14 @@ use http::{header, request::Parts};
 use super::{
     sessions::{accept_session, cookie_of, with_session},
     strangers::nobody,
+    tokens::accept_bearer,
 };
 use claviger_store::StoreError;
 
-use crate::{app::App, failure::Failure, index::Slot, people::LiveSession, policies::InForce};
+use crate::{
+    app::App, failure::Failure, index::Slot, ops::sso::Bearer, people::LiveSession,
+    policies::InForce,
+};
 
 /// The key that was presented, as the index holds it.
 pub type KeySlot = Arc<Slot<Key>>;
@@ -43,6 +47,8 @@ pub enum Proof {
     AdminToken(u64),
     /// A person's session.
     Session(Arc<LiveSession>),
+    /// A person's access token.
+    Person(Arc<Bearer>),
 }
 
 impl Proof {
@@ -51,9 +57,11 @@ impl Proof {
     pub const fn key(&self) -> Option<&KeySlot> {
         match self {
             Self::Key(slot) => Some(slot),
-            Self::Bootstrap | Self::WorkspaceToken(_) | Self::AdminToken(_) | Self::Session(_) => {
-                None
-            }
+            Self::Bootstrap
+            | Self::WorkspaceToken(_)
+            | Self::AdminToken(_)
+            | Self::Session(_)
+            | Self::Person(_) => None,
         }
     }
 
@@ -62,7 +70,11 @@ impl Proof {
     pub const fn session(&self) -> Option<&Arc<LiveSession>> {
         match self {
             Self::Session(session) => Some(session),
-            Self::Bootstrap | Self::WorkspaceToken(_) | Self::AdminToken(_) | Self::Key(_) => None,
+            Self::Bootstrap
+            | Self::WorkspaceToken(_)
+            | Self::AdminToken(_)
+            | Self::Key(_)
+            | Self::Person(_) => None,
         }
     }
 
@@ -111,6 +123,7 @@ impl Proof {
                 accept_session(app, session, now).map(Some)
             }
             Self::Session(_) => Err(Denial::SessionEnded),
+            Self::Person(bearer) => accept_bearer(app, bearer, now).map(Some),
         }
     }
 }

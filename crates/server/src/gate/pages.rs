@@ -1,16 +1,17 @@
 //! What the gate asks of pages, and of whoever uses a session.
 
 use claviger_core::{
-    action::{Action, Needs},
+    action::{Action, Needs, UseAccount},
     denial::Denial,
     evidence::FetchSite,
+    permission::Permission,
     tier::Tier,
 };
 use claviger_wire::headers;
 use http::{Method, request::Parts};
 
-use super::Admitted;
-use crate::app::App;
+use super::{Admitted, Proof};
+use crate::{app::App, trace::Trace};
 
 /// Whether a browser would use a session for this request, by what it says of its site.
 pub(super) fn comes_from_us(app: &App, parts: &Parts, is_page: bool) -> bool {
@@ -39,6 +40,23 @@ pub(super) fn comes_from_us(app: &App, parts: &Parts, is_page: bool) -> bool {
         is_page,
     };
     fetch.may_use_session()
+}
+
+/// A session about which the provider has not been heard for too long only reads.
+pub(super) fn check_freshness<A: Action>(trace: &Trace, proof: &Proof) -> Result<(), Denial> {
+    let Some(live) = proof.session() else {
+        return Ok(());
+    };
+    let fresh_until = live.session.fresh_until;
+    let is_stale = fresh_until.is_some_and(|until| until <= trace.at);
+    let is_read = matches!(trace.method, Method::GET | Method::HEAD);
+    let reveals = A::NEEDS == Needs::Permission(Permission::SecretsReveal);
+    // Whoever signs out, or looks after its own sessions, gives up and gains nothing.
+    let gives_up = A::NAME == UseAccount::NAME;
+    if is_stale && !gives_up && (!is_read || reveals) {
+        return Err(Denial::Stale);
+    }
+    Ok(())
 }
 
 /// Pages are for people: a session, or nobody where nobody is asked for.

@@ -7,6 +7,7 @@ use claviger_core::{
     denial::Denial,
     digest::Digest,
     evidence::cookie,
+    person::SignInMethod,
     tier::{Authority, Principal, Tier},
     time::Timestamp,
 };
@@ -72,7 +73,16 @@ pub(super) fn accept_session(
     let is_over = session.is_over(live.seen_at(), app.sessions.idle, now);
     let is_of_old_token =
         session.admin_token.is_some() && session.admin_token != app.admin_token.fingerprint();
-    if is_over || is_of_old_token || app.orgs.name(session.org).is_none() {
+    // Where a provider is set, people sign in there and nowhere else.
+    let is_local = matches!(
+        session.method,
+        SignInMethod::Link | SignInMethod::AdminToken
+    );
+    if is_over
+        || is_of_old_token
+        || is_local && app.has_provider()
+        || app.orgs.name(session.org).is_none()
+    {
         return Err(Denial::SessionEnded);
     }
     let known = app

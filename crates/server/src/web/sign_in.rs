@@ -5,6 +5,7 @@ use axum::response::Response;
 use claviger_core::{
     action::{SignIn, UseAccount},
     denial::Denial,
+    evidence::cookie,
     tier::Tier,
 };
 use claviger_store::WhichSessions;
@@ -15,7 +16,10 @@ use crate::{
     app::App,
     failure::Failure,
     gate::{Call, Reply},
-    ops::sign_ins::{self, SignedIn},
+    ops::{
+        sign_ins::{self, SignedIn},
+        sso,
+    },
     trace::Trace,
 };
 
@@ -168,6 +172,57 @@ pub(super) async fn with_admin_token(mut call: Call<SignIn>) -> Result<Reply, Fa
     Ok(welcome(&call.app, signed_in, next))
 }
 
+/// `GET /canvas/sign-in/provider`: off to the identity provider.
+///
+/// # Errors
+/// As [`sso::begin`].
+pub(super) async fn to_provider(call: Call<SignIn>) -> Result<Reply, Failure> {
+    let query = call.query(&["next"])?;
+    let next = safe_next(query.get("next").unwrap_or_default());
+    let journey = sso::begin(&call.app, &call.permit, next, &call.trace).await?;
+    let seconds = sso::SIGN_IN_LASTS.as_secs();
+    let held = away_cookie(&call.app, &journey.browser, seconds);
+    Ok(Reply::see_other(&journey.url).with_also(header::SET_COOKIE, &held))
+}
+
+/// `GET /canvas/sign-in/callback`: back from the identity provider.
+///
+/// # Errors
+/// As [`sso::finish`].
+pub(super) async fn from_provider(call: Call<SignIn>) -> Result<Reply, Failure> {
+    // Providers add what they like.
+    let query = call.any_query()?;
+    let headers = call.headers.get_all(header::COOKIE).iter();
+    let headers = headers.map(|value| value.as_bytes());
+    let browser = cookie(headers, away_cookie_name(&call.app)).unwrap_or_default();
+    let back = sso::Back {
+        state: query.get("state").unwrap_or_default(),
+        code: match (query.get("code"), query.get("error")) {
+            (Some(code), None) => Ok(code),
+            (_, error) => Err(error.unwrap_or("no_code")),
+        },
+        issuer: query.get("iss"),
+        browser,
+    };
+    let (signed_in, next) = sso::finish(&call.app, &call.permit, back, &call.trace).await?;
+    let next = safe_next(&next).to_owned();
+    Ok(welcome(&call.app, signed_in, &next)
+        .with_also(header::SET_COOKIE, &away_cookie(&call.app, "", 0)))
+}
+
+/// The cookie that ties a sign-in at the provider to the browser that began it.
+fn away_cookie_name(app: &App) -> &'static str {
+    if app.config.is_https() {
+        "__Host-claviger-away"
+    } else {
+        "claviger_away"
+    }
+}
+
+fn away_cookie(app: &App, value: &str, seconds: u64) -> String {
+    set_cookie(app, away_cookie_name(app), value, seconds)
+}
+
 /// `POST /canvas/sign-out`.
 ///
 /// # Errors
@@ -175,9 +230,12 @@ pub(super) async fn with_admin_token(mut call: Call<SignIn>) -> Result<Reply, Fa
 pub(super) async fn sign_out(call: Call<UseAccount>) -> Result<Reply, Failure> {
     let live = call.session().ok_or(Denial::SessionEnded)?;
     let which = WhichSessions::One(live.session.person.clone(), live.session.id);
+    // While there is still something to ask with.
+    let there = sso::logout_url(&call.app, &live.session).await;
     let ended = sign_ins::end_own(&call.app, &call.permit, which, &call.trace).await?;
-    Ok(Reply::see_other("/canvas/sign-in?reason=signed_out")
-        .with_also(header::SET_COOKIE, &cookie(&call.app, "", 0))
+    let next = there.unwrap_or_else(|| "/canvas/sign-in?reason=signed_out".to_owned());
+    Ok(Reply::see_other(&next)
+        .with_also(header::SET_COOKIE, &session_cookie(&call.app, "", 0))
         .written(ended.receipt))
 }
 
@@ -185,13 +243,19 @@ pub(super) async fn sign_out(call: Call<UseAccount>) -> Result<Reply, Failure> {
 pub(super) fn welcome(app: &App, signed_in: SignedIn, next: &str) -> Reply {
     let seconds = app.config.session_max.as_secs();
     Reply::see_other(next)
-        .with_also(header::SET_COOKIE, &cookie(app, &signed_in.cookie, seconds))
+        .with_also(
+            header::SET_COOKIE,
+            &session_cookie(app, &signed_in.cookie, seconds),
+        )
         .written(signed_in.receipt)
 }
 
 /// The cookie of the Canvas (RFC 6265): for our own pages alone, and for no script.
-fn cookie(app: &App, value: &str, seconds: u64) -> String {
-    let name = app.config.cookie();
+fn session_cookie(app: &App, value: &str, seconds: u64) -> String {
+    set_cookie(app, app.config.cookie(), value, seconds)
+}
+
+fn set_cookie(app: &App, name: &str, value: &str, seconds: u64) -> String {
     let secure = if app.config.is_https() {
         "; Secure"
     } else {

@@ -1,0 +1,99 @@
+//! Tier 1 by the word of the identity provider: access tokens, and sessions that are to be asked
+//! about again. Both may wait for the provider, so they come before everything else.
+
+use std::sync::Arc;
+
+use claviger_core::{
+    authenticate,
+    denial::Denial,
+    digest::Digest,
+    evidence::{Presented, presented},
+    tier::Principal,
+    time::Timestamp,
+};
+use http::{header, request::Parts};
+
+use super::{
+    identify::{Identified, Proof, in_its_org},
+    sessions::cookie_of,
+};
+use crate::{
+    app::App,
+    clock,
+    failure::Failure,
+    ops::sso::{self, Bearer},
+};
+
+/// What the identity provider was asked, if it was.
+pub(super) enum Word {
+    /// It was not, or about a session: then the session says the rest.
+    NotAsked,
+    /// The caller presents an access token of this person.
+    Of(Bearer),
+    /// The caller presents what is no access token of anybody.
+    Refused(Failure),
+}
+
+/// Asks what is to be asked before the caller can be told.
+pub(super) async fn word_of_provider(app: &Arc<App>, parts: &Parts) -> Word {
+    let now = clock::now();
+    let bearers = parts.headers.get_all(header::AUTHORIZATION).iter();
+    match presented(bearers.map(|value| value.as_bytes()), &app.brands) {
+        Ok(Presented::Opaque(text)) if looks_like_token(text) && !app.admin_token.matches(text) => {
+            match sso::bearer(app, text, now).await {
+                Ok(bearer) => Word::Of(bearer),
+                Err(failure) => Word::Refused(failure),
+            }
+        }
+        Ok(Presented::Nothing) => {
+            if let Ok(Some(id)) = cookie_of(app, parts)
+                && let Some(live) = app.sessions.find(&Digest::of(id.as_bytes()))
+            {
+                sso::freshen(app, &live, now).await;
+            }
+            Word::NotAsked
+        }
+        _ => Word::NotAsked,
+    }
+}
+
+/// Three parts with dots between (RFC 7519, 3.1).
+fn looks_like_token(text: &str) -> bool {
+    text.len() > 40 && text.bytes().filter(|b| *b == b'.').count() == 2
+}
+
+/// Tier 1: a person's access token.
+pub(super) fn with_access_token(
+    app: &App,
+    parts: &Parts,
+    bearer: &Bearer,
+    now: Timestamp,
+) -> Identified {
+    match accept_bearer(app, bearer, now) {
+        Ok(principal) => {
+            let proof = Proof::Person(Arc::new(bearer.clone()));
+            in_its_org(app, parts, principal, proof)
+        }
+        Err(denial) => Identified::refused(app, denial),
+    }
+}
+
+/// Who a person is that presented an access token, if it is still accepted.
+pub(super) fn accept_bearer(
+    app: &App,
+    bearer: &Bearer,
+    now: Timestamp,
+) -> Result<Principal, Denial> {
+    let before = &bearer.known.person;
+    if now >= bearer.expires_at || app.orgs.name(before.org).is_none() {
+        return Err(Denial::SessionEnded);
+    }
+    let known = app.people.get(before.org, before.id.as_str());
+    let known = known.ok_or(Denial::SessionEnded)?;
+    authenticate::person(
+        &known.person,
+        (Arc::clone(&known.grant), None),
+        [],
+        (None, bearer.impersonator.clone()),
+    )
+}

@@ -1,0 +1,536 @@
+//! Signing in with the identity provider: there and back, asking again, and signing out.
+
+use std::sync::Arc;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
+use claviger_core::{
+    action::SignIn,
+    authorize::Permit,
+    denial::Denial,
+    digest::Digest,
+    id::{OrgId, SessionId},
+    permission::PermissionSet,
+    person::{Person, PersonId, PersonState, Session, SignInMethod},
+    time::Timestamp,
+};
+use claviger_store::{Acting, Begun, Recorder, SignIn as StoredSignIn, WhichSessions};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::sign_ins::{self, SignedIn};
+use crate::{
+    app::App,
+    clock, entropy,
+    failure::Failure,
+    people::{Known, LiveSession},
+    provider::{
+        Begin, Due, Finish, LogoutUrl, Private, Provider, ProviderError, Refusal, Verified,
+    },
+    seal::Place,
+    trace::Trace,
+};
+
+/// How long a sign-in may take at the provider.
+pub(crate) const SIGN_IN_LASTS: std::time::Duration = std::time::Duration::from_secs(600);
+/// For how long a provider that did not answer is left alone by a session.
+const ASK_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
+/// How often the last sight of somebody with an access token is kept.
+const SEEN_EVERY: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// A sign-in that was begun.
+#[expect(missing_debug_implementations, reason = "a secret is never printed")]
+pub struct Journey {
+    /// Where the browser goes.
+    pub url: String,
+    /// What stays in the browser: whoever ends the sign-in must bring it.
+    pub browser: Zeroizing<String>,
+}
+
+/// What is kept while somebody is at the provider. The rest follows from what the browser holds.
+#[derive(Debug, Serialize, Deserialize)]
+struct Away {
+    kind: Kind,
+    /// SHA-256 of what the browser holds.
+    browser: [u8; 32],
+    next: String,
+}
+
+/// Tells it from a link.
+#[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Provider,
+}
+
+/// What a provider gives for asking again, as it is sealed.
+#[derive(Serialize, Deserialize)]
+struct Given {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refresh: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id_token: Option<String>,
+}
+
+fn provider(app: &App) -> Result<&Provider, Failure> {
+    let none = Failure::Refused("no identity provider is set");
+    app.provider.as_ref().ok_or(none)
+}
+
+/// A text that follows from what the browser holds, and from which that does not follow.
+fn derived(what: &str, browser: &str) -> Zeroizing<String> {
+    let text = Zeroizing::new(format!("claviger {what}\n{browser}"));
+    let digest = Digest::of(text.as_bytes());
+    Zeroizing::new(BASE64.encode(digest.as_bytes()))
+}
+
+/// Sends somebody to the provider.
+///
+/// # Errors
+/// 429 beyond the limit; 503 when the provider does not say where.
+pub async fn begin(
+    app: &Arc<App>,
+    _permit: &Permit<SignIn>,
+    next: &str,
+    trace: &Arc<Trace>,
+) -> Result<Journey, Failure> {
+    let provider = provider(app)?;
+    app.sign_in_limiter.check(trace.client, trace.at)?;
+    let (state, browser) = (sign_ins::random_text()?, sign_ins::random_text()?);
+    let now = clock::now();
+    let url = provider
+        .begin(&Begin {
+            state: &state,
+            nonce: &derived("nonce", &browser),
+            verifier: &derived("verifier", &browser),
+            org: None,
+            now,
+        })
+        .await?;
+    let away = Away {
+        kind: Kind::Provider,
+        browser: *Digest::of(browser.as_bytes()).as_bytes(),
+        next: next.to_owned(),
+    };
+    let sign_in = StoredSignIn {
+        digest: *Digest::of(state.as_bytes()).as_bytes(),
+        org: None,
+        payload: serde_json::to_string(&away).unwrap_or_default(),
+        expires_at: now.plus(SIGN_IN_LASTS),
+    };
+    let acting = Acting {
+        key: None,
+        prefix: None,
+        session: None,
+        now,
+    };
+    app.store.put_sign_in(sign_in, acting, None).await?;
+    Ok(Journey {
+        url: url.into(),
+        browser,
+    })
+}
+
+/// What a browser brings back from the provider.
+#[derive(Clone, Copy)]
+#[expect(missing_debug_implementations, reason = "a secret is never printed")]
+pub struct Back<'a> {
+    /// What tells the sign-in.
+    pub state: &'a str,
+    /// The code, or why there is none.
+    pub code: Result<&'a str, &'a str>,
+    /// The issuer that it names (RFC 9207).
+    pub issuer: Option<&'a str>,
+    /// What the browser has held.
+    pub browser: Option<&'a str>,
+}
+
+/// Ends a sign-in: whoever comes back is signed in. Gives where to go on.
+///
+/// # Errors
+/// 401 for a sign-in that was ended, took too long, or was begun in another browser, and for whatever
+/// the provider refuses; 403 for somebody without a role or an org here; 503 when the provider does
+/// not answer.
+pub async fn finish(
+    app: &Arc<App>,
+    _permit: &Permit<SignIn>,
+    back: Back<'_>,
+    trace: &Arc<Trace>,
+) -> Result<(SignedIn, String), Failure> {
+    let provider = provider(app)?;
+    let now = clock::now();
+    let digest = *Digest::of(back.state.as_bytes()).as_bytes();
+    let taken = app.store.take_sign_in(digest, now).await?;
+    let taken = taken.ok_or(Denial::SignInSpent)?;
+    let away: Away =
+        serde_json::from_str(&taken.payload).map_err(|_other_kind| Denial::SignInSpent)?;
+    let browser = back.browser.ok_or(Denial::SignInSpent)?;
+    if *Digest::of(browser.as_bytes()).as_bytes() != away.browser {
+        return Err(Denial::SignInSpent.into());
+    }
+    let code = back.code.map_err(ProviderError::of_callback)?;
+    let verified = provider
+        .finish(&Finish {
+            code,
+            issuer: back.issuer,
+            verifier: &derived("verifier", browser),
+            nonce: &derived("nonce", browser),
+            now,
+        })
+        .await?;
+    let person = person_of(app, &verified, now)?;
+    let session = sign_ins::new_session(app, &person, trace, now);
+    let session = told(session, &verified);
+    let session = Session {
+        method: if provider.is_workos() {
+            SignInMethod::WorkOs
+        } else {
+            SignInMethod::Oidc
+        },
+        ..session
+    };
+    let sealed = seal(app, session.id, &verified)?;
+    let begun = (person, session, Some(sealed));
+    let signed_in = sign_ins::begin(app, begun, None, trace).await?;
+    Ok((signed_in, away.next))
+}
+
+/// A session as the provider describes it now.
+fn told(session: Session, verified: &Verified) -> Session {
+    let again = verified.refresh_token.is_some();
+    Session {
+        provider_session: verified
+            .provider_session
+            .clone()
+            .or(session.provider_session),
+        impersonator: verified
+            .impersonator
+            .as_ref()
+            .map(|other| other.who.clone()),
+        fresh_until: again.then_some(verified.expires_at),
+        ..session
+    }
+}
+
+/// The person whom the provider vouches for.
+fn person_of(app: &App, verified: &Verified, now: Timestamp) -> Result<Person, Failure> {
+    let org = app.orgs.find(&verified.org).ok_or(Denial::NoOrgHere)?;
+    let id: PersonId = verified
+        .subject
+        .parse()
+        .map_err(|_not_an_id| Denial::BadSubject)?;
+    let permissions = verified
+        .role
+        .map(|role| role.permissions())
+        .unwrap_or_default()
+        .union(verified.permissions);
+    if permissions == PermissionSet::NONE {
+        return Err(Denial::NoRoleHere.into());
+    }
+    let role = verified.role.map(|role| role.as_str().to_owned());
+    Ok(Person {
+        org,
+        id,
+        issuer: verified.issuer.clone(),
+        email: verified.email.clone(),
+        name: verified.name.clone(),
+        role: role
+            .or_else(|| verified.role_name.clone())
+            .unwrap_or_else(|| "permissions".to_owned()),
+        permissions,
+        first_seen_at: now,
+        last_seen_at: now,
+        state: PersonState::Active,
+        decision: None,
+    })
+}
+
+fn seal(app: &App, session: SessionId, verified: &Verified) -> Result<Vec<u8>, Failure> {
+    let text = |private: &Option<Private>| private.as_ref().map(|text| text.expose().to_owned());
+    let given = Given {
+        refresh: text(&verified.refresh_token),
+        id_token: text(&verified.id_token),
+    };
+    let plain = Zeroizing::new(serde_json::to_vec(&given).unwrap_or_default());
+    let sealed = app.sealer.seal(Place::Session { id: session }, &plain);
+    sealed.map_err(|error| Failure::Internal(error.to_string()))
+}
+
+fn unseal(app: &App, session: SessionId, sealed: &[u8]) -> Option<Given> {
+    let plain = app
+        .sealer
+        .open(Place::Session { id: session }, sealed)
+        .ok()?;
+    serde_json::from_slice(&plain).ok()
+}
+
+/// Asks the provider again about a session whose word from it has aged. A session that it has ended
+/// ends here too; one that it does not answer about goes on, for reading.
+pub(crate) async fn freshen(app: &Arc<App>, live: &Arc<LiveSession>, now: Timestamp) {
+    let is_due = live.session.fresh_until.is_some_and(|until| until <= now);
+    if !is_due || app.provider.is_none() || live.is_left_alone(now) {
+        return;
+    }
+    let (app, live) = (Arc::clone(app), Arc::clone(live));
+    // A task of its own: whoever hangs up halfway would lose the new token.
+    let asked = tokio::spawn(async move { ask_again(&app, &live, now).await });
+    if let Err(error) = asked.await {
+        tracing::error!(%error, "cannot ask the identity provider again");
+    }
+}
+
+async fn ask_again(app: &Arc<App>, live: &Arc<LiveSession>, now: Timestamp) {
+    let Some(provider) = &app.provider else {
+        return;
+    };
+    let id = live.session.id;
+    let turn = Digest::of(id.to_string().as_bytes());
+    let kept = Arc::new(parking_lot::Mutex::new(None));
+    let load = async {
+        // Another request may have been first.
+        let current = app.sessions.find_same(live)?;
+        current.session.fresh_until.filter(|until| *until <= now)?;
+        let sealed = app.store.find_sealed(id).await.ok().flatten()?;
+        let given = unseal(app, id, &sealed)?;
+        *kept.lock() = Some(sealed);
+        Some(Due {
+            token: Private::new(given.refresh?),
+            subject: live.session.person.to_string(),
+            now,
+        })
+    };
+    let keep = async |verified: Verified| {
+        let before = kept.lock().clone();
+        keep_answer(app, live, (verified, before), now).await
+    };
+    match provider.refresh_in_turn(&turn, load, keep).await {
+        Ok(None | Some(Ok(()))) => {}
+        Ok(Some(Err(failure))) => {
+            tracing::warn!(%failure, session = %id, "cannot keep what the identity provider said");
+            end_quietly(app, live, "the identity provider's word cannot be kept").await;
+        }
+        Err(ProviderError::Refused(refusal)) => {
+            tracing::info!(%refusal, session = %id, "the identity provider has ended a session");
+            end_quietly(app, live, refusal.code()).await;
+        }
+        Err(error) => {
+            tracing::warn!(
+                cause = error.cause(),
+                "the identity provider does not answer"
+            );
+            live.leave_alone(now.plus(ASK_AGAIN_AFTER));
+        }
+    }
+}
+
+/// Keeps what the provider said anew.
+async fn keep_answer(
+    app: &Arc<App>,
+    live: &Arc<LiveSession>,
+    (verified, before): (Verified, Option<Vec<u8>>),
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let person = person_of(app, &verified, now)?;
+    if person.org != live.session.org {
+        // Another org is another session.
+        return Err(Refusal::OtherPerson.into());
+    }
+    let session = told(live.session.clone(), &verified);
+    let sealed = seal(app, session.id, &verified)?;
+    app.store
+        .renew_session(&session, before, Some(sealed))
+        .await?;
+    meet(app, person, now).await?;
+    app.sessions.renew(live, session);
+    Ok(())
+}
+
+/// Ends a session that nobody asked to end.
+async fn end_quietly(app: &Arc<App>, live: &Arc<LiveSession>, why: &str) {
+    let session = &live.session;
+    let which = WhichSessions::One(session.person.clone(), session.id);
+    let record = record_alone(
+        session.org,
+        &session.person,
+        json!({
+            "sessions_ended": [session.id.to_string()],
+            "why": why,
+        }),
+    );
+    app.sessions.end(|other| other.id == session.id);
+    if let Err(error) = app.store.end_sessions(session.org, which, record).await {
+        tracing::warn!(%error, "a session that has ended may come back with a restart");
+    }
+}
+
+/// A record of something about a person, outside any request.
+fn record_alone<T>(org: OrgId, person: &PersonId, change: serde_json::Value) -> Recorder<T> {
+    let actor = person.actor();
+    Box::new(move |_: &T| {
+        let change = crate::trace::ascii_json(&change);
+        let mut draft = claviger_core::ledger::entry::Draft::of_operation(
+            entropy::new_id(),
+            entropy::bits(),
+            clock::now(),
+            org,
+            &actor,
+        );
+        draft.change = Some(&change);
+        draft.write()
+    })
+}
+
+/// Keeps a person as the provider describes it, if anything about it is new.
+async fn meet(app: &Arc<App>, person: Person, now: Timestamp) -> Result<Arc<Known>, Failure> {
+    if let Some(known) = app.people.get(person.org, person.id.as_str()) {
+        let before = &known.person;
+        match before.state {
+            PersonState::Active => {}
+            PersonState::Suspended => return Err(Denial::PersonSuspended.into()),
+            PersonState::Removed => return Err(Denial::PersonRemoved.into()),
+        }
+        let is_same = before.issuer == person.issuer
+            && before.role == person.role
+            && before.permissions == person.permissions
+            && (person.email.is_none() || before.email == person.email)
+            && (person.name.is_none() || before.name == person.name);
+        if is_same && now.since(before.last_seen_at) < SEEN_EVERY {
+            return Ok(known);
+        }
+    }
+    // An access token says less than a sign-in: what it is silent about stays.
+    let before = app.people.get(person.org, person.id.as_str());
+    let person = match &before {
+        Some(known) => Person {
+            email: person.email.or_else(|| known.person.email.clone()),
+            name: person.name.or_else(|| known.person.name.clone()),
+            ..person
+        },
+        None => person,
+    };
+    let change = json!({"person_seen": {
+        "id": person.id.as_str(),
+        "email": person.email,
+        "role": person.role,
+        "permissions": person.permissions.patterns(),
+    }});
+    let record: Recorder<Begun> = record_alone(person.org, &person.id, change);
+    let (org, id) = (person.org, person.id.clone());
+    let birth = app.births.read().await;
+    let written = app.store.sign_in(person, None, record).await;
+    let written = written.map_err(sign_ins::refusal)?;
+    app.people.set(written.value.person);
+    drop(birth);
+    app.people
+        .get(org, id.as_str())
+        .ok_or_else(|| Failure::Internal("a person is not where it was put".to_owned()))
+}
+
+/// Somebody who presented an access token.
+#[derive(Debug, Clone)]
+pub struct Bearer {
+    pub(crate) known: Arc<Known>,
+    pub(crate) impersonator: Option<Arc<str>>,
+    pub(crate) expires_at: Timestamp,
+}
+
+/// Whose access token this is.
+///
+/// # Errors
+/// 401 for one that the provider's keys or settings do not bear out; 503 when they are not to be had.
+pub(crate) async fn bearer(app: &Arc<App>, token: &str, now: Timestamp) -> Result<Bearer, Failure> {
+    let verified = provider(app)?.verify_access_token(token, now).await?;
+    let person = person_of_token(app, &verified, now)?;
+    let expires_at = verified.expires_at;
+    let impersonator = verified.impersonator.map(|other| Arc::from(other.who));
+    let known = meet(app, person, now).await?;
+    Ok(Bearer {
+        known,
+        impersonator,
+        expires_at,
+    })
+}
+
+/// The person of an access token: one that says nothing of roles leaves them as they were.
+fn person_of_token(app: &App, verified: &Verified, now: Timestamp) -> Result<Person, Failure> {
+    let is_silent = verified.role.is_none()
+        && verified.role_name.is_none()
+        && verified.permissions == PermissionSet::NONE;
+    let org = app.orgs.find(&verified.org).ok_or(Denial::NoOrgHere)?;
+    match app.people.get(org, &verified.subject) {
+        Some(known) if is_silent && known.person.issuer == verified.issuer => {
+            Ok(known.person.clone())
+        }
+        _ => person_of(app, verified, now),
+    }
+}
+
+/// Where the browser goes so that the session at the provider ends too; `None` where there is no
+/// such place.
+pub(crate) async fn logout_url(app: &App, session: &Session) -> Option<String> {
+    let provider = app.provider.as_ref()?;
+    let sealed = app.store.find_sealed(session.id).await.ok().flatten();
+    let given = sealed.and_then(|sealed| unseal(app, session.id, &sealed));
+    let id_token = given.and_then(|given| given.id_token).map(Private::new);
+    let base = app.config.public_url.as_deref()?;
+    let logout = LogoutUrl {
+        id_token: id_token.as_ref(),
+        provider_session: session.provider_session.as_deref(),
+        return_to: &format!("{base}/canvas/sign-in?reason=signed_out"),
+        now: clock::now(),
+    };
+    match provider.logout_url(&logout).await {
+        Ok(url) => url.map(String::from),
+        Err(error) => {
+            tracing::warn!(
+                cause = error.cause(),
+                "cannot sign out at the identity provider"
+            );
+            None
+        }
+    }
+}
+
+/// Ends what the provider has signed out (`OpenID` Connect Back-Channel Logout 1.0): the sessions
+/// that belong to one of its own, or all of a person. Gives how many.
+///
+/// # Errors
+/// 400 for a token that does not hold.
+pub async fn back_channel(
+    app: &Arc<App>,
+    _permit: &Permit<SignIn>,
+    token: &str,
+    trace: &Arc<Trace>,
+) -> Result<usize, Failure> {
+    app.sign_in_limiter.check(trace.client, trace.at)?;
+    let logout = provider(app)?
+        .verify_logout_token(token, clock::now())
+        .await
+        .map_err(|error| match error {
+            ProviderError::Refused(refusal) => Failure::Malformed {
+                code: "bad_logout_token",
+                field: Some("logout_token".to_owned()),
+                reason: refusal.to_string(),
+            },
+            other => other.into(),
+        })?;
+    app.sign_in_limiter.forgive(trace.client, trace.at);
+    let is_meant = |session: &Session| {
+        let is_person = |subject: &String| session.person.as_str() == subject;
+        match (&logout.provider_session, &logout.subject) {
+            (Some(sid), subject) => {
+                session.provider_session.as_ref() == Some(sid)
+                    && subject.as_ref().is_none_or(is_person)
+            }
+            (None, Some(subject)) => is_person(subject),
+            (None, None) => false,
+        }
+    };
+    let found = app.sessions.select(is_meant);
+    for live in &found {
+        let session = &live.session;
+        let which = WhichSessions::One(session.person.clone(), session.id);
+        sign_ins::end(app, session.org, which, trace).await?;
+    }
+    Ok(found.len())
+}
