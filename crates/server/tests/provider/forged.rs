@@ -17,8 +17,8 @@ async fn forged_access_tokens_of_workos_are_refused() {
     let signed = |changes: Value| stand_in.with(|state| state.signer.sign(&but(&claims, &changes)));
     let headed = |header: Value| stand_in.with(|state| state.signer.sign_as(&header, &claims));
     // Somebody else's key under the name of the provider's.
-    let impostor = Signer::new("sso_oidc_key_1");
-    let unknown = Signer::new("sso_oidc_key_9");
+    let impostor = Signer::impostor("sso_oidc_key_1");
+    let unknown = Signer::new("sso_oidc_key_2");
     let good = signed(json!({}));
     let (head, signature) = good.rsplit_once('.').expect("three parts");
     let (header, _) = head.split_once('.').expect("three parts");
@@ -140,7 +140,7 @@ async fn forged_answers_do_not_sign_in() {
     }
     stand_in.with(|state| {
         state.claims = json!({});
-        state.signer = Signer::new("key-1").into();
+        state.signer = Signer::of("key-1", Kind::P256).into();
     });
     assert_eq!(code(sign_in(&provider).await), "bad_signature");
 }
