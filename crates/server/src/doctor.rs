@@ -8,7 +8,9 @@ use claviger_store::StoreError;
 use crate::{
     admin_token::AdminToken,
     app::open_store,
-    config::{AuditMode, Config},
+    clock,
+    config::{AuditMode, Config, ProviderKind},
+    provider::{Provider, ProviderError},
     seal,
 };
 
@@ -47,6 +49,7 @@ fn finding(level: Level, what: &str, detail: impl Into<String>) -> Finding {
 pub async fn doctor(config: &Config) -> Vec<Finding> {
     let mut findings = vec![admin_token(config), data_dir(config), master_key(config)];
     findings.push(database(config).await);
+    findings.extend(identity_provider(config).await);
     findings.push(match config.bootstrap {
         BootstrapPolicy::Off => finding(Level::Good, "bootstrap", "off"),
         BootstrapPolicy::Loopback => {
@@ -100,6 +103,52 @@ fn admin_token(config: &Config) -> Finding {
         ),
         Ok(_) => finding(Level::Good, "ADMIN_TOKEN", "not set"),
     }
+}
+
+/// Whether the provider answers, and whether anybody who comes from there has a role.
+async fn identity_provider(config: &Config) -> Vec<Finding> {
+    let what = "identity provider";
+    let Some(settings) = &config.provider else {
+        return Vec::new();
+    };
+    let name = match &settings.kind {
+        ProviderKind::Oidc(oidc) => &oidc.issuer_text,
+        ProviderKind::Workos(workos) => workos.api_url.as_str(),
+    };
+    let outcome = match Provider::new(settings) {
+        Ok(provider) => provider.probe(clock::now()).await.map(|()| provider),
+        Err(error) => Err(error),
+    };
+    let first = match outcome {
+        Ok(provider) => {
+            let back = provider.redirect_uri();
+            let detail = format!("{name} answers; it must allow the redirect to {back}");
+            finding(Level::Good, what, detail)
+        }
+        Err(error) => {
+            // Whoever is down comes back; what does not fit has to be changed.
+            let level = match error {
+                ProviderError::Unreachable { .. } => Level::Warning,
+                ProviderError::Refused(_) | ProviderError::Unfit { .. } => Level::Bad,
+            };
+            finding(
+                level,
+                what,
+                format!("{name}: {}", error.cause().unwrap_or_default()),
+            )
+        }
+    };
+    let has_roles = match &settings.kind {
+        ProviderKind::Oidc(oidc) => oidc.role_claim.is_some(),
+        ProviderKind::Workos(_) => true,
+    };
+    let mut findings = vec![first];
+    if !has_roles && settings.roles.everybody().is_none() {
+        let detail =
+            "nobody who signs in has a role: set `oidc-role-claim`, or `roles` to `*=reader`";
+        findings.push(finding(Level::Warning, "roles", detail));
+    }
+    findings
 }
 
 fn data_dir(config: &Config) -> Finding {

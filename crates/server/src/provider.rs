@@ -89,7 +89,7 @@ pub struct Verified {
     pub refresh_token: Option<Private>,
     /// What a sign-out at the provider is asked with (OIDC).
     pub id_token: Option<Private>,
-    /// When the token that says all this ends.
+    /// When the token that says all this ends; the present where a refresh brings none.
     pub expires_at: Timestamp,
 }
 

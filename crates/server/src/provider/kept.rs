@@ -57,6 +57,7 @@ impl<T: Send + Sync + 'static> Kept<T> {
         };
         if age >= self.fresh_for
             && let Ok(turn) = Arc::clone(&self.last).try_lock_owned()
+            && self.recent(&turn, now).is_none()
         {
             let this = Arc::clone(self);
             drop(tokio::spawn(async move {
@@ -95,17 +96,22 @@ impl<T: Send + Sync + 'static> Kept<T> {
         kept.ok_or_else(|| ProviderError::unreachable("nothing was fetched yet"))
     }
 
+    /// What the last attempt came to, if it was just now. To both sides: whoever waited may have
+    /// come a moment before it, and a clock that was set back must not keep us from fetching until
+    /// it catches up.
+    fn recent(&self, last: &Option<Attempt>, now: Timestamp) -> Option<Result<(), ProviderError>> {
+        let last = last.as_ref()?;
+        let apart = now.since(last.at).max(last.at.since(now));
+        (apart < self.pause).then(|| last.outcome.clone())
+    }
+
     async fn attempt(
         &self,
         mut last: OwnedMutexGuard<Option<Attempt>>,
         now: Timestamp,
     ) -> Result<(), ProviderError> {
-        // To both sides: whoever waited may have come a moment before the attempt. And a clock that
-        // was set back must not keep us from fetching until it catches up.
-        let is_recent =
-            |attempt: &&Attempt| now.since(attempt.at).max(attempt.at.since(now)) < self.pause;
-        if let Some(attempt) = last.as_ref().filter(is_recent) {
-            return attempt.outcome.clone();
+        if let Some(outcome) = self.recent(&last, now) {
+            return outcome;
         }
         let outcome = (self.fetch)(now).await.map(|value| {
             *self.value.write() = Some((Arc::new(value), now));

@@ -104,6 +104,9 @@ impl<'a> Token<'a> {
         }
         let (signed, signature) = text.rsplit_once('.').ok_or(Refusal::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(Refusal::Malformed)?;
+        if payload.contains('.') {
+            return Err(Refusal::Malformed);
+        }
         let header = decode(header)?;
         let header: Header = serde_json::from_slice(&header).or(Err(Refusal::Malformed))?;
         // RFC 7515, 4.1.11: what must be understood, and is not.

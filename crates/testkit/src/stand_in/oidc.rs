@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::{
-    signer::{Signer, set},
+    signer::{Kind, Signer, set},
     site::{
         Fields, Site, answer, body, challenge, fields, get as field, query, redirect, with_query,
     },
@@ -78,7 +78,7 @@ impl OidcStandIn {
 
     /// Starts it; its clock stands at these seconds.
     pub async fn start(now: i64) -> Self {
-        let signer = Arc::new(Signer::new("key-1"));
+        let signer = Arc::new(Signer::of("key-1", Kind::P256));
         let (listener, base) = Site::listener().await;
         let state = Arc::new(Mutex::new(OidcState {
             now,

@@ -1,5 +1,7 @@
 //! A key pair that signs tokens, as they should be or not.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use aws_lc_rs::{
     hmac,
     rand::SystemRandom,
@@ -10,6 +12,7 @@ use aws_lc_rs::{
     },
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 /// What kind of key.
@@ -24,7 +27,7 @@ pub enum Kind {
 }
 
 enum Pair {
-    Rsa(RsaKeyPair),
+    Rsa(Arc<RsaKeyPair>),
     P256(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
 }
@@ -44,17 +47,27 @@ impl std::fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// A fresh RSA key with this `kid`.
+    /// The RSA key of this `kid`.
     #[must_use]
     pub fn new(id: &str) -> Self {
         Self::of(id, Kind::Rsa)
     }
 
-    /// A fresh key of this kind.
+    /// Another RSA key of the same `kid`.
+    #[must_use]
+    pub fn impostor(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            pair: Pair::Rsa(rsa(&format!("another {id}"))),
+        }
+    }
+
+    /// A key of this kind. An RSA key takes a second to make, so it is the same for the same id in
+    /// the whole process; the others are fresh.
     #[must_use]
     pub fn of(id: &str, kind: Kind) -> Self {
         let pair = match kind {
-            Kind::Rsa => RsaKeyPair::generate(KeySize::Rsa2048).map(Pair::Rsa),
+            Kind::Rsa => Ok(Pair::Rsa(rsa(id))),
             Kind::P256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Pair::P256),
             Kind::Ed25519 => Ed25519KeyPair::generate().map(Pair::Ed25519),
         };
@@ -156,6 +169,16 @@ impl Signer {
         let tag = hmac::sign(&key, signed.as_bytes());
         format!("{signed}.{}", encode(tag.as_ref()))
     }
+}
+
+fn rsa(name: &str) -> Arc<RsaKeyPair> {
+    static MADE: Mutex<BTreeMap<String, Arc<RsaKeyPair>>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock();
+    let pair = made.entry(name.to_owned()).or_insert_with(|| {
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048);
+        Arc::new(pair.expect("a key can be made"))
+    });
+    Arc::clone(pair)
 }
 
 fn signed_part(header: &Value, claims: &Value) -> String {
