@@ -11,6 +11,7 @@ pub(crate) mod advice;
 pub(crate) mod audit;
 pub(crate) mod channels;
 pub(crate) mod keys;
+pub(crate) mod members;
 pub(crate) mod orgs;
 pub(crate) mod pair;
 pub(crate) mod policy;
@@ -86,6 +87,9 @@ pub(crate) enum Command {
     Audit(audit::AuditCommand),
     /// Show who the token is, and what it may do
     Whoami,
+    /// List people; suspend, restore, remove them, or hand over what they made
+    #[command(subcommand)]
+    Members(members::MembersCommand),
     /// Make a link with which one browser signs in to the Canvas, once, within ten minutes
     LoginLink,
     /// Create, list and delete orgs: for ADMIN_TOKEN alone

@@ -20,6 +20,7 @@ mod follow;
 mod found;
 mod operations;
 mod pages;
+mod people;
 mod requests;
 
 const DEFAULT_URL: &str = "http://127.0.0.1:8080";

@@ -20,6 +20,7 @@ mod keys;
 mod lines;
 mod login_link;
 mod manual;
+mod members;
 mod orgs;
 mod policy;
 mod requests;
@@ -63,6 +64,9 @@ pub(crate) fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         }
         Some(Command::LoginLink) => online(&global, out, async |client| {
             login_link::run(&client, out).await
+        }),
+        Some(Command::Members(command)) => online(&global, out, async |client| {
+            members::run(command, &client, out).await
         }),
         Some(Command::Orgs(command)) => online(&global, out, async |client| {
             orgs::run(command, &client, out).await

@@ -14,7 +14,6 @@ use claviger_wire::{
     ledger::EventList,
     lines::{Lineage, Selected, SelectionRequest},
     orgs::{DeletedOrg, NewOrg, Org, OrgList},
-    people::LoginLink,
     policy::{Policy, PolicyEffect},
     secrets::{NewSecret, Secret, SecretList, SecretValues},
     usage::KeyUsage,
@@ -172,16 +171,6 @@ impl Client {
     /// `GET /org/whoami`.
     pub(crate) async fn whoami(&self) -> Result<WhoAmI, Failure> {
         self.get(&["org", "whoami"], &Query::new()).await
-    }
-
-    /// `POST /org/login-links`.
-    pub(crate) async fn login_link(&self) -> Result<LoginLink, Failure> {
-        self.send(
-            Method::POST,
-            &["org", "login-links"],
-            &serde_json::json!({}),
-        )
-        .await
     }
 }
 

@@ -7,6 +7,7 @@ use claviger_wire::{
     ledger::{Event, EventList},
     lines::{Lineage, Relative},
     orgs::{Org, OrgList},
+    people::{Member, MemberList},
     requests::{KeyRequest, KeyRequestList},
     secrets::{Secret, SecretList},
     workspaces::{Workspace, WorkspaceList, WorkspaceToken, WorkspaceTokenList},
@@ -51,6 +52,7 @@ page!(WorkspaceTokenList, tokens, WorkspaceToken);
 page!(ChannelList, channels, Channel);
 page!(SecretList, secrets, Secret);
 page!(OrgList, orgs, Org);
+page!(MemberList, members, Member);
 page!(EventList, events, Event);
 page!(OrgAdvice, findings, KeyFinding);
 
