@@ -14,6 +14,10 @@ pub const BLOCK_RECORDS: u64 = 4096;
 /// Into how many rows the index of a block is divided: who looks for one value reads one of them.
 pub const BUCKETS: u8 = 128;
 
+/// How many bytes say where a record stands in its run: three for where it begins, three for how long
+/// it is. Zeros: look for yourself.
+pub const SPOT_BYTES: usize = 6;
+
 /// What a value is a value of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Member {
@@ -103,6 +107,19 @@ pub const fn before_block(block: u64) -> u64 {
 pub struct Block {
     before: u64,
     places: BTreeMap<Term, Vec<u16>>,
+    spots: Vec<u8>,
+}
+
+/// Where in its run a record stands.
+fn spot(begin: usize, length: usize) -> [u8; SPOT_BYTES] {
+    let short = |number: usize| u32::try_from(number).ok().filter(|n| *n < 1 << 24);
+    match (short(begin), short(length)) {
+        (Some(begin), Some(length)) => {
+            let ([_, a, b, c], [_, d, e, f]) = (begin.to_be_bytes(), length.to_be_bytes());
+            [a, b, c, d, e, f]
+        }
+        _ => [0; SPOT_BYTES],
+    }
 }
 
 impl Block {
@@ -112,19 +129,30 @@ impl Block {
         Self {
             before: before_block(number),
             places: BTreeMap::new(),
+            spots: Vec::new(),
         }
+    }
+
+    /// Where each of its records stands in its run, [`SPOT_BYTES`] for each.
+    #[must_use]
+    pub fn spots(&self) -> &[u8] {
+        &self.spots
     }
 
     /// Adds the records of a run. Those of other blocks are left out. Runs come in order.
     pub fn add_run(&mut self, first_seq: u64, lines: &[u8]) {
         let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
+        let mut next = 0;
         for (seq, line) in (first_seq..).zip(lines.split(|byte| *byte == b'\n')) {
+            let begin = next;
+            next += line.len() + 1;
             let Some(place) = seq.checked_sub(self.before + 1) else {
                 continue;
             };
             if place >= BLOCK_RECORDS {
                 return;
             }
+            self.spots.extend(spot(begin, line.len()));
             let place = u16::try_from(place).unwrap_or(u16::MAX);
             for_each_term(line, |term| {
                 let places = self.places.entry(term).or_default();

@@ -8,7 +8,7 @@ create table audit_index_heads (
 );
 
 -- A row for each bucket of each block that holds anything. In this order rows are added at the end, and a
--- block costs the same however long the trail is.
+-- block costs the same however long the trail is. The last bucket says where the records stand in their runs.
 create table audit_index (
     org text collate "C" not null references ledgers (org),
     block bigint not null,

@@ -9,12 +9,15 @@ use std::{
 use async_trait::async_trait;
 use claviger_core::{
     id::OrgId,
-    ledger::batch::{Batch, Run},
+    ledger::{
+        batch::{Batch, Run},
+        index::{BLOCK_RECORDS, SPOT_BYTES},
+    },
 };
 use tokio_postgres::Row;
 
 use super::{
-    Postgres,
+    Postgres, audit_index,
     fault::{Fault, Outcome},
     row::{self, Columns},
     session::Params,
@@ -61,6 +64,25 @@ const RUNS_OF_RECORDS: &str = "
         order by first_seq desc limit 1) as run
     group by run.first_seq, run.last_seq, run.at_min, run.at_max, run.size
     order by min(named.place)";
+
+/// Records, each cut out of its run, with the times of the run, in the order of their numbers.
+const RECORDS: &str = "
+    select named.seq, named.seq as first_seq, named.seq as last_seq, run.at_min, run.at_max,
+        run.line
+    from unnest($2::bigint[]) with ordinality as named (seq, place)
+    cross join lateral (
+        select substring(places from ((named.seq - 1) % $3 * $4 + 1)::int for $4::int) as at
+        from audit_index
+        where org = $1 and block = (named.seq - 1) / $3 and bucket = $5 limit 1) as spot
+    cross join lateral (
+        select at_min, at_max, substring(lines
+            from (get_byte(at, 0) << 16) + (get_byte(at, 1) << 8) + get_byte(at, 2) + 1
+            for (get_byte(at, 3) << 16) + (get_byte(at, 4) << 8) + get_byte(at, 5)) as line
+        from audit_runs where org = $1 and first_seq <= named.seq
+        order by first_seq desc limit 1) as run
+    order by named.place";
+/// Records that stand at least so far apart are cut out of their runs; of others the runs are read.
+const APART_MIN: usize = 8;
 
 /// How many blocks are looked up in one round trip: few at first, for most keys are busy or young.
 const BLOCKS_MIN: u64 = 8;
@@ -231,6 +253,15 @@ impl Postgres {
                 return Ok(ControlFlow::Continue(()));
             };
             let numbers: Vec<i64> = some.iter().copied().map(bounded).collect();
+            if is_sparse(some)
+                && let Some(flow) = self.read_records(org, &numbers, scan).await?
+            {
+                if flow.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+                left = rest;
+                continue;
+            }
             let session = self.sessions.session().await?;
             let params: Params<'_> = &[&org.to_string(), &numbers];
             let found = session.rows(RUNS_OF_RECORDS, params).await?;
@@ -247,6 +278,48 @@ impl Postgres {
             }
             left = rest;
         }
+    }
+
+    /// Looks at these records, without the runs that they stand in; nothing is looked at where one of
+    /// them cannot be cut out.
+    async fn read_records(
+        &self,
+        org: OrgId,
+        numbers: &[i64],
+        scan: &mut Scan,
+    ) -> Outcome<Option<ControlFlow<()>>> {
+        let params: Params<'_> = &[
+            &org.to_string(),
+            &numbers,
+            &BLOCK_RECORDS.cast_signed(),
+            &i64::try_from(SPOT_BYTES).unwrap_or(0),
+            &i64::from(audit_index::SPOTS),
+        ];
+        let session = self.sessions.session().await?;
+        let found = session.rows(RECORDS, params).await?;
+        drop(session);
+        let mut records = Vec::with_capacity(found.len());
+        for row in &found {
+            let line: &[u8] = Columns::of("audit_runs", row).get("line")?;
+            if line.is_empty() {
+                return Ok(None);
+            }
+            records.push((row::bounds(row)?, line));
+        }
+        if records.len() < numbers.len() {
+            return Ok(None);
+        }
+        for (record, line) in records {
+            let flow = match scan.wants(record) {
+                ControlFlow::Continue(true) => scan.read(record, line),
+                ControlFlow::Continue(false) => ControlFlow::Continue(()),
+                ControlFlow::Break(()) => ControlFlow::Break(()),
+            };
+            if flow.is_break() {
+                return Ok(Some(flow));
+            }
+        }
+        Ok(Some(ControlFlow::Continue(())))
     }
 
     /// Fetches the lines of these runs, and looks through them.
@@ -289,6 +362,14 @@ impl Postgres {
             Ok(()) => Fault::down("an org of the records has no audit trail"),
         }
     }
+}
+
+/// Whether these records, in order, stand far apart.
+fn is_sparse(named: &[u64]) -> bool {
+    let (Some(first), Some(last)) = (named.first(), named.last()) else {
+        return false;
+    };
+    usize::try_from(first.abs_diff(*last)).is_ok_and(|span| span / named.len() >= APART_MIN)
 }
 
 /// A run and how many bytes its lines have.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use claviger_core::{
     id::OrgId,
-    ledger::index::{BLOCK_RECORDS, Block, Term, before_block},
+    ledger::index::{BLOCK_RECORDS, BUCKETS, Block, Term, before_block},
 };
 
 use super::{
@@ -31,6 +31,10 @@ impl AuditIndexStore for Postgres {
         Ok(true)
     }
 }
+
+/// The row of a block that says where its records stand in their runs: here a part of a long value can
+/// be fetched without the rest.
+pub(super) const SPOTS: u8 = BUCKETS;
 
 /// A block that is ready to be kept: its org, its number, its rows.
 type Built = (OrgId, i64, Vec<(u8, Vec<u8>)>);
@@ -68,7 +72,10 @@ impl Postgres {
             }
         }
         read_lot(&session, &text, &lot, &mut built).await?;
-        Ok(Some((org, block.cast_signed(), built.into_rows())))
+        let spots = (SPOTS, built.spots().to_vec());
+        let mut rows = built.into_rows();
+        rows.push(spots);
+        Ok(Some((org, block.cast_signed(), rows)))
     }
 
     async fn keep(&self, org: OrgId, block: i64, rows: &[(u8, Vec<u8>)]) -> Outcome<()> {

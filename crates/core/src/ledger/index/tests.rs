@@ -114,6 +114,16 @@ fn records_of_other_blocks_are_left_out() {
 }
 
 #[test]
+fn spots_say_where_records_stand_in_their_runs() {
+    let mut block = Block::new(1);
+    block.add_run(BLOCK_RECORDS - 1, b"a\nbb\nccc\ndd\n");
+    block.add_run(BLOCK_RECORDS + 3, b"e\n");
+    let expected = [[0, 0, 5, 0, 0, 3], [0, 0, 9, 0, 0, 2], [0, 0, 0, 0, 0, 1]];
+    assert_eq!(block.spots(), expected.concat());
+    assert_eq!(super::spot(1 << 24, 1), [0; 6]);
+}
+
+#[test]
 fn what_is_no_index_holds_nothing() {
     let term = Term::new(Member::Key, b"x");
     let tag = term.tag.to_be_bytes();
