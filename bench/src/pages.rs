@@ -70,7 +70,7 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Failure> {
         let data = folder.path().join(name);
         let org = fill(plan, &data, &url)?;
         let server = start(&data, &url)?;
-        let mut visitor = Visitor::sign_in(&server.address)?;
+        let visitor = Visitor::sign_in(&server.address)?;
         say(&format!(
             "{name}: {} keys, {} audit records, {REQUESTS} requests over one connection",
             plan.keys, plan.records
@@ -141,8 +141,9 @@ fn pages(list: &str, org: &Org) -> Result<Vec<String>, Failure> {
 
 /// Who asks: by `ADMIN_TOKEN` for the API, by a session for pages.
 struct Visitor {
-    api: Client,
-    pages: Client,
+    address: String,
+    bearer: String,
+    cookie: String,
 }
 
 impl Visitor {
@@ -155,21 +156,21 @@ impl Visitor {
             .header("set-cookie")
             .and_then(|line| line.split(';').next());
         Ok(Self {
-            api: Client::connect(address, &format!("Authorization: Bearer {ADMIN_TOKEN}"))?,
+            address: address.to_owned(),
+            bearer: format!("Authorization: Bearer {ADMIN_TOKEN}"),
             // Without a session pages answer with the way to the sign-in, and the table shows it.
-            pages: Client::connect(
-                address,
-                &cookie.map_or_else(String::new, |it| format!("Cookie: {it}")),
-            )?,
+            cookie: cookie.map_or_else(String::new, |it| format!("Cookie: {it}")),
         })
     }
 
-    fn measure(&mut self, path: &str) -> Result<Figures, Failure> {
-        let client = if path.starts_with("/canvas") {
-            &mut self.pages
+    fn measure(&self, path: &str) -> Result<Figures, Failure> {
+        let credential = if path.starts_with("/canvas") {
+            &self.cookie
         } else {
-            &mut self.api
+            &self.bearer
         };
+        // One for each page: the server closes those that nothing comes over for a while.
+        let mut client = Client::connect(&self.address, credential)?;
         let mut times = Vec::with_capacity(REQUESTS);
         let (mut status, mut bytes) = (0, 0);
         for number in 0..WARM_UP + REQUESTS {
