@@ -7,30 +7,39 @@ import { ADMIN_TOKEN } from './server.mjs';
 /** Whoever has signed in is no longer on these pages. */
 const IS_INSIDE = (url) => url.pathname.startsWith('/canvas') && !/^\/canvas\/(link|sign-in)/.test(url.pathname);
 
-/** Signs in by a one-time link; gives the `storageState` of the local admin. */
+/** Signs in by a one-time link, which scripts send off by themselves; gives the `storageState`. */
 export function byLink(browser, server) {
   return signedIn(browser, async (page) => {
     await page.goto(await server.loginLink());
-    await goOn(page);
   });
+}
+
+/** The same without scripts: what stands behind `#` is typed in. */
+export function byLinkTyped(browser, server) {
+  return signedIn(browser, async (page) => {
+    const link = new URL(await server.loginLink());
+    await page.goto(link.origin + link.pathname);
+    await page.getByRole('textbox').or(page.locator('input[type=password]')).first().fill(link.hash.slice(1));
+    await page.getByRole('button', { name: 'Sign in' }).click();
+  }, { hasScripts: false });
 }
 
 /** Signs in with `ADMIN_TOKEN`. */
-export function byAdminToken(browser, server) {
+export function byAdminToken(browser, server, view) {
   return signedIn(browser, async (page) => {
     await page.goto(`${server.url}/canvas/sign-in`);
     await page.getByLabel('ADMIN_TOKEN').fill(ADMIN_TOKEN);
-    await goOn(page);
-  });
+    await page.getByRole('button', { name: 'Sign in' }).click();
+  }, view);
 }
 
 /** Signs in at the identity provider, as one of its accounts. */
-export function byProvider(browser, server, login) {
+export function byProvider(browser, server, login, view) {
   return signedIn(browser, async (page) => {
     await page.goto(`${server.url}/canvas/sign-in`);
-    await page.getByRole('link', { name: /sign in|continue/i }).or(page.getByRole('button', { name: /sign in|continue/i })).first().click();
+    await page.getByRole('link', { name: /^Continue with / }).click();
     await atProvider(page, login);
-  });
+  }, view);
 }
 
 /** Fills the form of the provider, where the page stands at it. */
@@ -39,16 +48,8 @@ export async function atProvider(page, login) {
   await page.getByRole('button', { name: 'Sign in' }).click();
 }
 
-/** A page that leads in by itself needs no click. */
-async function goOn(page) {
-  const button = page.getByRole('button', { name: /sign in|continue/i });
-  const inside = page.waitForURL(IS_INSIDE).then(() => 'inside', () => 'not inside');
-  const seen = button.first().waitFor().then(() => 'a button', () => 'no button');
-  if ((await Promise.race([inside, seen])) === 'a button') await button.first().click({ noWaitAfter: true });
-}
-
-async function signedIn(browser, act) {
-  const context = await newContext(browser);
+async function signedIn(browser, act, view = {}) {
+  const context = await newContext(browser, view);
   try {
     const page = await context.newPage();
     await act(page);
