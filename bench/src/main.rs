@@ -8,9 +8,11 @@
 mod contestants;
 mod counting;
 mod grants;
+mod http;
 mod load;
 mod memory;
 mod micro;
+mod pages;
 mod seed;
 
 use std::io::Write as _;
@@ -42,12 +44,14 @@ fn main() -> Result<(), Failure> {
         ["requests", seconds, rounds] => load::compare(seconds.parse()?, rounds.parse()?),
         ["grants"] => grants::compare(3.0, 9),
         ["grants", seconds, rounds] => grants::compare(seconds.parse()?, rounds.parse()?),
+        ["pages", rest @ ..] => pages::run(&pages::Plan::read(rest)?),
         [] => {
             micro::run();
             memory::run()?;
             load::compare(3.0, 5)?;
-            grants::compare(3.0, 9)
+            grants::compare(3.0, 9)?;
+            pages::run(&pages::Plan::read(&[])?)
         }
-        _ => Err("usage: claviger-bench [micro | memory | requests [SECONDS ROUNDS] | grants [SECONDS ROUNDS]]".into()),
+        _ => Err("usage: claviger-bench [micro | memory | requests [SECONDS ROUNDS] | grants [SECONDS ROUNDS] | pages [FILE|- [KEYS [RECORDS]]]]".into()),
     }
 }

@@ -27,11 +27,10 @@ export async function startServer({ adminToken = false, isPublic = false, enviro
   home ??= await mkdtemp(join(tmpdir(), 'claviger-e2e-'));
   const port = isPublic ? await freePort() : 0;
   const env = { ...environment, ...(adminToken && { ADMIN_TOKEN }) };
-  const where = ['--data-dir', join(home, 'data')];
-  const args = ['serve', '--listen', `127.0.0.1:${port}`, ...where];
+  const args = ['serve', '--listen', `127.0.0.1:${port}`, '--data-dir', join(home, 'data')];
   if (isPublic) args.push('--public-url', `http://127.0.0.1:${port}`);
   const program = await startProgram(BINARY, [...args, ...flags], { cwd: home, env, found: address });
-  return new Server(program, { home, env, where });
+  return new Server(program, { home, env });
 }
 
 /** The address in the welcome, once the welcome is whole: up to the line that says which tier is open. */
@@ -50,8 +49,8 @@ async function freePort() {
 }
 
 class Server {
-  constructor(program, { home, env, where }) {
-    Object.assign(this, { program, home, env, where });
+  constructor(program, { home, env }) {
+    Object.assign(this, { program, home, env });
     /** `http://127.0.0.1:PORT`, as it printed it. */
     this.url = program.found;
     /** A key that may do everything, once `firstKey` was called. */
@@ -107,10 +106,10 @@ class Server {
     return ended.out;
   }
 
-  /** A one-time sign-in link, from `claviger login-link`. */
+  /** A one-time sign-in link, from `claviger login-link`, which wants a key that may make one. */
   async loginLink() {
-    const said = await this.cli('login-link', ...this.where);
-    const [link] = said.match(/https?:\/\/\S+\/canvas\/link\S*/) ?? [];
+    const said = await this.cli('login-link');
+    const [link] = said.match(/https?:\/\/[^\s"]+\/canvas\/link[^\s"]*/) ?? [];
     if (!link) throw new Error(`no link in: ${said}`);
     return link;
   }

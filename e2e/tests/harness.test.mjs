@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { expectAccessible } from '../support/accessibility.mjs';
 import { newContext, startBrowser, VIEWS } from '../support/browser.mjs';
 import { countTransfer, expectNoShift, expectNoSidewaysScroll, layoutShift } from '../support/measure.mjs';
+import { visit } from '../support/visit.mjs';
 import { watch } from '../support/watch.mjs';
 
 const STRICT = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'";
@@ -18,7 +19,7 @@ const PAGES = {
   '/grey': document('<p class="grey">Hardly to be read in the dark.</p>'),
   '/unnamed': document('<form><input name="q"></form>'),
   '/shifting': document('<p id="late">Below what comes late.</p>', '<script src="/shift.js" type="module"></script>'),
-  '/heavy': document('<img src="/heavy.bin" alt="heavy">'),
+  '/heavy': document('<p>Much style.</p>', '<link rel="stylesheet" href="/heavy.css">'),
   '/wide': document('<pre class="wide">x</pre>'),
   '/elsewhere': document('<img src="http://elsewhere.test:1/x.png" alt="from another host">'),
   '/throwing': document('<p>It throws.</p>', '<script src="/throw.js" type="module"></script>'),
@@ -29,7 +30,7 @@ const FILES = {
   '/shift.js': ['text/javascript', `await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
     const box = document.createElement('p'); box.textContent = 'late'; document.querySelector('h1').after(box);`],
   '/throw.js': ['text/javascript', 'throw new Error("on purpose")'],
-  '/heavy.bin': ['image/png', Buffer.alloc(200_000)],
+  '/heavy.css': ['text/css', `/* ${'x'.repeat(200_000)} */`],
 };
 
 function document(body, head = '') {
@@ -75,15 +76,18 @@ describe('the harness', () => {
   }
 
   for (const view of VIEWS) {
-    it(`lets a good page pass at ${view.name}`, () => open('/good', async (page, watched, transfer) => {
-      await expectAccessible(page);
-      await expectNoSidewaysScroll(page);
-      if (view.hasScripts) await expectNoShift(page);
-      watched.expectNone();
-      assert.ok(await transfer.expectSmall() > 500, 'the style sheet is counted too');
-      const size = page.viewportSize();
-      assert.equal(size.width, view.width === 'phone' ? 390 : 1440);
-    }, view));
+    it(`lets a good page pass at ${view.name}`, () => visit(browser, `${url}/good`, {
+      view,
+      use: async (page, { transfer }) => {
+        assert.ok(await transfer.expectSmall() > 500, 'the style sheet is counted too');
+        assert.equal(page.viewportSize().width, view.width === 'phone' ? 390 : 1440);
+      },
+    }));
+  }
+
+  for (const path of Object.keys(PAGES).filter((it) => it !== '/good')) {
+    it(`lets ${path} not pass`, () =>
+      assert.rejects(visit(browser, url + path, { view: { width: 'phone', colorScheme: 'dark' } })));
   }
 
   for (const view of VIEWS) {
