@@ -60,6 +60,9 @@ pub enum Denial {
     /// A program where a person is wanted.
     #[error("the Canvas is for people: sign in; programs use the API with the same key")]
     PeopleOnly,
+    /// Not a person's session.
+    #[error("only a person who is signed in has sessions")]
+    PersonWanted,
     /// Workspace tokens are turned off.
     #[error("workspace tokens are turned off; use an org API key")]
     WorkspaceTokensOff,
@@ -95,6 +98,9 @@ pub enum Denial {
     /// The key to be acted on is wider than the caller.
     #[error("the key to act on holds more than the caller")]
     WiderKey,
+    /// The person to be acted on is wider than the caller.
+    #[error("the person to act on holds more than the caller")]
+    WiderPerson,
     /// The org's policy does not allow the permission to anybody.
     #[error("the org's policy does not allow `{0}`")]
     PolicyPermission(Permission),
@@ -133,6 +139,7 @@ impl Denial {
             Self::PersonRemoved => "person_removed",
             Self::CrossSite => "cross_site",
             Self::PeopleOnly => "people_only",
+            Self::PersonWanted => "person_wanted",
             Self::WorkspaceTokensOff => "workspace_tokens_off",
             Self::UnknownOrg => "unknown_org",
             Self::OtherOrg => "other_org",
@@ -144,6 +151,7 @@ impl Denial {
             Self::AdminTokenOnly => "admin_token_only",
             Self::ReplacedSecret => "replaced_secret",
             Self::WiderKey => "wider_key",
+            Self::WiderPerson => "wider_person",
             Self::PolicyPermission(_) => "policy_permission",
             Self::PolicyAddresses => "policy_addresses",
             Self::PolicyBlocked(_) => "policy_blocked",
@@ -173,6 +181,7 @@ impl Denial {
             | Self::WorkspaceTokensOff => false,
             Self::CrossSite
             | Self::PeopleOnly
+            | Self::PersonWanted
             | Self::UnknownOrg
             | Self::OtherOrg
             | Self::MissingPermission(_)
@@ -183,6 +192,7 @@ impl Denial {
             | Self::AdminTokenOnly
             | Self::ReplacedSecret
             | Self::WiderKey
+            | Self::WiderPerson
             | Self::PolicyPermission(_)
             | Self::PolicyAddresses
             | Self::PolicyBlocked(_)

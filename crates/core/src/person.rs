@@ -23,7 +23,9 @@ pub struct PersonId(Arc<str>);
 
 /// The text cannot be the id of a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a person's id has 1 to 255 printable ASCII characters and no space")]
+#[error(
+    "a person's id has 1 to 255 printable ASCII characters, no space, and none that cannot stand in an address (`/`, `\\`, `;`, `%`)"
+)]
 pub struct PersonIdError;
 
 impl PersonId {
@@ -56,8 +58,9 @@ impl std::str::FromStr for PersonId {
     type Err = PersonIdError;
 
     fn from_str(text: &str) -> Result<Self, PersonIdError> {
-        let is_plain = text.bytes().all(|b| b.is_ascii_graphic());
-        if text.is_empty() || text.len() > PERSON_ID_BYTES_MAX || !is_plain {
+        let is_plain = |b: u8| b.is_ascii_graphic() && !b"/\\;%".contains(&b);
+        let is_dots = matches!(text, "" | "." | "..");
+        if is_dots || text.len() > PERSON_ID_BYTES_MAX || !text.bytes().all(is_plain) {
             return Err(PersonIdError);
         }
         Ok(Self(text.into()))
@@ -247,7 +250,7 @@ mod tests {
             assert!(good.parse::<PersonId>().is_ok(), "{good}");
         }
         let long = "x".repeat(256);
-        for bad in ["", "a b", "a\n", "é", &long] {
+        for bad in ["", "a b", "a\n", "é", "a/b", "a%2fb", "..", &long] {
             assert!(bad.parse::<PersonId>().is_err(), "{bad}");
         }
     }

@@ -8,6 +8,7 @@ pub mod github;
 mod grants;
 pub mod keys;
 pub mod lines;
+pub mod members;
 pub mod orgs;
 pub mod policies;
 pub mod requests;

@@ -7,6 +7,7 @@ pub mod keys;
 pub mod lines;
 pub mod mints;
 pub mod orgs;
+pub mod people;
 pub mod policies;
 pub mod requests;
 pub mod rotations;

@@ -11,18 +11,19 @@ use axum::{
 };
 use claviger_core::action::{
     Action, AskForKey, ChangeKey, ChangeWorkspace, CollectKey, CreateWorkspace, DecideRequest,
-    DeleteWorkspace, ListSecrets, ListWorkspaces, MakeLoginLink, ManageOrgs, ManageWorkspaceTokens,
-    MintKey, Needs, ReadAudit, ReadChannels, ReadKeys, ReadPolicy, ReadRequests, ReadWorkspace,
-    ReportFound, ResumeKey, RevealSecrets, RevokeKey, RotateKey, Scope, SuspendKey, WhoAmI,
-    WithdrawRequest, WriteChannels, WritePolicy, WriteSecrets,
+    DeleteWorkspace, ListSecrets, ListWorkspaces, MakeLoginLink, ManageOrgs, ManagePeople,
+    ManageWorkspaceTokens, MintKey, Needs, ReadAudit, ReadChannels, ReadKeys, ReadPeople,
+    ReadPolicy, ReadRequests, ReadWorkspace, ReportFound, ResumeKey, RevealSecrets, RevokeKey,
+    RotateKey, Scope, SuspendKey, UseAccount, WhoAmI, WithdrawRequest, WriteChannels, WritePolicy,
+    WriteSecrets,
 };
 use claviger_wire as wire;
 use http::{Method, Request};
 
 use crate::{
     api::{
-        advice, audit, channels, found, github, keys, lines, orgs, policies, requests, rotations,
-        secrets, sign_ins, usage, whoami, workspace_tokens, workspaces,
+        advice, audit, channels, found, github, keys, lines, members, orgs, policies, requests,
+        rotations, secrets, sign_ins, usage, whoami, workspace_tokens, workspaces,
     },
     app::App,
     failure::Failure,
@@ -91,11 +92,34 @@ fn declare(routes: &mut Routes) {
 /// People, and how they sign in.
 #[rustfmt::skip]
 fn declare_people(routes: &mut Routes) {
-    let post = Method::POST;
+    let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
 
     routes.add::<MakeLoginLink, _, _>(&post, "/org/login-links", sign_ins::make_link,
         Doc::new("Make a link with which one browser signs in to the Canvas, once, within ten minutes")
             .answers::<wire::people::LoginLink>(201));
+    routes.add::<ReadPeople, _, _>(&get, "/org/members", members::list,
+        Doc::new("List the people who have signed in").query(&["limit", "cursor"]).answers::<wire::people::MemberList>(200));
+    routes.add::<ReadPeople, _, _>(&get, "/org/members/{id}", members::get,
+        Doc::new("Get a person").answers::<wire::people::Member>(200));
+    routes.add::<ManagePeople, _, _>(&post, "/org/members/{id}/suspend", members::suspend,
+        Doc::new("Suspend a person: sessions end, and the keys that go back to it are refused until it is restored")
+            .takes_optional::<wire::people::MemberTurn>().answers::<wire::people::Member>(200));
+    routes.add::<ManagePeople, _, _>(&post, "/org/members/{id}/restore", members::restore,
+        Doc::new("Restore a person who was suspended or removed").takes_optional::<wire::people::MemberTurn>()
+            .answers::<wire::people::Member>(200));
+    routes.add::<ManagePeople, _, _>(&delete, "/org/members/{id}", members::remove,
+        Doc::new("Remove a person: the keys that go back to it are revoked, or with `hand_over_to` go back to somebody else")
+            .query(&["hand_over_to", "reason"]).answers::<wire::people::RemovedMember>(200));
+    routes.add::<ReadPeople, _, _>(&get, "/org/members/{id}/sessions", members::sessions,
+        Doc::new("List a person's sessions").answers::<wire::people::SessionList>(200));
+    routes.add::<ManagePeople, _, _>(&delete, "/org/members/{id}/sessions", members::end_sessions,
+        Doc::new("End every session of a person").answers::<wire::people::EndedSessions>(200));
+    routes.add::<UseAccount, _, _>(&get, "/org/sessions", members::own_sessions,
+        Doc::new("List your own sessions").answers::<wire::people::SessionList>(200));
+    routes.add::<UseAccount, _, _>(&delete, "/org/sessions", members::end_own_sessions,
+        Doc::new("Sign out everywhere").answers::<wire::people::EndedSessions>(200));
+    routes.add::<UseAccount, _, _>(&delete, "/org/sessions/{id}", members::end_own_session,
+        Doc::new("End one of your own sessions").answers::<wire::people::EndedSessions>(200));
 }
 
 /// Secrets that were found: these need no credential.

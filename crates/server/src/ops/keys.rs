@@ -8,6 +8,7 @@ use claviger_core::{
     denial::Denial,
     id::{Key, KeyId},
     key::{Credential, KeyState, OrgKey, Suspension, Use},
+    tier::Tier,
     time::Timestamp,
 };
 use claviger_store::{KeyChange, Recorder, Turn, Written};
@@ -188,10 +189,14 @@ pub(crate) fn follow(app: &App, key: &OrgKey) -> Result<(), Failure> {
 
 /// Acting on a key: the caller's own, a descendant, or one that the caller's authority covers.
 pub(super) fn may_act_on<A: Action>(permit: &Permit<A>, key: &OrgKey) -> Result<(), Failure> {
-    let own = permit.principal().key;
+    let principal = permit.principal();
+    let own = principal.key;
     let is_own = own == Some(key.id);
     let is_descendant = own.is_some_and(|own| key.minter.chain.contains(&own));
-    if is_own || is_descendant || permit.covers(&key.grant) {
+    // Of a person all that goes back to it descends; it never holds more than the person does now.
+    let is_person = principal.tier == Tier::Session && principal.minter.is_none();
+    let goes_back = is_person && key.minter.root == principal.actor;
+    if is_own || is_descendant || goes_back || permit.covers(&key.grant) {
         Ok(())
     } else {
         Err(Denial::WiderKey.into())

@@ -419,11 +419,16 @@ pub fn own(app: &App, permit: &Permit<UseAccount>) -> Vec<Arc<LiveSession>> {
     let Actor::Session(person) = &permit.principal().actor else {
         return Vec::new();
     };
-    let Ok(person) = person.parse() else {
-        return Vec::new();
-    };
+    match person.parse() {
+        Ok(person) => of_person(app, permit.org(), &person),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// The sessions of a person, the one used last first.
+pub(crate) fn of_person(app: &App, org: OrgId, person: &PersonId) -> Vec<Arc<LiveSession>> {
     let now = clock::now();
-    let mut own = app.sessions.of_person(permit.org(), &person);
+    let mut own = app.sessions.of_person(org, person);
     own.retain(|live| !live.session.is_over(live.seen_at(), app.sessions.idle, now));
     own.sort_by_key(|live| std::cmp::Reverse(live.seen_at()));
     own
