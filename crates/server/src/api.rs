@@ -2,6 +2,7 @@
 
 pub mod advice;
 pub mod audit;
+pub mod blast;
 pub mod channels;
 pub mod found;
 pub mod github;
@@ -15,6 +16,7 @@ pub mod requests;
 pub mod rotations;
 pub mod secrets;
 pub mod sign_ins;
+pub mod stream;
 pub mod usage;
 pub mod whoami;
 pub mod workspace_tokens;

@@ -17,6 +17,7 @@ pub mod gate;
 mod github;
 mod http;
 pub mod index;
+mod indexer;
 pub mod ledger;
 pub mod limiter;
 pub mod line;
@@ -29,6 +30,7 @@ pub mod orgs;
 mod people;
 mod policies;
 pub mod problem;
+pub mod provider;
 pub mod rate_limiter;
 pub mod refusals;
 mod rekey;
@@ -37,6 +39,7 @@ mod rotations;
 pub mod router;
 pub mod seal;
 mod stranger_limiter;
+mod streams;
 mod sweeper;
 pub mod telemetry;
 pub mod trace;
@@ -155,6 +158,7 @@ impl Running {
         let mut tasks = vec![
             tokio::spawn(background(Arc::clone(&app), stopped.clone())),
             tokio::spawn(sweeps(Arc::clone(&app), stopped.clone())),
+            tokio::spawn(indexer::run(Arc::clone(&app), stopped.clone())),
             tokio::spawn(main),
         ];
         if let Some(listener) = private {
@@ -181,6 +185,8 @@ impl Running {
     /// Lets requests under way finish, writes what is left, and closes the store.
     pub async fn stop(self) {
         self.stop.send_replace(true);
+        // A stream would go on for ever, and the drain with it.
+        self.app.streams.close();
         for task in self.tasks {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task died");

@@ -1,6 +1,8 @@
 //! What the service does. Every operation takes the permit of its own action; none knows HTTP.
 
 pub mod advice;
+pub mod audit;
+pub mod blast;
 pub mod channels;
 pub mod found;
 pub mod keys;
@@ -13,6 +15,7 @@ pub mod requests;
 pub mod rotations;
 pub mod secrets;
 pub mod sign_ins;
+pub mod tail;
 pub mod usage;
 pub mod workspace_tokens;
 pub mod workspaces;

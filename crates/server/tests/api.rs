@@ -46,6 +46,8 @@ mod advice;
 mod ask;
 #[path = "api/audit.rs"]
 mod audit;
+#[path = "api/blast.rs"]
+mod blast;
 #[path = "api/bootstrap.rs"]
 mod bootstrap;
 #[path = "api/browser.rs"]
@@ -90,6 +92,8 @@ mod operation;
 mod outage;
 #[path = "api/overlaps.rs"]
 mod overlaps;
+#[path = "api/people.rs"]
+mod people;
 #[path = "api/policy.rs"]
 mod policy;
 #[path = "api/requests.rs"]
@@ -98,10 +102,16 @@ mod requests;
 mod rotation;
 #[path = "api/service.rs"]
 mod service;
+#[path = "api/sessions.rs"]
+mod sessions;
 #[path = "api/stops.rs"]
 mod stops;
+#[path = "api/streams.rs"]
+mod streams;
 #[path = "api/tiers.rs"]
 mod tiers;
+#[path = "api/trail.rs"]
+mod trail;
 #[path = "api/usage.rs"]
 mod usage;
 #[path = "api/workspaces.rs"]

@@ -21,6 +21,24 @@ impl Ask {
         Self(self.0.header(name, value))
     }
 
+    /// As a browser sends it from our own page, with this cookie.
+    pub(crate) fn session(self, cookie: &str) -> Self {
+        self.header("cookie", cookie)
+            .header("sec-fetch-site", "same-origin")
+    }
+
+    /// A form.
+    pub(crate) fn form(self, fields: &[(&str, &str)]) -> Self {
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
+        Self(
+            self.0
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(body),
+        )
+    }
+
     pub(crate) fn json(self, body: &Value) -> Self {
         Self(self.0.json(body))
     }
@@ -41,7 +59,12 @@ impl Ask {
     pub(crate) async fn send(self) -> Answer {
         let response = self.0.send().await.expect("the server answers");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = response.bytes().await.expect("the answer arrives whole");
+        let media_type = headers.get("content-type").map(http::HeaderValue::as_bytes);
+        // What goes on for ever is only begun.
+        let body = match media_type {
+            Some(b"text/event-stream") => bytes::Bytes::new(),
+            _ => response.bytes().await.expect("the answer arrives whole"),
+        };
         Answer {
             status,
             headers,
