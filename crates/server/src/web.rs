@@ -5,16 +5,24 @@
 //! macros in `components.html`, which begins with a list of them, and the types in [`parts`] and
 //! [`charts`], which print themselves. [`page`] is what surrounds each; the routes stand below.
 
+mod account;
 pub mod assets;
+mod browser;
 pub mod charts;
 mod failure;
+pub mod fault;
+mod first_run;
 pub mod html;
 pub mod keys;
 pub mod layout;
+mod members;
+mod mint;
 mod page;
 pub mod parts;
 mod sign_in;
 pub mod time;
+mod who;
+mod workspaces;
 
 use claviger_core::action::{SignIn, UseAccount};
 use http::Method;
@@ -36,6 +44,10 @@ pub(crate) fn declare(routes: &mut Routes) {
     routes.page::<SignIn, _, _>(&get, "/canvas/sign-in/provider", sign_in::to_provider);
     routes.page::<SignIn, _, _>(&get, "/canvas/sign-in/callback", sign_in::from_provider);
     routes.page::<UseAccount, _, _>(&post, "/canvas/sign-out", sign_in::sign_out);
+    first_run::declare(routes);
+    workspaces::declare(routes);
+    members::declare(routes);
+    account::declare(routes);
 }
 
 /// Whether a path belongs to the Canvas.

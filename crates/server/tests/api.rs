@@ -50,6 +50,12 @@ mod audit;
 mod blast;
 #[path = "api/bootstrap.rs"]
 mod bootstrap;
+#[path = "api/browser.rs"]
+mod browser;
+#[path = "api/canvas_people.rs"]
+mod canvas_people;
+#[path = "api/canvas_workspaces.rs"]
+mod canvas_workspaces;
 #[path = "api/cast.rs"]
 mod cast;
 #[path = "api/channels.rs"]

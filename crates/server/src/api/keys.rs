@@ -278,7 +278,7 @@ async fn recorder_of_suspension<A: Action>(
     Ok((given, record))
 }
 
-pub(super) fn reason(text: Option<&str>) -> Result<Option<String>, Failure> {
+pub(crate) fn reason(text: Option<&str>) -> Result<Option<String>, Failure> {
     let parsed = text.map(|text| parse_name(text, REASON_CHARS_MAX));
     parsed
         .transpose()

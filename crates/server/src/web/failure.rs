@@ -5,7 +5,7 @@ use axum::response::Response;
 use claviger_core::denial::Denial;
 use http::{Method, StatusCode};
 
-use super::{html, layout::Page, page, sign_in};
+use super::{fault::sentence, html, layout::Page, page, sign_in};
 use crate::{app::App, failure::Failure, problem, trace::Trace};
 
 /// Why a page is not shown, inside the layout.
@@ -34,6 +34,9 @@ struct BareFailurePage {
 pub(crate) fn failure(app: &App, trace: &Trace, failure: &Failure) -> Response {
     let answer = problem::answer(failure);
     problem::log(failure, &answer, trace.id);
+    if let Failure::Shown { page, .. } = failure {
+        return html::rendered_before(answer.status, page.clone());
+    }
     let is_sign_in = trace.route.starts_with("/canvas/sign-in") || trace.route == "/canvas/link";
     if answer.status == StatusCode::UNAUTHORIZED && !is_sign_in {
         let reason = match failure {
@@ -78,12 +81,4 @@ pub(crate) fn failure(app: &App, trace: &Trace, failure: &Failure) -> Response {
         };
         html::response(answer.status, &page)
     }
-}
-
-/// A sentence of the words of an error.
-fn sentence(words: &str) -> String {
-    let mut letters = words.chars();
-    let first = letters.next().map(char::to_uppercase);
-    let text: String = first.into_iter().flatten().chain(letters).collect();
-    format!("{text}.")
 }

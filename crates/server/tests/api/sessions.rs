@@ -33,7 +33,7 @@ async fn link_signs_in_once(backend: Backend) {
     let made = service.ask_as(ADMIN, "POST", "/org/login-links").send();
     let token = link_token(&made.await.ok(201));
     let first = service.use_link(&token).await;
-    assert_eq!((first.status, location(&first)), (303, "/canvas/keys"));
+    assert_eq!((first.status, location(&first)), (303, "/canvas"));
     let second = service.use_link(&token).await;
     assert_eq!(second.status, 401);
     assert!(second.text().contains("bad_link"), "{}", second.text());
