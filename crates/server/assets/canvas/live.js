@@ -79,9 +79,9 @@ export function startTails() {
     const toggle = list.closest("section, form, main")?.querySelector("[data-live-toggle]");
     let stop = toggle?.getAttribute("aria-pressed") === "false" ? null : tail(list);
     toggle?.addEventListener("click", () => {
-      if (stop) stop = void stop();
-      else stop = tail(list);
-      toggle.setAttribute("aria-pressed", String(Boolean(stop)));
+      stop?.();
+      stop = stop ? null : tail(list);
+      toggle.setAttribute("aria-pressed", String(stop !== null));
     });
   }
 }

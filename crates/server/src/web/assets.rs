@@ -4,12 +4,13 @@
 //! file that changes has another address. A module that imports another names it as `./other.js`;
 //! that name gets the digest too, which is why a file stands below what it imports.
 
-use std::sync::LazyLock;
+use std::{io::Write as _, sync::LazyLock};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use http::{HeaderValue, header};
+use flate2::{Compression, write::GzEncoder};
+use http::{HeaderMap, HeaderValue, header};
 
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
@@ -60,6 +61,8 @@ struct Asset {
     url: String,
     version: String,
     body: Bytes,
+    /// The same in gzip.
+    compressed: Option<Bytes>,
 }
 
 static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
@@ -78,11 +81,18 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
             media_type: source.media_type,
             url: format!("/canvas/assets/{}?v={version}", source.name),
             version,
+            compressed: compressed(text.as_bytes()),
             body: Bytes::from(text),
         });
     }
     assets
 });
+
+fn compressed(bytes: &[u8]) -> Option<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).ok()?;
+    encoder.finish().ok().map(Bytes::from)
+}
 
 fn with_versioned_imports(text: &str, known: &[Asset]) -> String {
     known.iter().fold(text.to_owned(), |text, asset| {
@@ -122,24 +132,38 @@ pub fn modules() -> impl Iterator<Item = &'static str> {
 /// Only a file that is what its address says may be kept: while nodes of two versions run side by
 /// side, the page of one may ask the other.
 #[must_use]
-pub fn serve(file: &str, version: Option<&str>) -> Option<Response> {
+pub fn serve(file: &str, version: Option<&str>, request: &HeaderMap) -> Option<Response> {
     let asset = ASSETS.iter().find(|asset| asset.name == file)?;
     let caching = if version == Some(asset.version.as_str()) {
         "public, max-age=31536000, immutable"
     } else {
         "no-store"
     };
-    let mut response = Response::new(Body::from(asset.body.clone()));
+    let compressed = asset.compressed.as_ref().filter(|_| takes_gzip(request));
+    let mut response = Response::new(Body::from(compressed.unwrap_or(&asset.body).clone()));
     let fields = response.headers_mut();
     let headers = [
         (header::CONTENT_TYPE, asset.media_type),
         (header::CACHE_CONTROL, caching),
+        (header::VARY, "accept-encoding"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     for (name, value) in headers {
         fields.insert(name, HeaderValue::from_static(value));
     }
+    if compressed.is_some() {
+        fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
     Some(response)
+}
+
+/// Whether the request names gzip, and not with a weight: who weighs codings gets the plain file.
+fn takes_gzip(request: &HeaderMap) -> bool {
+    let values = request.get_all(header::ACCEPT_ENCODING).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(','))
+        .any(|coding| coding.trim().eq_ignore_ascii_case("gzip"))
 }
 
 #[cfg(test)]
@@ -156,7 +180,7 @@ mod tests {
         let (path, version) = url.split_once("?v=").unwrap();
         assert_eq!(path, "/canvas/assets/canvas.css");
         assert_eq!(version.len(), 12);
-        let right = serve("canvas.css", Some(version)).unwrap();
+        let right = serve("canvas.css", Some(version), &HeaderMap::new()).unwrap();
         assert_eq!(
             header_of(&right, "cache-control"),
             "public, max-age=31536000, immutable"
@@ -164,11 +188,34 @@ mod tests {
         assert_eq!(header_of(&right, "content-type"), CSS);
         assert_eq!(header_of(&right, "x-content-type-options"), "nosniff");
         for wrong in [None, Some("0123456789ab")] {
-            let other = serve("canvas.css", wrong).unwrap();
+            let other = serve("canvas.css", wrong, &HeaderMap::new()).unwrap();
             assert_eq!(header_of(&other, "cache-control"), "no-store");
         }
-        assert!(serve("../canvas.css", None).is_none());
+        assert!(serve("../canvas.css", None, &HeaderMap::new()).is_none());
         assert_eq!(asset("no-such.css"), "");
+    }
+
+    #[test]
+    fn file_is_compressed_for_whoever_takes_it() {
+        for (takes, coding) in [
+            ("gzip, deflate, br", Some("gzip")),
+            ("br", None),
+            ("gzip;q=0", None),
+        ] {
+            let mut request = HeaderMap::new();
+            request.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(takes));
+            let response = serve("canvas.css", None, &request).unwrap();
+            let found = response.headers().get(header::CONTENT_ENCODING);
+            assert_eq!(
+                found.map(|value| value.to_str().unwrap()),
+                coding,
+                "{takes}"
+            );
+            assert_eq!(header_of(&response, "vary"), "accept-encoding");
+        }
+        let sum = |size: fn(&Asset) -> usize| ASSETS.iter().map(size).sum::<usize>();
+        let compressed = sum(|asset| asset.compressed.as_ref().unwrap().len());
+        assert!(compressed * 2 < sum(|asset| asset.body.len()));
     }
 
     #[test]
