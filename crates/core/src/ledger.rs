@@ -1,6 +1,8 @@
 //! The audit trail: what one record says, byte for byte; records on their way to one commit; which
-//! records a query wants.
+//! records a query wants, where they are, and what they say.
 
 pub mod batch;
 pub mod entry;
 pub mod filter;
+pub mod index;
+pub mod record;

@@ -2,6 +2,7 @@
 
 pub mod advice;
 pub mod audit;
+pub mod blast;
 pub mod channels;
 pub mod found;
 pub mod github;

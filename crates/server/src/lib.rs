@@ -17,6 +17,7 @@ pub mod gate;
 mod github;
 mod http;
 pub mod index;
+mod indexer;
 pub mod ledger;
 pub mod limiter;
 pub mod line;
@@ -155,6 +156,7 @@ impl Running {
         let mut tasks = vec![
             tokio::spawn(background(Arc::clone(&app), stopped.clone())),
             tokio::spawn(sweeps(Arc::clone(&app), stopped.clone())),
+            tokio::spawn(indexer::run(Arc::clone(&app), stopped.clone())),
             tokio::spawn(main),
         ];
         if let Some(listener) = private {

@@ -62,6 +62,8 @@ pub struct Metrics {
     pub lines_dropped: Counter,
     /// Requests that are not in the counts of what keys were used for: there was no room.
     pub usage_lost: Counter,
+    /// Blocks of the audit trails that were indexed.
+    pub blocks_indexed: Counter,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -85,6 +87,7 @@ impl Default for Metrics {
             audit_lost: Counter::default(),
             lines_dropped: Counter::default(),
             usage_lost: Counter::default(),
+            blocks_indexed: Counter::default(),
             registry: RwLock::new(Registry::default()),
         };
         registry.register(
@@ -102,7 +105,7 @@ impl Default for Metrics {
             "Org API keys in memory by status",
             metrics.keys.clone(),
         );
-        metrics.register_reports(&mut registry);
+        metrics.register_more(&mut registry);
         registry.register_with_unit(
             "verification",
             "From the header to the principal",
@@ -141,11 +144,16 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    fn register_reports(&self, registry: &mut Registry) {
+    fn register_more(&self, registry: &mut Registry) {
         registry.register(
             "found_secrets",
             "Secrets reported as found, by what became of them",
             self.found.clone(),
+        );
+        registry.register(
+            "audit_blocks_indexed",
+            "Blocks of 4096 audit records indexed",
+            self.blocks_indexed.clone(),
         );
         registry.register(
             "github_reports",

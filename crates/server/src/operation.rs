@@ -147,7 +147,7 @@ async fn canvas_file(
         .uri()
         .query()
         .and_then(|query| query.strip_prefix("v="));
-    match assets::serve(&file, version) {
+    match assets::serve(&file, version, request.headers()) {
         Some(response) => response,
         None => gate::refuse(app, Failure::NoRoute, request).await,
     }

@@ -1,6 +1,8 @@
 //! What the service does. Every operation takes the permit of its own action; none knows HTTP.
 
 pub mod advice;
+pub mod audit;
+pub mod blast;
 pub mod channels;
 pub mod found;
 pub mod keys;

@@ -22,8 +22,8 @@ use http::{Method, Request};
 
 use crate::{
     api::{
-        advice, audit, channels, found, github, keys, lines, members, orgs, policies, requests,
-        rotations, secrets, sign_ins, usage, whoami, workspace_tokens, workspaces,
+        advice, audit, blast, channels, found, github, keys, lines, members, orgs, policies,
+        requests, rotations, secrets, sign_ins, usage, whoami, workspace_tokens, workspaces,
     },
     app::App,
     failure::Failure,
@@ -77,11 +77,18 @@ fn declare(routes: &mut Routes) {
     routes.add::<ResumeKey, _, _>(&post, "/org/tokens/resume", lines::resume,
         Doc::new("Resume many keys at once").takes::<wire::lines::SelectionRequest>().answers::<wire::lines::Selected>(200));
     declare_requests(routes);
+    routes.add::<ReadKeys, _, _>(&get, "/org/tokens/{id}/activity", audit::activity,
+        Doc::new("See what a key did, request by request, newest first; with `after`, oldest first after a number")
+            .query(&["actor", "workspace", "route", "method", "status", "since", "until", "limit", "cursor", "after"])
+            .answers::<wire::ledger::EventList>(200));
     routes.add::<ReadKeys, _, _>(&get, "/org/tokens/{id}/usage", usage::usage,
         Doc::new("See what a key was used for, and from where").query(&["since", "until", "by"]).answers::<wire::usage::KeyUsage>(200));
     routes.add::<ReadKeys, _, _>(&get, "/org/tokens/{id}/advice", advice::of_key,
         Doc::new("See the narrowest grant that would have served what a key did")
             .query(&["window", "endpoints", "addresses"]).answers::<wire::advice::KeyAdvice>(200));
+    routes.add::<ReadAudit, _, _>(&get, "/org/tokens/{id}/blast-radius", blast::radius,
+        Doc::new("See what a leaked key could have reached, and what it did").query(&["since"])
+            .answers::<wire::blast::BlastRadius>(200));
     declare_workspaces(routes);
     declare_org(routes);
     declare_people(routes);
@@ -223,11 +230,11 @@ fn declare_org(routes: &mut Routes) {
             .takes::<wire::policy::Policy>().answers::<wire::policy::PolicyEffect>(200));
     routes.add::<ReadAudit, _, _>(&get, "/org/audit", audit::query,
         Doc::new("Read the audit trail, newest first; with `after`, oldest first after a number")
-            .query(&["actor", "token", "workspace", "method", "status", "since", "until", "limit", "cursor", "after"])
+            .query(&["actor", "token", "under", "about", "workspace", "route", "method", "status", "since", "until", "limit", "cursor", "after"])
             .answers::<wire::ledger::EventList>(200));
     routes.add::<ReadAudit, _, _>(&get, "/org/audit/export", audit::export,
         Doc::new("Export the audit trail: the exact bytes, one record a line")
-            .query(&["actor", "token", "workspace", "method", "status", "since", "until", "format", "after"]).streams("application/jsonl"));
+            .query(&["actor", "token", "under", "about", "workspace", "route", "method", "status", "since", "until", "format", "after"]).streams("application/jsonl"));
 
     routes.add::<ReadKeys, _, _>(&get, "/org/advice", advice::of_org,
         Doc::new("List the keys that should be looked at: never used, idle, over-broad, without an end")

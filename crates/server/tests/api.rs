@@ -46,6 +46,8 @@ mod advice;
 mod ask;
 #[path = "api/audit.rs"]
 mod audit;
+#[path = "api/blast.rs"]
+mod blast;
 #[path = "api/bootstrap.rs"]
 mod bootstrap;
 #[path = "api/cast.rs"]
@@ -96,6 +98,8 @@ mod service;
 mod stops;
 #[path = "api/tiers.rs"]
 mod tiers;
+#[path = "api/trail.rs"]
+mod trail;
 #[path = "api/usage.rs"]
 mod usage;
 #[path = "api/workspaces.rs"]

@@ -5,6 +5,7 @@
 //! Each trait below is one resource; `sqlite/` and `postgres/` implement it in files of the same
 //! name. What every backend must do is in `tests/conformance/`.
 
+mod audit_index;
 mod error;
 mod key_store;
 mod line_store;
@@ -12,6 +13,7 @@ mod open;
 mod person_store;
 mod policy_store;
 mod postgres;
+mod reach_store;
 mod request_store;
 mod rows;
 mod scan;
@@ -31,12 +33,14 @@ use claviger_core::{
     time::Timestamp,
 };
 
+pub use audit_index::AuditIndexStore;
 pub use error::StoreError;
 pub use key_store::KeyStore;
 pub use line_store::{Judge, LineStore};
 pub use open::{OpenOptions, open};
 pub use person_store::{PersonStore, SessionStore};
 pub use policy_store::{Check, PolicyStore};
+pub use reach_store::{ContentCount, ContentName, Contents, ReachStore};
 pub use request_store::{
     Collected, PENDING_PER_ASKER_MAX, PENDING_PER_ORG_MAX, REQUESTS_PER_ORG_MAX, RequestFilter,
     RequestStore,
@@ -71,6 +75,8 @@ pub trait Store:
     + ChannelStore
     + SecretStore
     + AuditStore
+    + AuditIndexStore
+    + ReachStore
     + UsageStore
     + PersonStore
     + SessionStore

@@ -1,6 +1,7 @@
 //! PostgreSQL: one process serves a database; a lock and a generation number keep others out.
 
 mod audit;
+mod audit_index;
 mod browsers;
 mod channels;
 mod deployment;
@@ -14,6 +15,7 @@ mod mints;
 mod orgs;
 mod people;
 mod policies;
+mod reach;
 mod replays;
 mod requests;
 mod rotations;
@@ -71,6 +73,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
     (
         "V0004__people",
         include_str!("../migrations/postgres/V0004__people.sql"),
+    ),
+    (
+        "V0005__audit_index",
+        include_str!("../migrations/postgres/V0005__audit_index.sql"),
     ),
 ];
 

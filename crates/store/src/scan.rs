@@ -1,8 +1,17 @@
-//! Looking through a trail, run by run, in one of two directions: the same for every database.
+//! Looking through a trail, in one of two directions: the same for every database.
+//!
+//! The first blocks of a trail are indexed, the rest of it is not. Where the index can tell which
+//! records may fit, only the runs that hold those are read; elsewhere it is run by run.
 
 use std::ops::ControlFlow;
 
-use claviger_core::{ledger::filter::Matcher, time::Timestamp};
+use claviger_core::{
+    ledger::{
+        filter::Matcher,
+        index::{BLOCK_RECORDS, Term, before_block, block_of, places},
+    },
+    time::Timestamp,
+};
 
 use crate::{AuditFilter, AuditPart, AuditRow, Page};
 
@@ -10,7 +19,7 @@ use crate::{AuditFilter, AuditPart, AuditRow, Page};
 /// wants more asks again where this call ended.
 pub const SCAN_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// What it costs to pass a run by without reading it, in the same bytes.
+/// What it costs to pass a run or a block by without reading it, in the same bytes.
 const SKIP_BYTES: usize = 256;
 
 /// Which end of a trail comes first.
@@ -29,6 +38,17 @@ pub(crate) struct Bounds {
     pub(crate) at_max: Timestamp,
 }
 
+/// What is to be looked at next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leg {
+    /// The runs from the cursor on, up to where the index begins, if it lies ahead.
+    Runs,
+    /// This block, by the index.
+    Block(u64),
+    /// Nothing more.
+    End,
+}
+
 /// A walk through the runs of a trail.
 pub(crate) struct Scan {
     matcher: Matcher,
@@ -36,6 +56,9 @@ pub(crate) struct Scan {
     cursor: u64,
     limit: usize,
     bytes_left: usize,
+    /// The number of the last record that the index knows of; 0 where it is of no use.
+    indexed: u64,
+    is_at_end: bool,
     part: AuditPart,
 }
 
@@ -51,8 +74,99 @@ impl Scan {
             cursor: page.after.unwrap_or(start),
             limit: usize::try_from(page.limit).unwrap_or(usize::MAX),
             bytes_left: SCAN_BYTES_MAX,
+            indexed: 0,
+            is_at_end: false,
             part: AuditPart::default(),
         }
+    }
+
+    /// What the index has of every record that fits; empty where it is not worth asking.
+    pub(crate) fn terms(&self) -> &[Term] {
+        self.matcher.terms()
+    }
+
+    /// Says how many blocks are indexed.
+    pub(crate) fn set_indexed(&mut self, blocks: u64) {
+        if !self.terms().is_empty() {
+            self.indexed = before_block(blocks);
+        }
+    }
+
+    /// Where to go on.
+    pub(crate) fn next_leg(&self) -> Leg {
+        match self.order {
+            _ if self.is_at_end => Leg::End,
+            Order::NewestFirst if self.cursor <= 1 => Leg::End,
+            Order::NewestFirst if self.has_reached_index() => Leg::Block(block_of(self.cursor - 1)),
+            Order::OldestFirst if self.cursor < self.indexed => {
+                Leg::Block(block_of(self.cursor + 1))
+            }
+            Order::NewestFirst | Order::OldestFirst => Leg::Runs,
+        }
+    }
+
+    /// The blocks that come after this one and are indexed, at most so many; with it.
+    pub(crate) fn blocks_from(&self, block: u64, most: u64) -> Vec<u64> {
+        let end = self.indexed / BLOCK_RECORDS;
+        match self.order {
+            Order::NewestFirst => (block.saturating_sub(most - 1)..=block).rev().collect(),
+            Order::OldestFirst => (block..end.min(block.saturating_add(most))).collect(),
+        }
+    }
+
+    /// Whether a leg of runs has come to what the index knows, and need not go on.
+    pub(crate) fn has_reached_index(&self) -> bool {
+        self.order == Order::NewestFirst && self.indexed > 0 && self.cursor <= self.indexed + 1
+    }
+
+    /// No run is left in this direction, or the index knows the rest.
+    pub(crate) fn end_runs(&mut self) {
+        if self.order == Order::NewestFirst && self.indexed > 0 {
+            self.cursor = self.cursor.min(self.indexed + 1);
+        } else {
+            self.is_at_end = true;
+        }
+    }
+
+    /// The numbers of a block's records that may fit and have not been looked at, in order: those
+    /// that stand in the row of every term.
+    pub(crate) fn candidates(&self, block: u64, rows: &[Option<&[u8]>]) -> Vec<u64> {
+        let mut found: Option<Vec<u16>> = None;
+        for (term, row) in self.terms().iter().zip(rows) {
+            let own = row.map(|row| places(row, *term)).unwrap_or_default();
+            found = Some(match found {
+                None => own,
+                Some(mut both) => {
+                    both.retain(|place| own.binary_search(place).is_ok());
+                    both
+                }
+            });
+        }
+        let number = |place: u16| before_block(block) + 1 + u64::from(place);
+        let numbers = found.unwrap_or_default().into_iter().map(number);
+        let mut numbers: Vec<u64> = numbers.filter(|seq| self.is_ahead(*seq)).collect();
+        if self.order == Order::NewestFirst {
+            numbers.reverse();
+        }
+        numbers
+    }
+
+    /// Whether a record has not been looked at.
+    pub(crate) fn is_ahead(&self, seq: u64) -> bool {
+        match self.order {
+            Order::NewestFirst => seq < self.cursor,
+            Order::OldestFirst => seq > self.cursor,
+        }
+    }
+
+    /// All of a block that may fit has been looked at; its rows of the index had so many bytes.
+    pub(crate) fn pass_block(&mut self, block: u64, bytes: usize) -> ControlFlow<()> {
+        let (before, last) = (before_block(block), before_block(block + 1));
+        self.cursor = match self.order {
+            Order::NewestFirst => self.cursor.min(before + 1),
+            Order::OldestFirst => self.cursor.max(last),
+        };
+        self.pay(bytes.max(SKIP_BYTES))
     }
 
     /// Up to where the trail has been seen: records before this number (or after it) come next.
@@ -103,11 +217,7 @@ impl Scan {
 
     fn take<'a>(&mut self, lines: impl Iterator<Item = (u64, &'a [u8])>) -> ControlFlow<()> {
         for (seq, line) in lines {
-            let is_next = match self.order {
-                Order::NewestFirst => seq < self.cursor,
-                Order::OldestFirst => seq > self.cursor,
-            };
-            if !is_next || !self.matcher.fits(line) {
+            if !self.is_ahead(seq) || !self.matcher.fits(line) {
                 continue;
             }
             let bytes = line.to_vec();
@@ -126,6 +236,10 @@ impl Scan {
             Order::NewestFirst => run.first_seq,
             Order::OldestFirst => run.last_seq.max(self.cursor),
         };
+        self.pay(bytes)
+    }
+
+    fn pay(&mut self, bytes: usize) -> ControlFlow<()> {
         match self.bytes_left.checked_sub(bytes) {
             Some(left) => {
                 self.bytes_left = left;

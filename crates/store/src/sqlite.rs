@@ -1,6 +1,7 @@
 //! SQLite: one file, one process, one thread that writes, and readers beside it.
 
 mod audit;
+mod audit_index;
 mod browsers;
 mod channels;
 mod deployment;
@@ -12,6 +13,7 @@ mod mints;
 mod orgs;
 mod people;
 mod policies;
+mod reach;
 mod replays;
 mod requests;
 mod rotations;
@@ -345,11 +347,13 @@ fn migrations() -> std::result::Result<Vec<Migration>, refinery_core::Error> {
     let usage = include_str!("../migrations/sqlite/V0002__usage.sql");
     let requests = include_str!("../migrations/sqlite/V0003__requests.sql");
     let people = include_str!("../migrations/sqlite/V0004__people.sql");
+    let audit_index = include_str!("../migrations/sqlite/V0005__audit_index.sql");
     Ok(vec![
         Migration::unapplied("V0001__foundation", foundation)?,
         Migration::unapplied("V0002__usage", usage)?,
         Migration::unapplied("V0003__requests", requests)?,
         Migration::unapplied("V0004__people", people)?,
+        Migration::unapplied("V0005__audit_index", audit_index)?,
     ])
 }
 

@@ -9,6 +9,8 @@
 
 #[path = "conformance/audit.rs"]
 mod audit;
+#[path = "conformance/audit_index.rs"]
+mod audit_index;
 #[path = "conformance/bed.rs"]
 mod bed;
 #[path = "conformance/channels.rs"]
@@ -37,6 +39,8 @@ mod races;
 mod races_of_endings;
 #[path = "conformance/races_of_requests.rs"]
 mod races_of_requests;
+#[path = "conformance/reach.rs"]
+mod reach;
 #[path = "conformance/request_limits.rs"]
 mod request_limits;
 #[path = "conformance/requests.rs"]
@@ -196,6 +200,10 @@ conformance! {
     audit::filter_that_fits_nothing_finds_nothing,
     audit::cursor_is_stable_while_records_arrive,
     audit::export_resumes_where_it_ended,
+    audit_index::queries_find_the_same_however_much_is_indexed,
+    audit_index::few_records_of_a_long_trail_are_found_in_one_call,
+    audit_index::indexing_goes_on_where_it_was,
+    reach::what_lies_in_workspaces_is_counted_and_named,
     usage::counts_are_added_up_by_hour_route_and_workspace,
     usage::span_begins_with_its_first_hour_and_ends_before_its_last_instant,
     usage::counts_of_keys_of_another_org_are_not_read,

@@ -4,6 +4,7 @@
 //! are `90s`, `15m`, `24h`, `30d`, ids are a type prefix and a ULID.
 
 pub mod advice;
+pub mod blast;
 pub mod channels;
 pub mod found;
 pub mod github;

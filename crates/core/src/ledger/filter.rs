@@ -4,9 +4,12 @@ use std::borrow::Cow;
 
 use memchr::memmem::find;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
+use super::index::{Member, STATUS_MIN, Term, USUAL_METHOD, status_terms};
 use crate::{
     id::{KeyId, WorkspaceId},
+    json::push_string,
     time::Timestamp,
 };
 
@@ -17,8 +20,14 @@ pub struct AuditFilter {
     pub actor: Option<String>,
     /// The key that was presented.
     pub key: Option<KeyId>,
+    /// The key that was presented, or one above it at that time.
+    pub under: Option<KeyId>,
+    /// The key to which something was done.
+    pub about: Option<KeyId>,
     /// The workspace.
     pub workspace: Option<WorkspaceId>,
+    /// The pattern of the route, whole; empty for the requests that reached none.
+    pub route: Option<String>,
     /// The method, in upper case.
     pub method: Option<String>,
     /// The lowest and the highest status.
@@ -39,10 +48,27 @@ struct Record<'a> {
     #[serde(borrow, default)]
     key: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
+    chain: Vec<Cow<'a, str>>,
+    #[serde(borrow)]
+    route: Cow<'a, str>,
+    #[serde(borrow, default)]
     workspace: Option<Cow<'a, str>>,
     #[serde(borrow)]
     method: Cow<'a, str>,
     status: u16,
+    #[serde(borrow, default)]
+    change: Option<&'a RawValue>,
+}
+
+impl Record<'_> {
+    /// Whether it was this key to which something was done: `{"revoked": {"id": "tok_…", …}}`.
+    fn is_about(&self, key: &str) -> bool {
+        let change: Option<serde_json::Map<String, serde_json::Value>> = self
+            .change
+            .and_then(|change| serde_json::from_str(change.get()).ok());
+        let mut said = change.iter().flat_map(serde_json::Map::values);
+        said.any(|said| said.get("id").is_some_and(|id| id == key))
+    }
 }
 
 /// An [`AuditFilter`] made ready to be asked about many records.
@@ -50,21 +76,72 @@ struct Record<'a> {
 pub struct Matcher {
     filter: AuditFilter,
     key: Option<String>,
+    under: Option<String>,
+    about: Option<String>,
     workspace: Option<String>,
     /// What a record that fits must hold, byte for byte. Callers cannot forge it: in their texts a
     /// quotation mark is escaped.
     needles: Vec<String>,
+    terms: Vec<Term>,
     is_open: bool,
+}
+
+/// What the index has of all records that fit.
+fn terms(filter: &AuditFilter) -> Vec<Term> {
+    let mut terms = Vec::new();
+    let mut add = |member, value: &[u8]| terms.push(Term::new(member, value));
+    if let Some(key) = filter.key {
+        add(Member::Key, key.to_string().as_bytes());
+    }
+    if let Some(above) = filter.under {
+        add(Member::Line, above.to_string().as_bytes());
+    }
+    if let Some(changed) = filter.about {
+        add(Member::About, changed.to_string().as_bytes());
+    }
+    if let Some(workspace) = filter.workspace {
+        add(Member::Workspace, workspace.to_string().as_bytes());
+    }
+    let method = filter.method.as_ref();
+    for (member, text) in [
+        (Member::Actor, filter.actor.as_ref()),
+        (Member::Route, filter.route.as_ref()),
+        (Member::Method, method.filter(|name| *name != USUAL_METHOD)),
+    ] {
+        if let Some(text) = text {
+            let mut written = Vec::new();
+            push_string(&mut written, text);
+            let inner = written.strip_prefix(b"\"").unwrap_or_default();
+            add(member, inner.strip_suffix(b"\"").unwrap_or_default());
+        }
+    }
+    if let Some((lowest, highest)) = filter.status
+        && lowest >= STATUS_MIN
+        && lowest / 100 == highest / 100
+    {
+        let [one, class] = status_terms(lowest);
+        let (member, number) = if lowest == highest { one } else { class };
+        add(member, &number.to_be_bytes());
+    }
+    terms
 }
 
 impl From<AuditFilter> for Matcher {
     fn from(filter: AuditFilter) -> Self {
         let key = filter.key.map(|id| id.to_string());
+        let under = filter.under.map(|id| id.to_string());
+        let about = filter.about.map(|id| id.to_string());
         let workspace = filter.workspace.map(|id| id.to_string());
         let member = |name: &str, value: &str| format!("\"{name}\":\"{value}\"");
         let mut needles = Vec::new();
         if let Some(key) = &key {
             needles.push(member("key", key));
+        }
+        if let Some(above) = &under {
+            needles.push(format!("\"{above}\""));
+        }
+        if let Some(changed) = &about {
+            needles.push(member("id", changed));
         }
         if let Some(workspace) = &workspace {
             needles.push(member("workspace", workspace));
@@ -79,6 +156,9 @@ impl From<AuditFilter> for Matcher {
         if let Some(method) = filter.method.as_ref().filter(plain) {
             needles.push(member("method", method));
         }
+        if let Some(route) = filter.route.as_ref().filter(plain) {
+            needles.push(member("route", route));
+        }
         if let Some((lowest, highest)) = filter.status
             && lowest == highest
         {
@@ -86,8 +166,11 @@ impl From<AuditFilter> for Matcher {
         }
         Self {
             is_open: filter == AuditFilter::default(),
+            terms: terms(&filter),
             filter,
             key,
+            under,
+            about,
             workspace,
             needles,
         }
@@ -99,6 +182,13 @@ impl Matcher {
     #[must_use]
     pub const fn is_open(&self) -> bool {
         self.is_open
+    }
+
+    /// What the index has of every record that fits: where one of these is not, nothing fits. Empty
+    /// when the index says nothing about the conditions.
+    #[must_use]
+    pub fn terms(&self) -> &[Term] {
+        &self.terms
     }
 
     /// Whether any of several records can fit that began within these times, the bounds included.
@@ -148,7 +238,13 @@ impl Matcher {
         };
         is(filter.actor.as_deref(), Some(&*read.actor))
             && is(self.key.as_deref(), read.key.as_deref())
+            && self.under.as_ref().is_none_or(|above| {
+                let key = read.key.iter();
+                key.chain(&read.chain).any(|one| one == above)
+            })
+            && self.about.as_ref().is_none_or(|key| read.is_about(key))
             && is(self.workspace.as_deref(), read.workspace.as_deref())
+            && is(filter.route.as_deref(), Some(&*read.route))
             && is(filter.method.as_deref(), Some(&*read.method))
             && filter
                 .status
@@ -208,10 +304,15 @@ mod tests {
         let record = Draft {
             actor: &actor,
             key: Some(key),
+            chain: &[KeyId::from_u128(8), KeyId::from_u128(9)],
             workspace: Some(workspace),
+            route: "/x/{id}",
             method: "POST",
             status: 404,
             at: at(1000),
+            change: Some(
+                r#"{"x":{"a":{"id":"tok_00000000000000000000000003"},"id":"tok_00000000000000000000000004"}}"#,
+            ),
             ..draft()
         }
         .write();
@@ -219,7 +320,12 @@ mod tests {
             AuditFilter::default(),
             one(|f| f.actor = Some(actor.to_string())),
             one(|f| f.key = Some(key)),
+            one(|f| f.about = Some(KeyId::from_u128(4))),
+            one(|f| f.under = Some(key)),
+            one(|f| f.under = Some(KeyId::from_u128(8))),
+            one(|f| f.under = Some(KeyId::from_u128(9))),
             one(|f| f.workspace = Some(workspace)),
+            one(|f| f.route = Some("/x/{id}".into())),
             one(|f| f.method = Some("POST".into())),
             one(|f| f.status = Some((404, 404))),
             one(|f| f.status = Some((400, 499))),
@@ -229,7 +335,11 @@ mod tests {
         let failing = [
             one(|f| f.actor = Some("session:ü".into())),
             one(|f| f.key = Some(KeyId::from_u128(2))),
+            // That one stands deeper: somebody may have written it into what was changed.
+            one(|f| f.about = Some(KeyId::from_u128(3))),
+            one(|f| f.under = Some(KeyId::from_u128(7))),
             one(|f| f.workspace = Some(WorkspaceId::from_u128(1))),
+            one(|f| f.route = Some("/x/".into())),
             one(|f| f.method = Some("post".into())),
             one(|f| f.status = Some((403, 403))),
             one(|f| f.status = Some((500, 599))),

@@ -1,24 +1,25 @@
-//! `/org/audit`.
+//! `/org/audit`, and the part of it that is of one key.
 
 use axum::body::Body;
 use bytes::Bytes;
-use claviger_core::{
-    action::ReadAudit, authorize::Permit, denial::Denial, grant::WorkspaceFacts, id::WorkspaceId,
-};
-use claviger_store::{AuditFilter, AuditRow, Page};
+use claviger_core::action::{ReadAudit, ReadKeys};
+use claviger_store::{AuditFilter, AuditPart, AuditRow, Page};
 use http::{StatusCode, header};
 
 use crate::{
-    app::App,
     failure::Failure,
     gate::{Call, Query, Reply},
+    ops::audit::{self, Order},
 };
 
 /// The conditions that a query may give.
 const FILTERS: &[&str] = &[
     "actor",
     "token",
+    "under",
+    "about",
     "workspace",
+    "route",
     "method",
     "status",
     "since",
@@ -30,32 +31,48 @@ const EXPORT_PAGE: u32 = 1000;
 /// `GET /org/audit`: newest first, or with `after` the records that follow a number, oldest first.
 ///
 /// # Errors
-/// 400 or 422 for a query that cannot be used, 503.
+/// 400 or 422 for a query that cannot be used, 403, 503.
 pub async fn query(call: Call<ReadAudit>) -> Result<Reply, Failure> {
-    let known: Vec<_> = FILTERS
-        .iter()
-        .chain(&["limit", "cursor", "after"])
-        .copied()
-        .collect();
+    let query = call.query(&known(&["limit", "cursor", "after"]))?;
+    let (filter, part) = (filter(&query)?, part(&query)?);
+    let found = audit::rows(&call.app, &call.permit, filter, part).await?;
+    Ok(list(&found))
+}
+
+/// `GET /org/tokens/{id}/activity`: the records of one key, in the same way.
+///
+/// # Errors
+/// 400 or 422 for a query that cannot be used, 403, 404, 503.
+pub async fn activity(call: Call<ReadKeys>) -> Result<Reply, Failure> {
+    let mut known = known(&["limit", "cursor", "after"]);
+    // The path says which.
+    known.retain(|name| !["token", "under", "about"].contains(name));
     let query = call.query(&known)?;
-    let filter = filter(&call.app, &call.permit, &query).await?;
+    let (filter, part) = (filter(&query)?, part(&query)?);
+    let id = call.id(0, "key")?;
+    let found = audit::activity_rows(&call.app, &call.permit, id, filter, part).await?;
+    Ok(list(&found))
+}
+
+/// The conditions that a query may give, and these.
+fn known(more: &[&'static str]) -> Vec<&'static str> {
+    FILTERS.iter().chain(more).copied().collect()
+}
+
+/// Which part of a trail is asked for, and in which order.
+fn part(query: &Query) -> Result<(Order, Page<u64>), Failure> {
     let page = query.page::<u64>()?;
-    let limit = page.limit;
-    let place = call.app.scan_place().await?;
-    let part = match query.parse::<u64>("after", "the number of a record")? {
-        None => call.app.store.query_audit(call.org(), filter, page).await?,
+    let after = query.parse::<u64>("after", "the number of a record")?;
+    Ok(match after {
+        None => (Order::NewestFirst, page),
         Some(after) => {
-            let page = Page {
-                after: Some(page.after.unwrap_or(after)),
-                limit,
-            };
-            call.app
-                .store
-                .export_audit(call.org(), filter, page)
-                .await?
+            let after = Some(page.after.unwrap_or(after));
+            (Order::OldestFirst, Page { after, ..page })
         }
-    };
-    drop(place);
+    })
+}
+
+fn list(part: &AuditPart) -> Reply {
     let size = part.rows.iter().map(|row| row.bytes.len() + 32).sum();
     let mut body = Vec::with_capacity(size);
     body.extend_from_slice(b"{\"events\":[");
@@ -71,11 +88,11 @@ pub async fn query(call: Call<ReadAudit>) -> Result<Reply, Failure> {
         None => body.extend_from_slice(b"null"),
     }
     body.push(b'}');
-    Ok(Reply::body(StatusCode::OK, "application/json", body))
+    Reply::body(StatusCode::OK, "application/json", body)
 }
 
 /// The kept bytes with the number as the first member.
-fn push_event(body: &mut Vec<u8>, row: &AuditRow) {
+pub(super) fn push_event(body: &mut Vec<u8>, row: &AuditRow) {
     body.extend_from_slice(format!("{{\"seq\":{},", row.seq).as_bytes());
     body.extend_from_slice(row.bytes.strip_prefix(b"{").unwrap_or(&row.bytes));
 }
@@ -85,16 +102,12 @@ fn push_event(body: &mut Vec<u8>, row: &AuditRow) {
 /// # Errors
 /// 400 for a query that cannot be used, 503. A store that fails later breaks the stream off.
 pub async fn export(call: Call<ReadAudit>) -> Result<Reply, Failure> {
-    let known: Vec<_> = FILTERS
-        .iter()
-        .chain(&["format", "after"])
-        .copied()
-        .collect();
-    let query = call.query(&known)?;
+    let query = call.query(&known(&["format", "after"]))?;
     if query.get("format").is_some_and(|format| format != "jsonl") {
         return Err(Failure::out_of_range("format", "must be `jsonl`"));
     }
-    let filter = filter(&call.app, &call.permit, &query).await?;
+    let filter = filter(&query)?;
+    audit::may_read(&call.app, &call.permit, &filter).await?;
     let first = query
         .parse::<u64>("after", "the number of a record")?
         .unwrap_or(0);
@@ -133,25 +146,15 @@ pub async fn export(call: Call<ReadAudit>) -> Result<Reply, Failure> {
     ))
 }
 
-/// The conditions of a query. A bound caller must name a workspace within its binding.
-async fn filter(
-    app: &App,
-    permit: &Permit<ReadAudit>,
-    query: &Query,
-) -> Result<AuditFilter, Failure> {
-    let workspace: Option<WorkspaceId> = query.parse("workspace", "the id of a workspace")?;
-    if !permit.is_unbound() {
-        let id = workspace.ok_or(Denial::OutsideWorkspaces)?;
-        let found = app.store.find_workspace(permit.org(), id).await?;
-        let labels = found.as_ref().map(|workspace| &workspace.labels);
-        if !permit.reaches(WorkspaceFacts { id, labels }) {
-            return Err(Denial::OutsideWorkspaces.into());
-        }
-    }
+/// The conditions of a query.
+fn filter(query: &Query) -> Result<AuditFilter, Failure> {
     Ok(AuditFilter {
         actor: query.get("actor").map(str::to_owned),
         key: query.parse("token", "the id of a key")?,
-        workspace,
+        under: query.parse("under", "the id of a key")?,
+        about: query.parse("about", "the id of a key")?,
+        workspace: query.parse("workspace", "the id of a workspace")?,
+        route: query.get("route").map(str::to_owned),
         method: query.get("method").map(str::to_ascii_uppercase),
         status: query.get("status").map(status_range).transpose()?,
         since: query.parse("since", "an RFC 3339 time")?,

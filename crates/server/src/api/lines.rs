@@ -48,7 +48,7 @@ pub async fn lineage(call: Call<ReadKeys>) -> Result<Reply, Failure> {
     Ok(Reply::json(StatusCode::OK, &answer))
 }
 
-fn relative(key: &OrgKey) -> wire::Relative {
+pub(super) fn relative(key: &OrgKey) -> wire::Relative {
     wire::Relative {
         id: key.id.to_string(),
         name: key.name.clone(),

@@ -127,7 +127,7 @@ fn workspaces(rows: &[RouteUse]) -> Vec<wire::WorkspaceUse> {
     sums.into_iter().take(LISTED_MAX).map(used).collect()
 }
 
-fn address(seen: &claviger_store::AddressUse) -> wire::AddressUse {
+pub(super) fn address(seen: &claviger_store::AddressUse) -> wire::AddressUse {
     wire::AddressUse {
         address: seen.address.to_string(),
         first_at: seen.first_at.to_string(),

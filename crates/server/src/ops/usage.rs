@@ -1,10 +1,10 @@
 //! What keys were used for.
 
 use claviger_core::{action::ReadKeys, authorize::Permit, id::KeyId, key::OrgKey, time::Timestamp};
-use claviger_store::{ADDRESSES_PER_KEY_MAX, AddressUse, HourUse, RouteUse, Span};
+use claviger_store::{ADDRESSES_PER_KEY_MAX, AddressUse, HOUR, HourUse, KeyCalls, RouteUse, Span};
 
 use super::keys;
-use crate::{app::App, failure::Failure};
+use crate::{app::App, clock, failure::Failure};
 
 /// How many sums by method, route and workspace are looked at: those with the most calls.
 pub const ROWS_MAX: u32 = 10_000;
@@ -51,6 +51,27 @@ pub async fn of_key(
         by_hour,
         rows,
     })
+}
+
+/// How often a key called lately: in this hour of the clock and in the one before, up to this request.
+///
+/// # Errors
+/// As [`of_key`].
+pub async fn calls_lately(
+    app: &App,
+    permit: &Permit<ReadKeys>,
+    id: KeyId,
+) -> Result<KeyCalls, Failure> {
+    let key = keys::get(app, permit, id).await?;
+    keys::may_see_uses(permit, &key)?;
+    app.flush_usage().await?;
+    let since = clock::now().minus(HOUR);
+    let found = app.store.calls_of_keys(permit.org(), &[id], since).await?;
+    Ok(found.first().copied().unwrap_or(KeyCalls {
+        key: id,
+        calls: 0,
+        refusals: 0,
+    }))
 }
 
 /// From where these keys were let in since an instant.

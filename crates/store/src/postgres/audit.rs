@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     AuditFilter, AuditPart, AuditStore, Page, Result,
-    scan::{Bounds, Order, Scan},
+    scan::{Bounds, Leg, Order, Scan},
 };
 
 /// Appends runs of any number of orgs: one statement, one round trip, one commit. Either every
@@ -41,6 +41,32 @@ const APPEND: &str = "
         as t (org, first, last, at_min, at_max, lines)
     join head on head.org = t.org";
 
+/// The runs before a record, the last one first.
+const NEWEST_RUNS: &str = "select first_seq, last_seq, at_min, at_max,
+        octet_length(lines)::bigint as size from audit_runs
+    where org = $1 and first_seq < $2 order by first_seq desc limit $3";
+/// The runs after a record. The one that holds the next record may begin before it.
+const OLDEST_RUNS: &str = "select first_seq, last_seq, at_min, at_max,
+        octet_length(lines)::bigint as size from audit_runs
+    where org = $1 and last_seq > $2 and first_seq >= coalesce(
+        (select max(first_seq) from audit_runs where org = $1 and first_seq <= $2), 0)
+    order by first_seq limit $3";
+/// The runs that hold records, each once, in the order of the records.
+const RUNS_OF_RECORDS: &str = "
+    select run.first_seq, run.last_seq, run.at_min, run.at_max, run.size
+    from unnest($2::bigint[]) with ordinality as named (seq, place)
+    cross join lateral (
+        select first_seq, last_seq, at_min, at_max, octet_length(lines)::bigint as size
+        from audit_runs where org = $1 and first_seq <= named.seq
+        order by first_seq desc limit 1) as run
+    group by run.first_seq, run.last_seq, run.at_min, run.at_max, run.size
+    order by min(named.place)";
+
+/// How many blocks are looked up in one round trip: few at first, for most keys are busy or young.
+const BLOCKS_MIN: u64 = 8;
+const BLOCKS_MAX: u64 = 256;
+/// How many records are looked for in one round trip.
+const RUNS_MAX: usize = 256;
 /// How many runs are looked at in one round trip.
 const BOUNDS_MAX: i64 = 512;
 /// How many bytes of lines are fetched in one round trip, beyond the first run.
@@ -69,10 +95,7 @@ impl AuditStore for Postgres {
         page: Page<u64>,
     ) -> Result<AuditPart> {
         let scan = Scan::new(filter, Order::NewestFirst, page);
-        let sql = "select first_seq, last_seq, at_min, at_max,
-                octet_length(lines)::bigint as size from audit_runs
-            where org = $1 and first_seq < $2 order by first_seq desc limit $3";
-        self.read("query the audit trail", self.walk(sql, org, scan))
+        self.read("query the audit trail", self.walk(NEWEST_RUNS, org, scan))
             .await
     }
 
@@ -83,13 +106,7 @@ impl AuditStore for Postgres {
         page: Page<u64>,
     ) -> Result<AuditPart> {
         let scan = Scan::new(filter, Order::OldestFirst, page);
-        // The run that holds the record after the cursor may begin before it.
-        let sql = "select first_seq, last_seq, at_min, at_max,
-                octet_length(lines)::bigint as size from audit_runs
-            where org = $1 and last_seq > $2 and first_seq >= coalesce(
-                (select max(first_seq) from audit_runs where org = $1 and first_seq <= $2), 0)
-            order by first_seq limit $3";
-        self.read("export the audit trail", self.walk(sql, org, scan))
+        self.read("export the audit trail", self.walk(OLDEST_RUNS, org, scan))
             .await
     }
 
@@ -107,26 +124,128 @@ impl AuditStore for Postgres {
 }
 
 impl Postgres {
+    /// By leaps where the index helps, and run by run where it does not.
+    async fn walk(&self, runs: &'static str, org: OrgId, mut scan: Scan) -> Outcome<AuditPart> {
+        if !scan.terms().is_empty() {
+            scan.set_indexed(self.indexed_blocks(org).await?);
+        }
+        let mut at_once = BLOCKS_MIN;
+        loop {
+            let flow = match scan.next_leg() {
+                Leg::End => break,
+                Leg::Runs => self.walk_runs(runs, org, &mut scan).await?,
+                Leg::Block(block) => {
+                    let blocks = scan.blocks_from(block, at_once);
+                    at_once = BLOCKS_MAX;
+                    self.walk_blocks(org, &blocks, &mut scan).await?
+                }
+            };
+            if flow.is_break() {
+                break;
+            }
+        }
+        Ok(scan.finish())
+    }
+
     /// Looks at the bounds of many runs at once, and fetches the lines of those whose times can
     /// fit, some at a time.
-    async fn walk(&self, sql: &'static str, org: OrgId, mut scan: Scan) -> Outcome<AuditPart> {
+    async fn walk_runs(
+        &self,
+        runs: &'static str,
+        org: OrgId,
+        scan: &mut Scan,
+    ) -> Outcome<ControlFlow<()>> {
         loop {
             let session = self.sessions.session().await?;
             let params: Params<'_> = &[&org.to_string(), &scan.cursor(), &BOUNDS_MAX];
-            let found = session.rows(sql, params).await?;
+            let found = session.rows(runs, params).await?;
             drop(session);
             let is_last = i64::try_from(found.len()).is_ok_and(|count| count < BOUNDS_MAX);
             let mut runs = row::all(&found, sized)?.into_iter().peekable();
             while runs.peek().is_some() {
-                let (some, flow) = next_lot(&mut runs, &mut scan);
-                let is_full = self.read_lot(org, &some, &mut scan).await?.is_break();
+                if scan.has_reached_index() {
+                    scan.end_runs();
+                    return Ok(ControlFlow::Continue(()));
+                }
+                let (some, flow) = next_lot(&mut runs, scan);
+                let is_full = self.read_lot(org, &some, scan).await?.is_break();
                 if is_full || flow.is_break() {
-                    return Ok(scan.finish());
+                    return Ok(ControlFlow::Break(()));
                 }
             }
             if is_last {
-                return Ok(scan.finish());
+                scan.end_runs();
+                return Ok(ControlFlow::Continue(()));
             }
+        }
+    }
+
+    /// Reads the runs that hold what the index names, some at a time.
+    async fn walk_blocks(
+        &self,
+        org: OrgId,
+        blocks: &[u64],
+        scan: &mut Scan,
+    ) -> Outcome<ControlFlow<()>> {
+        let rows = self.index_rows(org, blocks, scan.terms()).await?;
+        // What the index names in blocks that hold little is fetched together.
+        let (mut named, mut passed) = (Vec::new(), Vec::new());
+        for (at, block) in blocks.iter().enumerate() {
+            let own = scan.terms().iter().map(|term| {
+                let row = rows.get(&(*block, term.bucket()));
+                row.map(Vec::as_slice)
+            });
+            let own: Vec<Option<&[u8]>> = own.collect();
+            named.extend(scan.candidates(*block, &own));
+            passed.push((*block, own.iter().flatten().map(|row| row.len()).sum()));
+            let is_last = at + 1 == blocks.len();
+            if !is_last && named.len() < scan.wanted().min(RUNS_MAX) {
+                continue;
+            }
+            if self.read_named(org, &named, scan).await?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            named.clear();
+            for (block, bytes) in passed.drain(..) {
+                if scan.pass_block(block, bytes).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Looks through the runs that hold these records, in order.
+    async fn read_named(
+        &self,
+        org: OrgId,
+        named: &[u64],
+        scan: &mut Scan,
+    ) -> Outcome<ControlFlow<()>> {
+        let mut left = named;
+        loop {
+            // Some stand in runs that were read for others.
+            let skip = left.iter().take_while(|seq| !scan.is_ahead(**seq)).count();
+            let (some, rest) = left.split_at(left.len().min(skip + scan.wanted().min(RUNS_MAX)));
+            let Some(some) = some.get(skip..).filter(|some| !some.is_empty()) else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            let numbers: Vec<i64> = some.iter().copied().map(bounded).collect();
+            let session = self.sessions.session().await?;
+            let params: Params<'_> = &[&org.to_string(), &numbers];
+            let found = session.rows(RUNS_OF_RECORDS, params).await?;
+            let found = row::all(&found, sized)?;
+            drop(session);
+            // As many as are named, and each of them once: they come in the order of the numbers.
+            let mut runs = found.into_iter().peekable();
+            while runs.peek().is_some() {
+                let (lot, flow) = next_lot(&mut runs, scan);
+                let is_full = self.read_lot(org, &lot, scan).await?.is_break();
+                if is_full || flow.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            left = rest;
         }
     }
 

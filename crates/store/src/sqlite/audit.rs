@@ -7,13 +7,25 @@ use claviger_core::{id::OrgId, ledger::batch::Batch};
 use rusqlite::{Connection, Row, params};
 
 use super::{
-    Outcome, Sqlite, row,
+    Outcome, Sqlite, audit_index, row,
     row::{IdText, bytes, count, time},
 };
 use crate::{
     AuditFilter, AuditPart, AuditStore, Page, Result,
-    scan::{Bounds, Order, Scan},
+    scan::{Bounds, Leg, Order, Scan},
 };
+
+/// The runs before a record, the last one first.
+const NEWEST_RUNS: &str = "select first_seq, last_seq, at_min, at_max, lines from audit_runs
+    where org = ?1 and first_seq < ?2 order by first_seq desc";
+/// The runs after a record. The one that holds the next record may begin before it.
+const OLDEST_RUNS: &str = "select first_seq, last_seq, at_min, at_max, lines from audit_runs
+    where org = ?1 and first_seq >= coalesce(
+        (select max(first_seq) from audit_runs where org = ?1 and first_seq <= ?2), 0)
+    order by first_seq";
+/// The run that holds a record.
+const RUN_OF_RECORD: &str = "select first_seq, last_seq, at_min, at_max, lines from audit_runs
+    where org = ?1 and first_seq <= ?2 order by first_seq desc limit 1";
 
 #[async_trait]
 impl AuditStore for Sqlite {
@@ -31,10 +43,8 @@ impl AuditStore for Sqlite {
         page: Page<u64>,
     ) -> Result<AuditPart> {
         let scan = Scan::new(filter, Order::NewestFirst, page);
-        let query = "select first_seq, last_seq, at_min, at_max, lines from audit_runs
-            where org = ?1 and first_seq < ?2 order by first_seq desc";
         self.read("query the audit trail", move |sql| {
-            walk(sql, query, org, scan)
+            walk(sql, NEWEST_RUNS, org, scan)
         })
         .await
     }
@@ -46,13 +56,8 @@ impl AuditStore for Sqlite {
         page: Page<u64>,
     ) -> Result<AuditPart> {
         let scan = Scan::new(filter, Order::OldestFirst, page);
-        // The run that holds the record after the cursor may begin before it.
-        let query = "select first_seq, last_seq, at_min, at_max, lines from audit_runs
-            where org = ?1 and first_seq >= coalesce(
-                (select max(first_seq) from audit_runs where org = ?1 and first_seq <= ?2), 0)
-            order by first_seq";
         self.read("export the audit trail", move |sql| {
-            walk(sql, query, org, scan)
+            walk(sql, OLDEST_RUNS, org, scan)
         })
         .await
     }
@@ -69,23 +74,80 @@ impl AuditStore for Sqlite {
     }
 }
 
-/// The runs are in the order of the primary key, and read as far as they are wanted: what a run
-/// holds is fetched only when its times can fit.
-fn walk(sql: &Connection, query: &str, org: OrgId, mut scan: Scan) -> Outcome<AuditPart> {
-    let mut statement = sql.prepare_cached(query)?;
-    let mut rows = statement.query(params![IdText::of(org), scan.cursor()])?;
-    while let Some(row) = rows.next()? {
-        let run = bounds(row)?;
-        let flow = match scan.wants(run) {
-            ControlFlow::Continue(true) => scan.read(run, bytes(row, 4)?),
-            ControlFlow::Continue(false) => ControlFlow::Continue(()),
-            ControlFlow::Break(()) => ControlFlow::Break(()),
+/// By leaps where the index helps, and run by run where it does not.
+fn walk(sql: &Connection, runs: &str, org: OrgId, mut scan: Scan) -> Outcome<AuditPart> {
+    if !scan.terms().is_empty() {
+        scan.set_indexed(audit_index::blocks(sql, org)?);
+    }
+    loop {
+        let flow = match scan.next_leg() {
+            Leg::End => break,
+            Leg::Runs => walk_runs(sql, runs, org, &mut scan)?,
+            Leg::Block(block) => walk_block(sql, org, block, &mut scan)?,
         };
         if flow.is_break() {
             break;
         }
     }
     Ok(scan.finish())
+}
+
+/// The runs are in the order of the primary key, and read as far as they are wanted: what a run
+/// holds is fetched only when its times can fit.
+fn walk_runs(
+    sql: &Connection,
+    runs: &str,
+    org: OrgId,
+    scan: &mut Scan,
+) -> Outcome<ControlFlow<()>> {
+    let mut statement = sql.prepare_cached(runs)?;
+    let mut rows = statement.query(params![IdText::of(org), scan.cursor()])?;
+    while let Some(row) = rows.next()? {
+        if scan.has_reached_index() {
+            break;
+        }
+        if look(row, scan)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    scan.end_runs();
+    Ok(ControlFlow::Continue(()))
+}
+
+/// Reads the runs that hold what the index names.
+fn walk_block(
+    sql: &Connection,
+    org: OrgId,
+    block: u64,
+    scan: &mut Scan,
+) -> Outcome<ControlFlow<()>> {
+    let rows = audit_index::rows(sql, org, block, scan.terms())?;
+    let rows: Vec<Option<&[u8]>> = rows.iter().map(Option::as_deref).collect();
+    let mut statement = sql.prepare_cached(RUN_OF_RECORD)?;
+    for seq in scan.candidates(block, &rows) {
+        // It may stand in a run that was read for another.
+        if !scan.is_ahead(seq) {
+            continue;
+        }
+        let mut runs = statement.query(params![IdText::of(org), number(seq)])?;
+        if let Some(row) = runs.next()?
+            && look(row, scan)?.is_break()
+        {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    let bytes = rows.iter().flatten().map(|row| row.len()).sum();
+    Ok(scan.pass_block(block, bytes))
+}
+
+/// Looks through a run, or passes it by.
+fn look(row: &Row<'_>, scan: &mut Scan) -> Outcome<ControlFlow<()>> {
+    let run = bounds(row)?;
+    Ok(match scan.wants(run) {
+        ControlFlow::Continue(true) => scan.read(run, bytes(row, 4)?),
+        ControlFlow::Continue(false) => ControlFlow::Continue(()),
+        ControlFlow::Break(()) => ControlFlow::Break(()),
+    })
 }
 
 /// The columns of `audit_runs` but the last.
@@ -96,4 +158,9 @@ fn bounds(row: &Row<'_>) -> Outcome<Bounds> {
         at_min: time(row, 2)?,
         at_max: time(row, 3)?,
     })
+}
+
+/// A number as the database keeps it.
+fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

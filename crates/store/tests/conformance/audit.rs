@@ -216,6 +216,7 @@ pub(crate) async fn each_filter_finds_what_it_says(bed: &Bed) {
         status: Some((299, 404)),
         since: Some(later(5)),
         until: Some(later(15)),
+        ..AuditFilter::default()
     };
     let fits: [fn(&Draft<'_>, &AuditFilter) -> bool; 7] = [
         |draft, all| Some(draft.actor.to_string()) == all.actor,

@@ -1,0 +1,431 @@
+//! The blast radius of a leaked key: what it could have reached, and what it did.
+
+use std::collections::BTreeMap;
+
+use claviger_core::{
+    action::ReadAudit,
+    authorize::Permit,
+    grant::{Grant, WorkspaceFacts, Workspaces},
+    id::{KeyId, OrgId, WorkspaceId},
+    key::{KeyStatus, OrgKey},
+    ledger::record::Record,
+    permission::{Permission, PermissionSet},
+    time::Timestamp,
+};
+use claviger_store::{
+    ADDRESSES_PER_KEY_MAX, AddressUse, AuditFilter, AuditPart, AuditRow, ContentName, Contents,
+    Line, Page, RouteUse, Span, Workspace,
+};
+
+use super::keys;
+use crate::{app::App, clock, failure::Failure, policies::block_of};
+
+/// How many keys below it are told of, and counted with it.
+const BELOW_MAX: u32 = 500;
+/// How many workspaces of the org are looked at, and how many at a time.
+const WORKSPACES_MAX: usize = 5000;
+const WORKSPACES_PAGE: u32 = 1000;
+/// Of how many workspaces it is told what lies in them, and how many names of each kind that are.
+const NAMED_MAX: usize = 50;
+const NAMES_MAX: u32 = 2000;
+/// How many sums by method, route and workspace are told: those with the most calls.
+const ENDPOINTS_MAX: u32 = 100;
+/// How many records are read for what only the trail knows.
+const RECORDS_MAX: u32 = 2000;
+/// How many records are told one by one.
+const EVENTS_MAX: usize = 50;
+/// How many user agents and workspaces with revealed secrets are told.
+const LISTED_MAX: usize = 100;
+/// The route that shows the values of secrets.
+const REVEAL: &str = "/workspaces/{id}/secrets/values";
+
+/// What a key could have reached, and what it did. What it minted is counted with it.
+#[derive(Debug)]
+pub struct Radius {
+    /// The stretch of time in which it is told what it did.
+    pub span: Span,
+    /// The key, what is above it, and what is below it, also what has ended.
+    pub line: Line,
+    /// Whether there is more below it: the sums are without that.
+    pub has_more_below: bool,
+    /// Why it is refused now; absent where it is accepted.
+    pub refused_because: Option<&'static str>,
+    /// The grant with which it was minted, as its record says it. It can only have got narrower.
+    pub minted_grant: Option<serde_json::Value>,
+    /// What it reaches.
+    pub reach: Reach,
+    /// Calls by method, route and workspace, most calls first.
+    pub endpoints: Vec<RouteUse>,
+    /// Calls that were let in, and such as were refused.
+    pub calls: (u64, u64),
+    /// From where it was let in, last seen first.
+    pub addresses: Vec<AddressUse>,
+    /// With which user agents it came, last seen first.
+    pub agents: Vec<AgentUse>,
+    /// From when on the user agents are told, where not all records were read.
+    pub agents_since: Option<Timestamp>,
+    /// The values of secrets that it was shown, by workspace, last seen first.
+    pub reveals: Vec<Reveal>,
+    /// From when on the revealed secrets are told, where not all records were read.
+    pub reveals_since: Option<Timestamp>,
+    /// Requests that were refused, newest first.
+    pub refused: AuditPart,
+    /// What was done to it, newest first.
+    pub changes: AuditPart,
+}
+
+/// What a key reaches by its own grant, those above it, and the policy, as they are now; whether or
+/// not it is accepted.
+#[derive(Debug, Default)]
+pub struct Reach {
+    /// The permissions.
+    pub permissions: PermissionSet,
+    /// How many workspaces, channels and secrets.
+    pub counts: (usize, u64, u64),
+    /// The newest of the workspaces.
+    pub workspaces: Vec<Workspace>,
+    /// What lies in those.
+    pub contents: Contents,
+    /// Whether the org has more workspaces than were looked at, or they hold more than is named.
+    pub is_cut: bool,
+}
+
+/// A user agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentUse {
+    /// As the caller sent it; absent for none.
+    pub agent: Option<String>,
+    /// When it was first seen.
+    pub first_at: Timestamp,
+    /// When it was last seen.
+    pub last_at: Timestamp,
+    /// In how many requests.
+    pub calls: u64,
+}
+
+/// The values of a workspace's secrets, shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reveal {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// To which keys.
+    pub keys: Vec<KeyId>,
+    /// When first.
+    pub first_at: Timestamp,
+    /// When last.
+    pub last_at: Timestamp,
+    /// How often.
+    pub calls: u64,
+    /// Secrets that have not been changed since: what was shown is still good.
+    pub unchanged: Vec<String>,
+}
+
+/// What a key could have reached, and what it did since an instant, up to this request.
+///
+/// # Errors
+/// 403 for a caller that is bound to workspaces, about a key that is neither its own nor below it;
+/// 404, 503.
+pub async fn radius(
+    app: &App,
+    permit: &Permit<ReadAudit>,
+    id: KeyId,
+    since: Option<Timestamp>,
+) -> Result<Radius, Failure> {
+    let page = Page {
+        after: None,
+        limit: BELOW_MAX + 1,
+    };
+    let (org, store) = (permit.org(), &app.store);
+    let found = store.find_line(org, id, page).await?;
+    let mut line = found.ok_or(Failure::NotFound("key"))?;
+    keys::may_see_uses(permit, &line.key)?;
+    let place = app.scan_place().await?;
+    app.flush_usage().await?;
+    let most = usize::try_from(BELOW_MAX).unwrap_or(usize::MAX);
+    let has_more_below = line.below.len() > most;
+    line.below.truncate(most);
+    keys::refresh_last_used(app, &mut line.key);
+    line.below
+        .iter_mut()
+        .for_each(|key| keys::refresh_last_used(app, key));
+    let span = Span {
+        since: since.unwrap_or(line.key.created_at),
+        until: clock::now(),
+    };
+    let ids: Vec<KeyId> = std::iter::once(id)
+        .chain(line.below.iter().map(|key| key.id))
+        .collect();
+    let hours = store.calls_of_keys(org, &ids, span.since).await?;
+    let addresses = store.addresses_of_keys(org, &ids, span.since, ADDRESSES_PER_KEY_MAX);
+    let (agents, agents_since) = agents(app, org, (id, span.since)).await?;
+    let (reveals, reveals_since) = reveals(app, org, (id, span.since)).await?;
+    let radius = Radius {
+        refused_because: refused_because(app, &line, span.until),
+        minted_grant: minted_grant(app, org, id).await?,
+        reach: reach(app, org, &line).await?,
+        endpoints: store.usage_of_keys(org, &ids, span, ENDPOINTS_MAX).await?,
+        calls: (
+            hours.iter().map(|one| one.calls).sum(),
+            hours.iter().map(|one| one.refusals).sum(),
+        ),
+        addresses: addresses.await?,
+        refused: refused(app, org, (id, span.since)).await?,
+        changes: changes(app, org, id).await?,
+        span,
+        line,
+        has_more_below,
+        agents,
+        agents_since,
+        reveals,
+        reveals_since,
+    };
+    drop(place);
+    Ok(radius)
+}
+
+/// Why a key is refused now.
+fn refused_because(app: &App, line: &Line, now: Timestamp) -> Option<&'static str> {
+    let policy = app.policies.of(line.key.org);
+    let policy = policy.as_deref().map(|in_force| &in_force.policy);
+    let is_blocked = |key: &OrgKey| policy.is_some_and(|policy| block_of(policy, key).is_some());
+    let is_off = |key: &OrgKey| key.status(now) != KeyStatus::Active || is_blocked(key);
+    match line.key.status(now) {
+        KeyStatus::Active if line.above.iter().any(is_off) => Some("minter_inactive"),
+        KeyStatus::Active => is_blocked(&line.key).then_some("policy_blocked"),
+        other => Some(other.as_str()),
+    }
+}
+
+/// What lies within all of these.
+async fn reach(app: &App, org: OrgId, line: &Line) -> Result<Reach, Failure> {
+    let layers: Vec<&Grant> = std::iter::once(&line.key)
+        .chain(&line.above)
+        .map(|key| &key.grant)
+        .collect();
+    let ceiling = app.policies.of(org).and_then(|policy| policy.ceiling());
+    let granted = layers.iter().copied().chain(ceiling.as_deref());
+    let permissions = granted.map(|grant| grant.permissions);
+    let mut reach = Reach {
+        permissions: permissions.fold(PermissionSet::ALL, PermissionSet::intersection),
+        ..Reach::default()
+    };
+    let is_bound = layers
+        .iter()
+        .any(|grant| grant.workspaces != Workspaces::All);
+    let (mut after, mut looked_at) = (None, 0);
+    loop {
+        let page = Page {
+            after,
+            limit: WORKSPACES_PAGE,
+        };
+        let mut found = app.store.list_workspaces(org, page).await?;
+        looked_at += found.len();
+        let is_last = u32::try_from(found.len()).is_ok_and(|count| count < WORKSPACES_PAGE);
+        after = found.last().map(|workspace| workspace.id);
+        if is_bound {
+            found.retain(|workspace| {
+                let facts = WorkspaceFacts {
+                    id: workspace.id,
+                    labels: Some(&workspace.labels),
+                };
+                layers.iter().all(|grant| grant.workspaces.reaches(facts))
+            });
+        }
+        let ids: Vec<WorkspaceId> = found.iter().map(|workspace| workspace.id).collect();
+        for one in app.store.count_contents(org, &ids).await? {
+            reach.counts.0 += 1;
+            reach.counts.1 += one.channels;
+            reach.counts.2 += one.secrets;
+        }
+        let room = NAMED_MAX - reach.workspaces.len();
+        reach.workspaces.extend(found.into_iter().take(room));
+        reach.is_cut = !is_last;
+        if is_last || looked_at >= WORKSPACES_MAX {
+            break;
+        }
+    }
+    let named: Vec<WorkspaceId> = reach.workspaces.iter().map(|one| one.id).collect();
+    reach.contents = app.store.name_contents(org, &named, NAMES_MAX).await?;
+    let is_full =
+        |names: &[ContentName]| u32::try_from(names.len()).is_ok_and(|count| count >= NAMES_MAX);
+    reach.is_cut |= reach.counts.0 > named.len()
+        || is_full(&reach.contents.channels)
+        || is_full(&reach.contents.secrets);
+    Ok(reach)
+}
+
+/// Records of the org that fit, newest first, and from when on they are all of them: absent when
+/// nothing was left out.
+async fn newest(
+    app: &App,
+    org: OrgId,
+    filter: AuditFilter,
+) -> Result<(Vec<Record>, Option<Timestamp>), Failure> {
+    let page = Page {
+        after: None,
+        limit: RECORDS_MAX,
+    };
+    let since = filter.since;
+    let part = app.store.query_audit(org, filter, page).await?;
+    let read = |row: &AuditRow| Record::read(&row.bytes);
+    let records: Vec<Record> = part.rows.iter().filter_map(read).collect();
+    let oldest = records.last().map(|record| record.at).or(since);
+    Ok((records, part.next.and(oldest)))
+}
+
+fn of_line((id, since): (KeyId, Timestamp)) -> AuditFilter {
+    AuditFilter {
+        under: Some(id),
+        since: Some(since),
+        ..AuditFilter::default()
+    }
+}
+
+async fn agents(
+    app: &App,
+    org: OrgId,
+    of: (KeyId, Timestamp),
+) -> Result<(Vec<AgentUse>, Option<Timestamp>), Failure> {
+    let (records, since) = newest(app, org, of_line(of)).await?;
+    let mut seen: BTreeMap<Option<String>, AgentUse> = BTreeMap::new();
+    for record in records {
+        let agent = record.user_agent;
+        let use_of = seen.entry(agent.clone()).or_insert(AgentUse {
+            agent,
+            first_at: record.at,
+            last_at: record.at,
+            calls: 0,
+        });
+        use_of.first_at = use_of.first_at.min(record.at);
+        use_of.last_at = use_of.last_at.max(record.at);
+        use_of.calls = use_of.calls.saturating_add(record.count);
+    }
+    let mut seen: Vec<AgentUse> = seen.into_values().collect();
+    seen.sort_by_key(|use_of| std::cmp::Reverse(use_of.last_at));
+    seen.truncate(LISTED_MAX);
+    Ok((seen, since))
+}
+
+async fn reveals(
+    app: &App,
+    org: OrgId,
+    of: (KeyId, Timestamp),
+) -> Result<(Vec<Reveal>, Option<Timestamp>), Failure> {
+    let filter = AuditFilter {
+        route: Some(REVEAL.to_owned()),
+        status: Some((200, 299)),
+        ..of_line(of)
+    };
+    let (records, since) = newest(app, org, filter).await?;
+    let mut seen: BTreeMap<WorkspaceId, Reveal> = BTreeMap::new();
+    for record in records {
+        let (Some(workspace), Some(key)) = (record.workspace, record.key) else {
+            continue;
+        };
+        let reveal = seen.entry(workspace).or_insert(Reveal {
+            workspace,
+            keys: Vec::new(),
+            first_at: record.at,
+            last_at: record.at,
+            calls: 0,
+            unchanged: Vec::new(),
+        });
+        if !reveal.keys.contains(&key) {
+            reveal.keys.push(key);
+        }
+        reveal.first_at = reveal.first_at.min(record.at);
+        reveal.last_at = reveal.last_at.max(record.at);
+        reveal.calls += 1;
+    }
+    let mut seen: Vec<Reveal> = seen.into_values().collect();
+    seen.sort_by_key(|reveal| std::cmp::Reverse(reveal.last_at));
+    seen.truncate(LISTED_MAX);
+    let ids: Vec<WorkspaceId> = seen.iter().map(|reveal| reveal.workspace).collect();
+    let held = app.store.name_contents(org, &ids, NAMES_MAX).await?;
+    for reveal in &mut seen {
+        let still = held.secrets.iter().filter(|secret| {
+            secret.workspace == reveal.workspace && secret.updated_at <= reveal.last_at
+        });
+        reveal.unchanged = still.map(|secret| secret.name.clone()).collect();
+    }
+    Ok((seen, since))
+}
+
+/// Requests of the line that were refused, newest first.
+async fn refused(app: &App, org: OrgId, of: (KeyId, Timestamp)) -> Result<AuditPart, Failure> {
+    let filter = AuditFilter {
+        status: Some((400, 499)),
+        ..of_line(of)
+    };
+    let page = Page {
+        after: None,
+        limit: RECORDS_MAX,
+    };
+    let mut part = app.store.query_audit(org, filter, page).await?;
+    part.rows.retain(|row| {
+        let record = Record::read(&row.bytes);
+        record.is_some_and(|record| matches!(record.status, 401 | 403 | 429))
+    });
+    Ok(cut(part))
+}
+
+/// What was done to a key, newest first: for a leaked one, and for the page of any.
+async fn changes(app: &App, org: OrgId, id: KeyId) -> Result<AuditPart, Failure> {
+    let filter = AuditFilter {
+        about: Some(id),
+        ..AuditFilter::default()
+    };
+    let page = Page {
+        after: None,
+        limit: u32::try_from(EVENTS_MAX).unwrap_or(u32::MAX),
+    };
+    Ok(app.store.query_audit(org, filter, page).await?)
+}
+
+/// No more than are told.
+fn cut(mut part: AuditPart) -> AuditPart {
+    if let Some(last) = part.rows.get(EVENTS_MAX - 1).map(|row| row.seq)
+        && part.rows.len() > EVENTS_MAX
+    {
+        part.rows.truncate(EVENTS_MAX);
+        part.next = Some(last);
+    }
+    part
+}
+
+/// The grant in the record of a key's mint.
+async fn minted_grant(
+    app: &App,
+    org: OrgId,
+    id: KeyId,
+) -> Result<Option<serde_json::Value>, Failure> {
+    let filter = AuditFilter {
+        about: Some(id),
+        ..AuditFilter::default()
+    };
+    let page = Page {
+        after: None,
+        limit: 1,
+    };
+    let part = app.store.export_audit(org, filter, page).await?;
+    let record = part.rows.first().and_then(|row| Record::read(&row.bytes));
+    let mut change = record.and_then(|record| record.change);
+    let grant = change
+        .as_mut()
+        .and_then(|change| change.get_mut("minted")?.get_mut("grant"));
+    Ok(grant.map(serde_json::Value::take))
+}
+
+impl Reach {
+    /// Whether it reads the values of secrets.
+    #[must_use]
+    pub fn reveals(&self) -> bool {
+        self.permissions.has(Permission::SecretsReveal)
+    }
+
+    /// Whether it mints keys.
+    #[must_use]
+    pub fn mints(&self) -> bool {
+        self.permissions.has(Permission::TokensMint)
+    }
+}
