@@ -16,6 +16,7 @@ pub mod requests;
 pub mod rotations;
 pub mod secrets;
 pub mod sign_ins;
+pub mod stream;
 pub mod usage;
 pub mod whoami;
 pub mod workspace_tokens;

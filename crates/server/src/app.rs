@@ -37,6 +37,7 @@ use crate::{
     rotations::OldSecrets,
     seal,
     stranger_limiter::StrangerLimiter,
+    streams::Streams,
     turns::Turns,
     usage::Usage,
 };
@@ -100,6 +101,8 @@ pub struct App {
     pub(crate) old_secrets: OldSecrets,
     /// Changes of one key take turns.
     pub(crate) key_turns: Turns,
+    /// Live streams.
+    pub(crate) streams: Arc<Streams>,
     /// Places for scans of long lists.
     pub(crate) scans: tokio::sync::Semaphore,
     /// What the last probe of the store came to, for a second.
@@ -189,6 +192,7 @@ impl App {
             old_secrets: load_old_secrets(&*store, &keys).await?,
             key_turns: Turns::default(),
             keys,
+            streams: Arc::default(),
             scans: tokio::sync::Semaphore::new(SCANS_MAX),
             probed: tokio::sync::Mutex::default(),
             effective: Mutex::default(),
@@ -217,6 +221,8 @@ impl App {
 
     /// Writes what is left, and closes the store.
     pub async fn close(self: &Arc<Self>) {
+        self.streams.close();
+        self.streams.closed().await;
         self.flush_repeats();
         self.flush_uses().await;
         self.ledger.close().await;

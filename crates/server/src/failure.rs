@@ -88,6 +88,14 @@ pub enum Failure {
         /// When the next one would be allowed.
         retry_after: Duration,
     },
+    /// Too many live streams, or opened too often.
+    #[error("{what}; try again in {} s", retry_after.as_secs().max(1))]
+    TooManyStreams {
+        /// Of what there is too much.
+        what: &'static str,
+        /// When it is worth another try.
+        retry_after: Duration,
+    },
     /// What claims to come from GitHub is not signed by it.
     #[error("{0}")]
     BadSignature(&'static str),

@@ -5,6 +5,7 @@
 //! recorded here, before the answer leaves.
 
 mod call;
+mod ends;
 mod identify;
 mod strangers;
 
@@ -26,7 +27,8 @@ use claviger_core::{
 use claviger_wire::headers;
 use http::{HeaderValue, Method, Request, header, request::Parts};
 
-pub use call::{Call, Form, Query, Reply};
+pub use call::{Call, Form, Query, Reply, Watch};
+pub(crate) use ends::record_stream_end;
 use identify::{Identified, identify};
 pub use identify::{KeySlot, Proof};
 
@@ -337,6 +339,7 @@ async fn finish(
             };
             match receipt {
                 Some(_) => {
+                    app.ledger.note_change();
                     let record = trace.take_recorded();
                     write_line(app, &trace.draft(ending), record.as_deref());
                     response

@@ -17,7 +17,7 @@ use std::{
 use claviger_core::ledger::{batch::Batch, entry::Entry};
 use claviger_store::Store;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::{config::AuditMode, metrics::Metrics};
 
@@ -63,6 +63,8 @@ pub struct Ledger {
     is_down: AtomicBool,
     is_closing: AtomicBool,
     finished: Notify,
+    /// Changes when records were committed.
+    committed: watch::Sender<()>,
     metrics: Arc<Metrics>,
 }
 
@@ -128,6 +130,7 @@ impl Ledger {
             is_down: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
             finished: Notify::new(),
+            committed: watch::Sender::new(()),
             metrics,
         });
         tokio::spawn(Arc::clone(&ledger).run());
@@ -138,6 +141,16 @@ impl Ledger {
     #[must_use]
     pub fn is_down(&self) -> bool {
         self.is_down.load(Ordering::Acquire)
+    }
+
+    /// Says when records were committed: not how many, nor that there is nothing else.
+    pub(crate) fn commits(&self) -> watch::Receiver<()> {
+        self.committed.subscribe()
+    }
+
+    /// A change was committed, and its record with it.
+    pub(crate) fn note_change(&self) {
+        self.committed.send_replace(());
     }
 
     /// Records a request as its mode demands; `must_wait` overrides `relaxed`.
@@ -268,6 +281,7 @@ impl Ledger {
         };
         self.metrics.note_commit(started.elapsed(), count);
         let is_good = failure.is_none();
+        self.committed.send_replace(());
         if let Some(reason) = failure
             && !self.is_down.swap(true, Ordering::AcqRel)
         {

@@ -38,6 +38,7 @@ mod rotations;
 pub mod router;
 pub mod seal;
 mod stranger_limiter;
+mod streams;
 mod sweeper;
 pub mod telemetry;
 pub mod trace;
@@ -183,6 +184,8 @@ impl Running {
     /// Lets requests under way finish, writes what is left, and closes the store.
     pub async fn stop(self) {
         self.stop.send_replace(true);
+        // A stream would go on for ever, and the drain with it.
+        self.app.streams.close();
         for task in self.tasks {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task died");

@@ -15,6 +15,7 @@ pub mod requests;
 pub mod rotations;
 pub mod secrets;
 pub mod sign_ins;
+pub mod tail;
 pub mod usage;
 pub mod workspace_tokens;
 pub mod workspaces;

@@ -50,6 +50,7 @@ pub fn answer(failure: &Failure) -> Answer {
         Failure::BrokenBody => (StatusCode::BAD_REQUEST, "broken_body"),
         Failure::TooManyMints { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_mints"),
         Failure::TooManyCalls { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_calls"),
+        Failure::TooManyStreams { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_streams"),
         Failure::BadSignature(_) => (StatusCode::FORBIDDEN, "bad_signature"),
         Failure::Refused(_) => (StatusCode::CONFLICT, "refused"),
         Failure::MintedBefore(_) => (StatusCode::CONFLICT, "minted_before"),
@@ -185,9 +186,10 @@ pub fn response(failure: &Failure, id: EventId) -> Response {
                 fields.insert(header::ALLOW, allow);
             }
         }
-        Failure::RateLimited(_) | Failure::TooManyMints { .. } | Failure::TooManyCalls { .. } => {
-            tell_to_wait(failure, fields)
-        }
+        Failure::RateLimited(_)
+        | Failure::TooManyMints { .. }
+        | Failure::TooManyCalls { .. }
+        | Failure::TooManyStreams { .. } => tell_to_wait(failure, fields),
         _ => {}
     }
     response
@@ -234,7 +236,7 @@ fn tell_to_wait(failure: &Failure, fields: &mut http::HeaderMap) {
             let seconds = standing.retry_after.as_secs().max(1);
             tell(header::RETRY_AFTER, seconds.to_string());
         }
-        Failure::TooManyCalls { retry_after, .. } => {
+        Failure::TooManyCalls { retry_after, .. } | Failure::TooManyStreams { retry_after, .. } => {
             let seconds = retry_after.as_secs().max(1);
             tell(header::RETRY_AFTER, seconds.to_string());
         }

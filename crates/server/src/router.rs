@@ -23,7 +23,7 @@ use http::{Method, Request};
 use crate::{
     api::{
         advice, audit, blast, channels, found, github, keys, lines, members, orgs, policies,
-        requests, rotations, secrets, sign_ins, usage, whoami, workspace_tokens, workspaces,
+        requests, rotations, secrets, sign_ins, stream, usage, whoami, workspace_tokens, workspaces,
     },
     app::App,
     failure::Failure,
@@ -81,6 +81,10 @@ fn declare(routes: &mut Routes) {
         Doc::new("See what a key did, request by request, newest first; with `after`, oldest first after a number")
             .query(&["actor", "workspace", "route", "method", "status", "since", "until", "limit", "cursor", "after"])
             .answers::<wire::ledger::EventList>(200));
+    routes.add::<ReadKeys, _, _>(&get, "/org/tokens/{id}/activity/stream", stream::of_key,
+        Doc::new("Follow what a key does, as `/org/audit/stream` follows the trail")
+            .query(&["actor", "workspace", "route", "method", "status", "since", "until", "after"])
+            .headers(&["Last-Event-ID"]).streams(stream::EVENT_STREAM));
     routes.add::<ReadKeys, _, _>(&get, "/org/tokens/{id}/usage", usage::usage,
         Doc::new("See what a key was used for, and from where").query(&["since", "until", "by"]).answers::<wire::usage::KeyUsage>(200));
     routes.add::<ReadKeys, _, _>(&get, "/org/tokens/{id}/advice", advice::of_key,
@@ -232,6 +236,10 @@ fn declare_org(routes: &mut Routes) {
         Doc::new("Read the audit trail, newest first; with `after`, oldest first after a number")
             .query(&["actor", "token", "under", "about", "workspace", "route", "method", "status", "since", "until", "limit", "cursor", "after"])
             .answers::<wire::ledger::EventList>(200));
+    routes.add::<ReadAudit, _, _>(&get, "/org/audit/stream", stream::of_trail,
+        Doc::new("Follow the audit trail: an event for each record, its number for an id; the event `end` says why it ends")
+            .query(&["actor", "token", "under", "about", "workspace", "route", "method", "status", "since", "until", "after"])
+            .headers(&["Last-Event-ID"]).streams(stream::EVENT_STREAM));
     routes.add::<ReadAudit, _, _>(&get, "/org/audit/export", audit::export,
         Doc::new("Export the audit trail: the exact bytes, one record a line")
             .query(&["actor", "token", "under", "about", "workspace", "route", "method", "status", "since", "until", "format", "after"]).streams("application/jsonl"));

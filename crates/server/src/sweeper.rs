@@ -245,6 +245,7 @@ impl App {
             tracing::error!(key = %id, %error, "a suspended key is not so in the index");
         }
         drop((birth, turn));
+        self.ledger.note_change();
         tracing::warn!(key = %written.value.prefix, name = %written.value.name, "suspended by the org's policy");
         Ok(())
     }

@@ -96,6 +96,8 @@ mod rotation;
 mod service;
 #[path = "api/stops.rs"]
 mod stops;
+#[path = "api/streams.rs"]
+mod streams;
 #[path = "api/tiers.rs"]
 mod tiers;
 #[path = "api/trail.rs"]

@@ -30,6 +30,8 @@ pub enum Kind {
     Cascade,
     /// Something that is told of a key: that its end comes near, for example.
     Notice,
+    /// The end of a stream; its beginning is a request.
+    StreamEnd,
     /// Something that was done outside any request: by the operator, or by the org's policy.
     Operation,
 }
@@ -45,6 +47,7 @@ impl Kind {
             Self::Refusals => "refusals",
             Self::Cascade => "cascade",
             Self::Notice => "notice",
+            Self::StreamEnd => "stream_end",
             Self::Operation => "operation",
         }
     }

@@ -1,5 +1,7 @@
 //! `/org/audit`, and the part of it that is of one key.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use bytes::Bytes;
 use claviger_core::action::{ReadAudit, ReadKeys};
@@ -44,10 +46,7 @@ pub async fn query(call: Call<ReadAudit>) -> Result<Reply, Failure> {
 /// # Errors
 /// 400 or 422 for a query that cannot be used, 403, 404, 503.
 pub async fn activity(call: Call<ReadKeys>) -> Result<Reply, Failure> {
-    let mut known = known(&["limit", "cursor", "after"]);
-    // The path says which.
-    known.retain(|name| !["token", "under", "about"].contains(name));
-    let query = call.query(&known)?;
+    let query = call.query(&known_of_key(&["limit", "cursor", "after"]))?;
     let (filter, part) = (filter(&query)?, part(&query)?);
     let id = call.id(0, "key")?;
     let found = audit::activity_rows(&call.app, &call.permit, id, filter, part).await?;
@@ -55,8 +54,15 @@ pub async fn activity(call: Call<ReadKeys>) -> Result<Reply, Failure> {
 }
 
 /// The conditions that a query may give, and these.
-fn known(more: &[&'static str]) -> Vec<&'static str> {
+pub(super) fn known(more: &[&'static str]) -> Vec<&'static str> {
     FILTERS.iter().chain(more).copied().collect()
+}
+
+/// The same, where the path says which key.
+pub(super) fn known_of_key(more: &[&'static str]) -> Vec<&'static str> {
+    let mut known = known(more);
+    known.retain(|name| !["token", "under", "about"].contains(name));
+    known
 }
 
 /// Which part of a trail is asked for, and in which order.
@@ -111,13 +117,16 @@ pub async fn export(call: Call<ReadAudit>) -> Result<Reply, Failure> {
     let first = query
         .parse::<u64>("after", "the number of a record")?
         .unwrap_or(0);
-    let (app, org) = (call.app, call.permit.org());
+    let (watch, org) = (Arc::new(call.watch()), call.permit.org());
+    let app = call.app;
     // What is recorded after this moment is not part of the export, so that it ends.
     let end = app.store.audit_size(org).await?;
     let stream = futures_util::stream::try_unfold(Some(first), move |after| {
-        let (app, filter) = (std::sync::Arc::clone(&app), filter.clone());
+        let (app, filter, watch) = (Arc::clone(&app), filter.clone(), Arc::clone(&watch));
         async move {
             let Some(after) = after else { return Ok(None) };
+            // Whoever is not let in any more gets no more of it.
+            watch.check()?;
             let page = Page {
                 after: Some(after),
                 limit: EXPORT_PAGE,
@@ -132,7 +141,7 @@ pub async fn export(call: Call<ReadAudit>) -> Result<Reply, Failure> {
                 part.extend_from_slice(&row.bytes);
                 part.push(b'\n');
             }
-            Ok::<_, claviger_store::StoreError>(Some((Bytes::from(part), next)))
+            Ok::<_, Failure>(Some((Bytes::from(part), next)))
         }
     });
     Ok(Reply::body(
@@ -147,7 +156,7 @@ pub async fn export(call: Call<ReadAudit>) -> Result<Reply, Failure> {
 }
 
 /// The conditions of a query.
-fn filter(query: &Query) -> Result<AuditFilter, Failure> {
+pub(super) fn filter(query: &Query) -> Result<AuditFilter, Failure> {
     Ok(AuditFilter {
         actor: query.get("actor").map(str::to_owned),
         key: query.parse("token", "the id of a key")?,

@@ -12,6 +12,7 @@ use claviger_core::{
 use claviger_store::{Acting, Page, Receipt, Recorder};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use parking_lot::Mutex;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::identify::{KeySlot, Proof};
@@ -40,7 +41,8 @@ pub struct Call<A> {
     pub headers: HeaderMap,
     params: Vec<String>,
     uri: Uri,
-    body: Body,
+    /// Behind a lock that nobody waits for, so that a call can be lent to what runs on any thread.
+    body: Mutex<Body>,
 }
 
 impl<A: Action> Call<A> {
@@ -59,7 +61,7 @@ impl<A: Action> Call<A> {
             headers: parts.headers,
             params,
             uri: parts.uri,
-            body,
+            body: Mutex::new(body),
         }
     }
 
@@ -162,6 +164,16 @@ impl<A: Action> Call<A> {
         Ok(Form { values })
     }
 
+    /// What tells, as long as the answer lasts, whether the caller would still be let in.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        Watch {
+            app: Arc::clone(&self.app),
+            proof: self.proof.clone(),
+            trace: Arc::clone(&self.trace),
+        }
+    }
+
     /// On whose behalf a change is made.
     #[must_use]
     pub fn acting(&self) -> Acting {
@@ -260,7 +272,7 @@ impl<A: Action> Call<A> {
     /// # Errors
     /// 408 or 413, or the denial of a credential that ended meanwhile.
     pub async fn bytes(&mut self) -> Result<bytes::Bytes, Failure> {
-        let body = std::mem::replace(&mut self.body, Body::empty());
+        let body = std::mem::replace(self.body.get_mut(), Body::empty());
         let whole = Limited::new(body, BODY_BYTES_MAX).collect();
         match tokio::time::timeout(BODY_TIMEOUT, whole).await {
             Err(_elapsed) => Err(Failure::TooSlow(BODY_TIMEOUT.as_secs())),
@@ -277,6 +289,28 @@ impl<A: Action> Call<A> {
                 Ok(collected.to_bytes())
             }
         }
+    }
+}
+
+/// The caller of an answer that takes its time.
+#[derive(Debug)]
+pub struct Watch {
+    app: Arc<App>,
+    proof: Option<Proof>,
+    trace: Arc<Trace>,
+}
+
+impl Watch {
+    /// Whether the caller would still be let in, with the same authority.
+    ///
+    /// # Errors
+    /// The denial of a credential that ended meanwhile, or was narrowed.
+    pub fn check(&self) -> Result<(), Failure> {
+        let Some(proof) = &self.proof else {
+            return Ok(());
+        };
+        let principal = &self.trace.principal;
+        proof.check_again(&self.app, principal, crate::clock::now())
     }
 }
 

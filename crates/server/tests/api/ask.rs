@@ -41,7 +41,12 @@ impl Ask {
     pub(crate) async fn send(self) -> Answer {
         let response = self.0.send().await.expect("the server answers");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = response.bytes().await.expect("the answer arrives whole");
+        let media_type = headers.get("content-type").map(http::HeaderValue::as_bytes);
+        // What goes on for ever is only begun.
+        let body = match media_type {
+            Some(b"text/event-stream") => bytes::Bytes::new(),
+            _ => response.bytes().await.expect("the answer arrives whole"),
+        };
         Answer {
             status,
             headers,
