@@ -76,7 +76,8 @@ export function startDialogs() {
     if (!button?.matches("[data-dialog]")) return;
     if ((button.formMethod || event.target.method) !== "get") return;
     event.preventDefault();
-    const address = new URL(button.formAction || event.target.action);
+    // The property of a button without the attribute is the address of this page.
+    const address = new URL(button.getAttribute("formaction") ? button.formAction : event.target.action);
     address.search = new URLSearchParams(new FormData(event.target, button)).toString();
     openPage(address.href);
   });

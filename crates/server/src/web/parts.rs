@@ -65,6 +65,18 @@ impl Badge {
         }
     }
 
+    /// A status of HTTP.
+    #[must_use]
+    pub fn http(status: u16) -> Self {
+        let tone = match status {
+            500.. => Tone::Bad,
+            400.. => Tone::Warn,
+            200..300 => Tone::Good,
+            _ => Tone::Neutral,
+        };
+        Self::new(tone, status.to_string())
+    }
+
     /// With more words for whoever points at it.
     #[must_use]
     pub fn titled(mut self, title: impl Into<String>) -> Self {
