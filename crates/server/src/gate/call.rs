@@ -40,7 +40,8 @@ pub struct Call<A> {
     pub headers: HeaderMap,
     params: Vec<String>,
     uri: Uri,
-    body: Body,
+    /// Locked by nobody: so a call can be lent to what runs beside it.
+    body: parking_lot::Mutex<Body>,
 }
 
 impl<A: Action> Call<A> {
@@ -59,7 +60,7 @@ impl<A: Action> Call<A> {
             headers: parts.headers,
             params,
             uri: parts.uri,
-            body,
+            body: parking_lot::Mutex::new(body),
         }
     }
 
@@ -260,7 +261,7 @@ impl<A: Action> Call<A> {
     /// # Errors
     /// 408 or 413, or the denial of a credential that ended meanwhile.
     pub async fn bytes(&mut self) -> Result<bytes::Bytes, Failure> {
-        let body = std::mem::replace(&mut self.body, Body::empty());
+        let body = std::mem::replace(self.body.get_mut(), Body::empty());
         let whole = Limited::new(body, BODY_BYTES_MAX).collect();
         match tokio::time::timeout(BODY_TIMEOUT, whole).await {
             Err(_elapsed) => Err(Failure::TooSlow(BODY_TIMEOUT.as_secs())),

@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
-use claviger_core::{id::KeyId, key::OrgKey, time::Timestamp};
-use claviger_store::{DayUse, HOUR, Span, UsageBatch, UsageCell, hour_of};
+use claviger_core::{id::KeyId, time::Timestamp};
+use claviger_store::{DayUse, HOUR, NewKey, Span, UsageBatch, UsageCell, hour_of};
 
 use crate::{
     bed::Bed,
     support::{NOW, default_org, id, key, mint, other_org},
 };
 
-fn tagged(key: OrgKey, name: &str, value: &str) -> OrgKey {
-    OrgKey {
-        metadata: [(name.to_owned(), value.to_owned())].into(),
-        ..key
-    }
+fn tagged(mut new: NewKey, name: &str, value: &str) -> NewKey {
+    new.key.metadata = [(name.to_owned(), value.to_owned())].into();
+    new
 }
 
 pub(crate) async fn keys_are_found_by_id_and_by_tag(bed: &Bed) {
