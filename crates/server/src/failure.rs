@@ -121,6 +121,14 @@ pub enum Failure {
     /// The service is shutting down or not ready.
     #[error("{0}")]
     Unready(String),
+    /// A form that was refused, with the page that says so at the field.
+    #[error("{why}")]
+    Shown {
+        /// Why.
+        why: Box<Self>,
+        /// The page, rendered.
+        page: String,
+    },
     /// A bug, or a machine that fails. The cause goes to the log.
     #[error("{0}")]
     Internal(String),

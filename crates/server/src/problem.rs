@@ -55,6 +55,7 @@ pub fn answer(failure: &Failure) -> Answer {
         Failure::MintedBefore(_) => (StatusCode::CONFLICT, "minted_before"),
         Failure::NotRecorded => (StatusCode::SERVICE_UNAVAILABLE, "not_recorded"),
         Failure::Unready(_) => (StatusCode::SERVICE_UNAVAILABLE, "unready"),
+        Failure::Shown { why, .. } => return answer(why),
         Failure::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     };
     let field = match failure {

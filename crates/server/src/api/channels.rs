@@ -5,7 +5,7 @@ use claviger_core::{
     channel::{ChannelConfig, ChannelError, ChannelKind},
     id::ChannelId,
 };
-use claviger_store::Channel;
+use claviger_store::{Channel, Written};
 use claviger_wire::{channels as wire, map::TextMap};
 use http::{StatusCode, header};
 use serde_json::json;
@@ -23,20 +23,7 @@ use crate::{
 /// As [`channels::create`], and 422 for a configuration that its kind does not take.
 pub async fn create(mut call: Call<WriteChannels>) -> Result<Reply, Failure> {
     let body: wire::NewChannel = call.json().await?;
-    let kind: ChannelKind = body
-        .kind
-        .parse()
-        .map_err(|error| Failure::out_of_range("type", error))?;
-    let config = ChannelConfig::check(kind, &body.config.0).map_err(config_failure)?;
-    let new = (
-        name(body.name.as_deref().unwrap_or(kind.as_str()))?,
-        body.enabled.unwrap_or(true),
-    );
-    let record = call.recorder(
-        StatusCode::CREATED,
-        |channel: &Channel| json!({"created": described(channel)}),
-    );
-    let written = channels::create(&call.app, &call.permit, new, config, record).await?;
+    let written = add(&call, body, StatusCode::CREATED).await?;
     let channel = &written.value;
     Ok(Reply::json(StatusCode::CREATED, &view(channel))
         .with(
@@ -44,6 +31,28 @@ pub async fn create(mut call: Call<WriteChannels>) -> Result<Reply, Failure> {
             &format!("/workspaces/{}/channels/{}", channel.workspace, channel.id),
         )
         .written(written.receipt))
+}
+
+/// Adds a channel as it is asked for; the record says that this status was answered.
+pub(crate) async fn add(
+    call: &Call<WriteChannels>,
+    asked: wire::NewChannel,
+    status: StatusCode,
+) -> Result<Written<Channel>, Failure> {
+    let kind: ChannelKind = asked
+        .kind
+        .parse()
+        .map_err(|error| Failure::out_of_range("type", error))?;
+    let config = ChannelConfig::check(kind, &asked.config.0).map_err(config_failure)?;
+    let new = (
+        name(asked.name.as_deref().unwrap_or(kind.as_str()))?,
+        asked.enabled.unwrap_or(true),
+    );
+    let record = call.recorder(
+        status,
+        |channel: &Channel| json!({"created": described(channel)}),
+    );
+    channels::create(&call.app, &call.permit, new, config, record).await
 }
 
 /// `GET /workspaces/{id}/channels`.
@@ -89,7 +98,18 @@ pub async fn get(call: Call<ReadChannels>) -> Result<Reply, Failure> {
 pub async fn change(mut call: Call<WriteChannels>) -> Result<Reply, Failure> {
     let id: ChannelId = call.id(1, "channel")?;
     let body: wire::ChannelChange = call.json().await?;
-    let config = match body.config {
+    let written = apply(&call, id, body, StatusCode::OK).await?;
+    Ok(Reply::json(StatusCode::OK, &view(&written.value)).written(written.receipt))
+}
+
+/// Changes a channel as it is asked for; the record says that this status was answered.
+pub(crate) async fn apply(
+    call: &Call<WriteChannels>,
+    id: ChannelId,
+    asked: wire::ChannelChange,
+    status: StatusCode,
+) -> Result<Written<Channel>, Failure> {
+    let config = match asked.config {
         None => None,
         Some(map) => {
             let found = call
@@ -102,16 +122,15 @@ pub async fn change(mut call: Call<WriteChannels>) -> Result<Reply, Failure> {
         }
     };
     let change = channels::Change {
-        name: body.name.as_deref().map(name).transpose()?,
+        name: asked.name.as_deref().map(name).transpose()?,
         config,
-        is_enabled: body.enabled,
+        is_enabled: asked.enabled,
     };
     let record = call.recorder(
-        StatusCode::OK,
+        status,
         |channel: &Channel| json!({"changed": described(channel)}),
     );
-    let written = channels::change(&call.app, &call.permit, id, change, record).await?;
-    Ok(Reply::json(StatusCode::OK, &view(&written.value)).written(written.receipt))
+    channels::change(&call.app, &call.permit, id, change, record).await
 }
 
 /// `DELETE /workspaces/{id}/channels/{cid}`.
@@ -120,19 +139,27 @@ pub async fn change(mut call: Call<WriteChannels>) -> Result<Reply, Failure> {
 /// 404, 503.
 pub async fn delete(call: Call<WriteChannels>) -> Result<Reply, Failure> {
     let id: ChannelId = call.id(1, "channel")?;
-    let record = call.recorder(
-        StatusCode::OK,
-        move |(): &()| json!({"deleted": {"id": id.to_string()}}),
-    );
-    let written = call
-        .app
-        .store
-        .delete_channel(call.org(), call.workspace()?, id, call.acting(), record)
-        .await?;
+    let written = remove(&call, id, StatusCode::OK).await?;
     let answer = wire::Deleted {
         deleted: id.to_string(),
     };
     Ok(Reply::json(StatusCode::OK, &answer).written(written.receipt))
+}
+
+/// Removes a channel; the record says that this status was answered.
+pub(crate) async fn remove(
+    call: &Call<WriteChannels>,
+    id: ChannelId,
+    status: StatusCode,
+) -> Result<Written<()>, Failure> {
+    let record = call.recorder(
+        status,
+        move |(): &()| json!({"deleted": {"id": id.to_string()}}),
+    );
+    let (org, workspace) = (call.org(), call.workspace()?);
+    let store = &call.app.store;
+    let removed = store.delete_channel(org, workspace, id, call.acting(), record);
+    Ok(removed.await?)
 }
 
 fn config_failure(error: ChannelError) -> Failure {

@@ -4,7 +4,7 @@ use claviger_core::{
     action::{ListSecrets, RevealSecrets, WriteSecrets},
     text::{SECRET_VALUE_BYTES_MAX, parse_secret_name},
 };
-use claviger_store::SecretName;
+use claviger_store::{SecretName, Written};
 use claviger_wire::{channels::Deleted, map::TextMap, secrets as wire};
 use http::StatusCode;
 use serde_json::json;
@@ -23,27 +23,37 @@ use crate::{
 /// As [`secrets::put`], and 422 for a name or value that cannot be kept.
 pub async fn put(mut call: Call<WriteSecrets>) -> Result<Reply, Failure> {
     let body: wire::NewSecret = call.json().await?;
-    let value = Zeroizing::new(body.value);
-    let name = parse_secret_name(&body.key).map_err(|error| Failure::out_of_range("key", error))?;
+    let is_post = call.trace.method == http::Method::POST;
+    let status = move |secret: &SecretName| match (is_post, secret.version) {
+        (true, 1) => StatusCode::CREATED,
+        _ => StatusCode::OK,
+    };
+    let written = set(&call, body, status).await?;
+    let status = status(&written.value);
+    Ok(Reply::json(status, &view(&written.value)).written(written.receipt))
+}
+
+/// Sets a secret as it is asked for; the record says that this status was answered.
+pub(crate) async fn set(
+    call: &Call<WriteSecrets>,
+    asked: wire::NewSecret,
+    status: impl Fn(&SecretName) -> StatusCode + Send + 'static,
+) -> Result<Written<SecretName>, Failure> {
+    let value = Zeroizing::new(asked.value);
+    let name =
+        parse_secret_name(&asked.key).map_err(|error| Failure::out_of_range("key", error))?;
     if value.len() > SECRET_VALUE_BYTES_MAX {
         return Err(Failure::out_of_range(
             "value",
             format!("is longer than {SECRET_VALUE_BYTES_MAX} bytes"),
         ));
     }
-    let is_post = call.trace.method == http::Method::POST;
-    let status = move |secret: &SecretName| match (is_post, secret.version) {
-        (true, 1) => StatusCode::CREATED,
-        _ => StatusCode::OK,
-    };
     let trace = std::sync::Arc::clone(&call.trace);
     let record = Box::new(move |secret: &SecretName| {
         let change = json!({"set_secret": {"key": secret.name, "version": secret.version}});
         trace.entry_of_change(status(secret).as_u16(), &change)
     });
-    let written = secrets::put(&call.app, &call.permit, name, value, record).await?;
-    let status = status(&written.value);
-    Ok(Reply::json(status, &view(&written.value)).written(written.receipt))
+    secrets::put(&call.app, &call.permit, name, value, record).await
 }
 
 /// `GET /workspaces/{id}/secrets`.
@@ -80,17 +90,25 @@ pub async fn reveal(call: Call<RevealSecrets>) -> Result<Reply, Failure> {
 /// 404, 503.
 pub async fn delete(call: Call<WriteSecrets>) -> Result<Reply, Failure> {
     let name = call.param(1).to_owned();
-    let said = name.clone();
+    let written = remove(&call, &name, StatusCode::OK).await?;
+    Ok(Reply::json(StatusCode::OK, &Deleted { deleted: name }).written(written.receipt))
+}
+
+/// Deletes a secret; the record says that this status was answered.
+pub(crate) async fn remove(
+    call: &Call<WriteSecrets>,
+    name: &str,
+    status: StatusCode,
+) -> Result<Written<()>, Failure> {
+    let said = name.to_owned();
     let record = call.recorder(
-        StatusCode::OK,
+        status,
         move |(): &()| json!({"deleted_secret": {"key": said}}),
     );
-    let written = call
-        .app
-        .store
-        .delete_secret(call.org(), call.workspace()?, &name, call.acting(), record)
-        .await?;
-    Ok(Reply::json(StatusCode::OK, &Deleted { deleted: name }).written(written.receipt))
+    let (org, workspace) = (call.org(), call.workspace()?);
+    let store = &call.app.store;
+    let removed = store.delete_secret(org, workspace, name, call.acting(), record);
+    Ok(removed.await?)
 }
 
 fn view(secret: &SecretName) -> wire::Secret {

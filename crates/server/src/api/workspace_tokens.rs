@@ -6,7 +6,7 @@ use claviger_core::{
     key::SHOWN_ONCE,
     text::{NAME_CHARS_MAX, parse_name},
 };
-use claviger_store::RevokedKey;
+use claviger_store::{RevokedKey, Written};
 use claviger_wire::workspaces as wire;
 use http::{StatusCode, header};
 use serde_json::json;
@@ -90,13 +90,22 @@ pub async fn list(call: Call<ManageWorkspaceTokens>) -> Result<Reply, Failure> {
 /// 404, 503.
 pub async fn revoke(call: Call<ManageWorkspaceTokens>) -> Result<Reply, Failure> {
     let id: WorkspaceTokenId = call.id(1, "workspace token")?;
-    let record = call.recorder(StatusCode::OK, |token: &RevokedKey<WorkspaceTokenId>| {
-        json!({"revoked_workspace_token": {"id": token.id.to_string(), "prefix": token.prefix.as_str()}})
-    });
-    let written = workspace_tokens::revoke(&call.app, &call.permit, id, record).await?;
+    let written = end(&call, id, StatusCode::OK).await?;
     let answer = wire::RevokedWorkspaceToken {
         revoked: id.to_string(),
         revoked_at: clock::now().to_string(),
     };
     Ok(Reply::json(StatusCode::OK, &answer).written(written.receipt))
+}
+
+/// Revokes a token; the record says that this status was answered.
+pub(crate) async fn end(
+    call: &Call<ManageWorkspaceTokens>,
+    id: WorkspaceTokenId,
+    status: StatusCode,
+) -> Result<Written<RevokedKey<WorkspaceTokenId>>, Failure> {
+    let record = call.recorder(status, |token: &RevokedKey<WorkspaceTokenId>| {
+        json!({"revoked_workspace_token": {"id": token.id.to_string(), "prefix": token.prefix.as_str()}})
+    });
+    workspace_tokens::revoke(&call.app, &call.permit, id, record).await
 }

@@ -4,7 +4,7 @@ use claviger_core::{
     action::{ChangeWorkspace, CreateWorkspace, DeleteWorkspace, ListWorkspaces, ReadWorkspace},
     id::WorkspaceId,
 };
-use claviger_store::{Workspace, WorkspaceChange, WorkspaceDeletion};
+use claviger_store::{Workspace, WorkspaceChange, WorkspaceDeletion, Written};
 use claviger_wire::{map::TextMap, workspaces as wire};
 use http::{StatusCode, header};
 use serde_json::json;
@@ -23,21 +23,30 @@ use crate::{
 /// As [`workspaces::create`].
 pub async fn create(mut call: Call<CreateWorkspace>) -> Result<Reply, Failure> {
     let body: wire::NewWorkspace = call.json().await?;
-    let new = (
-        name(&body.name)?,
-        texts("labels", body.labels.unwrap_or_default())?,
-    );
-    let record = call.recorder(
-        StatusCode::CREATED,
-        |workspace: &Workspace| json!({"created": described(workspace)}),
-    );
-    let written = workspaces::create(&call.app, &call.permit, new, record).await?;
+    let written = make(&call, body, StatusCode::CREATED).await?;
     Ok(Reply::json(StatusCode::CREATED, &view(&written.value))
         .with(
             header::LOCATION,
             &format!("/workspaces/{}", written.value.id),
         )
         .written(written.receipt))
+}
+
+/// Creates a workspace as it is asked for; the record says that this status was answered.
+pub(crate) async fn make(
+    call: &Call<CreateWorkspace>,
+    asked: wire::NewWorkspace,
+    status: StatusCode,
+) -> Result<Written<Workspace>, Failure> {
+    let new = (
+        name(&asked.name)?,
+        texts("labels", asked.labels.unwrap_or_default())?,
+    );
+    let record = call.recorder(
+        status,
+        |workspace: &Workspace| json!({"created": described(workspace)}),
+    );
+    workspaces::create(&call.app, &call.permit, new, record).await
 }
 
 /// `GET /workspaces`.
@@ -76,17 +85,26 @@ pub async fn get(call: Call<ReadWorkspace>) -> Result<Reply, Failure> {
 /// As [`workspaces::change`].
 pub async fn change(mut call: Call<ChangeWorkspace>) -> Result<Reply, Failure> {
     let body: wire::WorkspaceChange = call.json().await?;
+    let written = apply(&call, body, StatusCode::OK).await?;
+    Ok(Reply::json(StatusCode::OK, &view(&written.value)).written(written.receipt))
+}
+
+/// Changes a workspace as it is asked for; the record says that this status was answered.
+pub(crate) async fn apply(
+    call: &Call<ChangeWorkspace>,
+    asked: wire::WorkspaceChange,
+    status: StatusCode,
+) -> Result<Written<Workspace>, Failure> {
     let change = WorkspaceChange {
-        name: body.name.as_deref().map(name).transpose()?,
-        labels: body.labels.map(|map| texts("labels", map)).transpose()?,
+        name: asked.name.as_deref().map(name).transpose()?,
+        labels: asked.labels.map(|map| texts("labels", map)).transpose()?,
         at: clock::now(),
     };
     let record = call.recorder(
-        StatusCode::OK,
+        status,
         |workspace: &Workspace| json!({"changed": described(workspace)}),
     );
-    let written = workspaces::change(&call.app, &call.permit, change, record).await?;
-    Ok(Reply::json(StatusCode::OK, &view(&written.value)).written(written.receipt))
+    workspaces::change(&call.app, &call.permit, change, record).await
 }
 
 /// `DELETE /workspaces/{id}`.
@@ -95,15 +113,7 @@ pub async fn change(mut call: Call<ChangeWorkspace>) -> Result<Reply, Failure> {
 /// 404, 503.
 pub async fn delete(call: Call<DeleteWorkspace>) -> Result<Reply, Failure> {
     let id = call.workspace()?;
-    let record = call.recorder(StatusCode::OK, move |deletion: &WorkspaceDeletion| {
-        json!({"deleted": {
-            "id": id.to_string(),
-            "channels": deletion.channels,
-            "secrets": deletion.secrets,
-            "tokens": deletion.tokens.len(),
-        }})
-    });
-    let written = workspaces::delete(&call.app, &call.permit, record).await?;
+    let written = drop_whole(&call, StatusCode::OK).await?;
     let answer = wire::DeletedWorkspace {
         deleted: id.to_string(),
         channels: written.value.channels,
@@ -111,6 +121,23 @@ pub async fn delete(call: Call<DeleteWorkspace>) -> Result<Reply, Failure> {
         tokens_revoked: u64::try_from(written.value.tokens.len()).unwrap_or(u64::MAX),
     };
     Ok(Reply::json(StatusCode::OK, &answer).written(written.receipt))
+}
+
+/// Deletes the workspace of the call; the record says that this status was answered.
+pub(crate) async fn drop_whole(
+    call: &Call<DeleteWorkspace>,
+    status: StatusCode,
+) -> Result<Written<WorkspaceDeletion>, Failure> {
+    let id = call.workspace()?;
+    let record = call.recorder(status, move |deletion: &WorkspaceDeletion| {
+        json!({"deleted": {
+            "id": id.to_string(),
+            "channels": deletion.channels,
+            "secrets": deletion.secrets,
+            "tokens": deletion.tokens.len(),
+        }})
+    });
+    workspaces::delete(&call.app, &call.permit, record).await
 }
 
 fn described(workspace: &Workspace) -> serde_json::Value {

@@ -365,6 +365,14 @@ impl Form {
         value.filter(|value| !value.is_empty())
     }
 
+    /// A field exactly as it was typed, with the line breaks that people mean: a browser sends each
+    /// as two characters.
+    #[must_use]
+    pub fn exact(&self, name: &str) -> Option<String> {
+        let value = self.values.iter().find(|(field, _)| field == name);
+        value.map(|(_, value)| value.replace("\r\n", "\n"))
+    }
+
     /// Every value of a field that can be given more than once, the empty ones left out.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let values = self.values.iter().filter(move |(field, _)| field == name);

@@ -34,6 +34,9 @@ struct BareFailurePage {
 pub(crate) fn failure(app: &App, trace: &Trace, failure: &Failure) -> Response {
     let answer = problem::answer(failure);
     problem::log(failure, &answer, trace.id);
+    if let Failure::Shown { page, .. } = failure {
+        return html::rendered_before(answer.status, page.clone());
+    }
     let is_sign_in = trace.route.starts_with("/canvas/sign-in") || trace.route == "/canvas/link";
     if answer.status == StatusCode::UNAUTHORIZED && !is_sign_in {
         let reason = match failure {

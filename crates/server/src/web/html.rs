@@ -4,7 +4,7 @@ use askama::Template;
 use axum::{body::Body, response::Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use crate::gate::Reply;
+use crate::{failure::Failure, gate::Reply};
 
 const MEDIA_TYPE: &str = "text/html; charset=utf-8";
 
@@ -40,6 +40,27 @@ pub fn html(status: StatusCode, page: &impl Template) -> Reply {
 #[must_use]
 pub fn response(status: StatusCode, page: &impl Template) -> Response {
     let (status, text) = rendered(status, page);
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    for (name, value) in PAGE_HEADERS {
+        fields.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// The answer to a form that was refused: the page says why, and holds what was typed.
+pub(crate) fn refused(why: Failure, page: &impl Template) -> Failure {
+    let (_, page) = rendered(StatusCode::OK, page);
+    Failure::Shown {
+        why: Box::new(why),
+        page,
+    }
+}
+
+/// A page that was rendered before its status was known.
+pub(super) fn rendered_before(status: StatusCode, text: String) -> Response {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     let fields = response.headers_mut();
