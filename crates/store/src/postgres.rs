@@ -22,6 +22,7 @@ mod rotations;
 mod row;
 mod secrets;
 mod session;
+mod shelf;
 mod usage;
 mod workspace_tokens;
 mod workspaces;

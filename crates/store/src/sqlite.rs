@@ -19,6 +19,7 @@ mod requests;
 mod rotations;
 mod row;
 mod secrets;
+mod shelf;
 mod usage;
 mod workspace_tokens;
 mod workspaces;

@@ -12,7 +12,6 @@ use claviger_core::{
 use claviger_store::{Acting, Page, Receipt, Recorder};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use parking_lot::Mutex;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::identify::{KeySlot, Proof};
@@ -41,8 +40,8 @@ pub struct Call<A> {
     pub headers: HeaderMap,
     params: Vec<String>,
     uri: Uri,
-    /// Behind a lock that nobody waits for, so that a call can be lent to what runs on any thread.
-    body: Mutex<Body>,
+    /// Locked by nobody: so a call can be lent to what runs beside it.
+    body: parking_lot::Mutex<Body>,
 }
 
 impl<A: Action> Call<A> {
@@ -61,7 +60,7 @@ impl<A: Action> Call<A> {
             headers: parts.headers,
             params,
             uri: parts.uri,
-            body: Mutex::new(body),
+            body: parking_lot::Mutex::new(body),
         }
     }
 
@@ -444,6 +443,20 @@ impl Query {
                 reason: format!("query parameter `{name}` must be {expected}"),
             }),
         }
+    }
+
+    /// The same without what was left empty in a form.
+    #[must_use]
+    pub fn filled(mut self) -> Self {
+        self.values.retain(|_, value| !value.trim().is_empty());
+        self
+    }
+
+    /// The same with another value of a parameter.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.values.insert(name.to_owned(), value.into());
+        self
     }
 
     /// The part of a list that is asked for.

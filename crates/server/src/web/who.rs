@@ -1,0 +1,96 @@
+//! Who did something, as people read it; and the grants of people in words.
+
+use claviger_core::{id::OrgId, permission::PermissionSet, tier::Actor};
+
+use crate::app::App;
+
+/// A name for an actor: of a person its name or address, of a key the public name of its secret.
+#[must_use]
+pub(super) fn words(app: &App, org: OrgId, actor: &Actor) -> String {
+    match actor {
+        Actor::Session(id) => person(app, org, id),
+        Actor::OrgKey(prefix) | Actor::WorkspaceToken(prefix) => prefix.to_string(),
+        Actor::AdminToken => "ADMIN_TOKEN".to_owned(),
+        Actor::Bootstrap => "the first start".to_owned(),
+        Actor::Policy => "the policy".to_owned(),
+        Actor::Anonymous => "nobody known".to_owned(),
+    }
+}
+
+/// A name for a person by its id.
+#[must_use]
+pub(super) fn person(app: &App, org: OrgId, id: &str) -> String {
+    let known = app.people.get(org, id);
+    let name = known.and_then(|known| {
+        let person = &known.person;
+        person.name.clone().or_else(|| person.email.clone())
+    });
+    name.unwrap_or_else(|| id.to_owned())
+}
+
+/// What permissions come to, in a sentence.
+#[must_use]
+pub(super) fn means(permissions: PermissionSet) -> String {
+    let is = |name: &str| PermissionSet::preset(name).is_ok_and(|preset| preset == permissions);
+    if permissions == PermissionSet::ALL {
+        "Everything: mint and revoke keys, change workspaces and see their secrets, set the policy, \
+         decide requests, manage people."
+            .to_owned()
+    } else if is("editor") {
+        "Read everything, and change workspaces, channels and secrets. Not see the values of secrets, \
+         not mint or revoke keys, not manage people."
+            .to_owned()
+    } else if is("reader") {
+        "Read everything but the values of secrets. Change nothing.".to_owned()
+    } else if permissions == PermissionSet::NONE {
+        "Nothing but see this account.".to_owned()
+    } else {
+        let names: Vec<_> = permissions.patterns();
+        format!("{}.", names.join(", "))
+    }
+}
+
+/// A segment of a path, with what cannot stand in one encoded and nothing else: a path that encodes
+/// more than it must is refused.
+#[must_use]
+pub(super) fn segment(text: &str) -> String {
+    let mut path = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'#' | b'<' | b'>' | b'?' | b'[' | b']' | b'^' | b'`' | b'{' | b'|' | b'}' => {
+                path.push_str(&format!("%{byte:02X}"));
+            }
+            _ => path.push(char::from(byte)),
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use claviger_core::permission::PermissionSet;
+
+    use super::{means, segment};
+
+    #[test]
+    fn each_preset_has_a_sentence_of_its_own() {
+        let texts: std::collections::BTreeSet<_> = ["reader", "editor", "admin"]
+            .iter()
+            .map(|name| means(PermissionSet::preset(name).expect("a preset")))
+            .collect();
+        assert_eq!(texts.len(), 3);
+        let odd = PermissionSet::parse(["audit:read"]).expect("a permission");
+        assert_eq!(means(odd), "audit:read.");
+    }
+
+    #[test]
+    fn ids_of_people_survive_in_a_path() {
+        assert_eq!(segment("auth0|5f7c"), "auth0%7C5f7c");
+        assert_eq!(segment("a@example.com"), "a@example.com");
+        for id in ["auth0|5f7c", "a@example.com", "google-oauth2|1", "x[1]?#"] {
+            let path = format!("/canvas/members/{}", segment(id));
+            let read = claviger_core::path::normalise(&path).expect("one reading");
+            assert_eq!(read, format!("/canvas/members/{id}"));
+        }
+    }
+}
