@@ -23,7 +23,8 @@ use http::{Method, Request};
 use crate::{
     api::{
         advice, audit, blast, channels, found, github, keys, lines, members, orgs, policies,
-        requests, rotations, secrets, sign_ins, stream, usage, whoami, workspace_tokens, workspaces,
+        requests, rotations, secrets, sign_ins, stream, usage, whoami, workspace_tokens,
+        workspaces,
     },
     app::App,
     failure::Failure,
