@@ -5,15 +5,20 @@
 //! macros in `components.html`, which begins with a list of them, and the types in [`parts`] and
 //! [`charts`], which print themselves. [`page`] is what surrounds each; the routes stand below.
 
+mod account;
 pub mod assets;
 mod audit;
+mod browser;
 pub mod charts;
 mod failure;
-mod fault;
+pub mod fault;
+mod first_run;
 mod grants;
 pub mod html;
 pub mod keys;
 pub mod layout;
+mod members;
+mod mint;
 mod page;
 pub mod parts;
 mod policy;
@@ -22,11 +27,9 @@ mod security;
 mod sign_in;
 pub mod time;
 mod who;
+mod workspaces;
 
-use claviger_core::action::{
-    ChangeKey, CollectKey, DecideRequest, ReadAudit, ReadKeys, ReadPolicy, ReadRequests, RevokeKey,
-    SignIn, SuspendKey, UseAccount, WithdrawRequest, WritePolicy,
-};
+use claviger_core::action::{SignIn, UseAccount};
 use http::Method;
 
 pub(crate) use failure::failure;
@@ -45,33 +48,14 @@ pub(crate) fn declare(routes: &mut Routes) {
     routes.page::<SignIn, _, _>(&get, "/canvas/link", sign_in::link_page);
     routes.page::<SignIn, _, _>(&post, "/canvas/link", sign_in::with_link);
     routes.page::<UseAccount, _, _>(&post, "/canvas/sign-out", sign_in::sign_out);
-    declare_oversight(routes);
-}
-
-/// What the org asks of its keys, who asks for one, and what was done.
-#[rustfmt::skip]
-fn declare_oversight(routes: &mut Routes) {
-    let (get, post) = (Method::GET, Method::POST);
-
-    routes.page::<ReadAudit, _, _>(&get, "/canvas/audit", audit::list);
-    routes.page::<ReadAudit, _, _>(&get, "/canvas/audit/{seq}", audit::one);
-    routes.page::<ReadPolicy, _, _>(&get, "/canvas/policy", policy::show);
-    routes.page::<WritePolicy, _, _>(&post, "/canvas/policy", policy::put);
-    routes.page::<ReadRequests, _, _>(&get, "/canvas/requests", requests::list);
-    routes.page::<ReadRequests, _, _>(&get, "/canvas/requests/{id}", requests::one);
-    routes.page::<DecideRequest, _, _>(&post, "/canvas/requests/{id}/approve", requests::approve);
-    routes.page::<DecideRequest, _, _>(&post, "/canvas/requests/{id}/deny", requests::deny);
-    routes.page::<WithdrawRequest, _, _>(&post, "/canvas/requests/{id}/withdraw", requests::withdraw);
-    routes.page::<CollectKey, _, _>(&post, "/canvas/requests/{id}/collect", requests::collect);
-    routes.page::<ReadKeys, _, _>(&get, "/canvas/security", security::list);
-    routes.page::<ChangeKey, _, _>(&get, "/canvas/security/{id}/narrow", security::ask_to_narrow);
-    routes.page::<ChangeKey, _, _>(&post, "/canvas/security/{id}/narrow", security::narrow);
-    routes.page::<ChangeKey, _, _>(&get, "/canvas/security/{id}/end", security::ask_for_end);
-    routes.page::<ChangeKey, _, _>(&post, "/canvas/security/{id}/end", security::set_end);
-    routes.page::<SuspendKey, _, _>(&get, "/canvas/security/{id}/suspend", security::ask_to_suspend);
-    routes.page::<SuspendKey, _, _>(&post, "/canvas/security/{id}/suspend", security::suspend);
-    routes.page::<RevokeKey, _, _>(&get, "/canvas/security/{id}/revoke", security::ask_to_revoke);
-    routes.page::<RevokeKey, _, _>(&post, "/canvas/security/{id}/revoke", security::revoke);
+    first_run::declare(routes);
+    workspaces::declare(routes);
+    members::declare(routes);
+    account::declare(routes);
+    audit::declare(routes);
+    policy::declare(routes);
+    requests::declare(routes);
+    security::declare(routes);
 }
 
 /// Whether a path belongs to the Canvas.

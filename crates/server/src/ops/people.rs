@@ -282,3 +282,21 @@ pub async fn end_sessions(
     target(app, permit, &id).await?;
     sign_ins::end(app, permit.org(), WhichSessions::OfPerson(id), trace).await
 }
+
+/// Ends one session of a person.
+///
+/// # Errors
+/// 403 for somebody wider than the caller; 404 for a session that is not that person's, or has ended.
+pub async fn end_session(
+    app: &Arc<App>,
+    permit: &Permit<ManagePeople>,
+    (id, session): (PersonId, SessionId),
+    trace: &Arc<Trace>,
+) -> Result<Written<Vec<SessionId>>, Failure> {
+    target(app, permit, &id).await?;
+    let living = sign_ins::of_person(app, permit.org(), &id);
+    if living.iter().all(|live| live.session.id != session) {
+        return Err(Failure::NotFound("session"));
+    }
+    sign_ins::end(app, permit.org(), WhichSessions::One(id, session), trace).await
+}

@@ -44,6 +44,7 @@ const SOURCES: &[Source] = files![
     "theme.js" as JS,
     "live.js" as JS,
     "link.js" as JS,
+    "first_run.js" as JS,
     "canvas.js" as JS,
 ];
 

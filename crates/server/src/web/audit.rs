@@ -6,10 +6,10 @@ mod record;
 use askama::Template;
 use claviger_core::{action::ReadAudit, ledger::record::Record, tier::Actor};
 use claviger_store::{AuditRow, Page as Part};
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use self::filters::Filters;
-pub(super) use record::one;
+use self::record::one;
 
 use super::{
     fault::Fault,
@@ -26,6 +26,7 @@ use crate::{
     failure::Failure,
     gate::{Call, Query, Reply},
     ops::audit::{self, Order},
+    router::Routes,
 };
 
 /// The path of the explorer.
@@ -76,8 +77,17 @@ struct Row {
     count: u64,
 }
 
+/// The pages of the trail.
+#[rustfmt::skip]
+pub(super) fn declare(routes: &mut Routes) {
+    let get = Method::GET;
+
+    routes.page::<ReadAudit, _, _>(&get, "/canvas/audit", list);
+    routes.page::<ReadAudit, _, _>(&get, "/canvas/audit/{seq}", one);
+}
+
 /// `GET /canvas/audit`.
-pub(super) async fn list(call: Call<ReadAudit>) -> Result<Reply, Failure> {
+async fn list(call: Call<ReadAudit>) -> Result<Reply, Failure> {
     let known = api::audit::known(&["limit", "cursor", "last"]);
     let query = call.query(&known)?.filled();
     let page = page::of(&call, "Audit", Nav::Audit);

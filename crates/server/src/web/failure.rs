@@ -5,7 +5,7 @@ use axum::response::Response;
 use claviger_core::denial::Denial;
 use http::{Method, StatusCode};
 
-use super::{html, layout::Page, page, sign_in};
+use super::{fault::sentence, html, layout::Page, page, sign_in};
 use crate::{app::App, failure::Failure, problem, trace::Trace};
 
 /// Why a page is not shown, inside the layout.
@@ -81,12 +81,4 @@ pub(crate) fn failure(app: &App, trace: &Trace, failure: &Failure) -> Response {
         };
         html::response(answer.status, &page)
     }
-}
-
-/// A sentence of the words of an error.
-fn sentence(words: &str) -> String {
-    let mut letters = words.chars();
-    let first = letters.next().map(char::to_uppercase);
-    let text: String = first.into_iter().flatten().chain(letters).collect();
-    format!("{text}.")
 }

@@ -39,16 +39,23 @@ impl Fault {
         })
     }
 
+    /// Whether anything is wrong.
+    #[must_use]
+    pub const fn is_some(&self) -> bool {
+        !self.words.is_empty()
+    }
+
     /// The words at this field; empty for none.
     #[must_use]
     pub fn at(&self, field: &str) -> &str {
         if self.field == field { &self.words } else { "" }
     }
 
-    /// The words that belong to none of these fields, for the head of the form.
+    /// The words that belong to none of these fields, given with spaces between, for the head of the
+    /// form.
     #[must_use]
-    pub fn beside(&self, fields: &[&str]) -> &str {
-        let has_place = fields.contains(&self.field.as_str());
+    pub fn beside(&self, fields: &str) -> &str {
+        let has_place = fields.split(' ').any(|field| field == self.field);
         if has_place { "" } else { &self.words }
     }
 
@@ -99,8 +106,8 @@ mod tests {
         let fault = fault.expect("about the form");
         assert_eq!(fault.at("name"), "Must not be empty.");
         assert_eq!(fault.at("labels"), "");
-        assert_eq!(fault.beside(&["name"]), "");
-        assert_eq!(fault.beside(&["labels"]), "Must not be empty.");
+        assert_eq!(fault.beside("labels name"), "");
+        assert_eq!(fault.beside("labels"), "Must not be empty.");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use claviger_core::{
     permission::Permission,
     policy::Policy,
 };
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use self::fields::Fields;
 pub(super) use self::fields::{number, words};
@@ -26,6 +26,7 @@ use crate::{
     failure::Failure,
     gate::{Call, Form, Reply},
     ops::policies::{self, Effect, Told},
+    router::Routes,
 };
 
 /// The path of the page.
@@ -33,17 +34,8 @@ const PATH: &str = "/canvas/policy";
 /// How many keys of each kind a preview names.
 const KEYS_NAMED_MAX: usize = 50;
 /// The fields that have a place for what is wrong with them.
-const FIELDS: &[&str] = &[
-    "permissions",
-    "presets",
-    "ip_allow",
-    "lifetime_max",
-    "required_metadata",
-    "minters",
-    "keys_max",
-    "depth_max",
-    "suspend_idle_after",
-];
+const FIELDS: &str = "permissions presets ip_allow lifetime_max required_metadata minters keys_max \
+    depth_max suspend_idle_after";
 
 /// The page.
 #[derive(Debug, Template)]
@@ -228,8 +220,17 @@ fn mark(policy: &Policy) -> String {
     bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The page of the policy, and its form.
+#[rustfmt::skip]
+pub(super) fn declare(routes: &mut Routes) {
+    let (get, post) = (Method::GET, Method::POST);
+
+    routes.page::<ReadPolicy, _, _>(&get, "/canvas/policy", show);
+    routes.page::<WritePolicy, _, _>(&post, "/canvas/policy", put);
+}
+
 /// `GET /canvas/policy`.
-pub(super) async fn show(call: Call<ReadPolicy>) -> Result<Reply, Failure> {
+async fn show(call: Call<ReadPolicy>) -> Result<Reply, Failure> {
     let query = call.query(&["done"])?;
     let mut page = PolicyPage::of(&call, None, Fault::default());
     page.page.flash = page::flash(query.get("done"));
@@ -237,7 +238,7 @@ pub(super) async fn show(call: Call<ReadPolicy>) -> Result<Reply, Failure> {
 }
 
 /// `POST /canvas/policy`: says what the policy would do, or sets it.
-pub(super) async fn put(mut call: Call<WritePolicy>) -> Result<Reply, Failure> {
+async fn put(mut call: Call<WritePolicy>) -> Result<Reply, Failure> {
     let form = call.form().await?;
     let fields = Fields::read(&form);
     let outcome = match form.get("do") {

@@ -11,7 +11,7 @@ use claviger_core::{
     time::Timestamp,
 };
 use claviger_store::RequestFilter;
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use self::decide::Fields;
 
@@ -31,6 +31,7 @@ use crate::{
     failure::Failure,
     gate::{Call, Reply},
     ops::requests,
+    router::Routes,
 };
 
 /// The path of the inbox.
@@ -148,8 +149,21 @@ impl View {
     }
 }
 
+/// The pages of requests for keys, and their forms.
+#[rustfmt::skip]
+pub(super) fn declare(routes: &mut Routes) {
+    let (get, post) = (Method::GET, Method::POST);
+
+    routes.page::<ReadRequests, _, _>(&get, "/canvas/requests", list);
+    routes.page::<ReadRequests, _, _>(&get, "/canvas/requests/{id}", one);
+    routes.page::<DecideRequest, _, _>(&post, "/canvas/requests/{id}/approve", approve);
+    routes.page::<DecideRequest, _, _>(&post, "/canvas/requests/{id}/deny", deny);
+    routes.page::<WithdrawRequest, _, _>(&post, "/canvas/requests/{id}/withdraw", withdraw);
+    routes.page::<CollectKey, _, _>(&post, "/canvas/requests/{id}/collect", collect);
+}
+
 /// `GET /canvas/requests`.
-pub(super) async fn list(call: Call<ReadRequests>) -> Result<Reply, Failure> {
+async fn list(call: Call<ReadRequests>) -> Result<Reply, Failure> {
     let query = call.query(&["show", "cursor", "limit", "done"])?.filled();
     let shown = query.get("show").unwrap_or(View::Pending.word());
     let view = View::ALL.into_iter().find(|view| view.word() == shown);
@@ -238,7 +252,7 @@ const fn tone(status: Status) -> Tone {
 }
 
 /// `GET /canvas/requests/{id}`.
-pub(super) async fn one(call: Call<ReadRequests>) -> Result<Reply, Failure> {
+async fn one(call: Call<ReadRequests>) -> Result<Reply, Failure> {
     let query = call.query(&["done"])?;
     let request =
         requests::get(&call.app, &call.permit, call.id(0, "request")?, &call.trace).await?;
@@ -335,7 +349,7 @@ fn lifetime_words(lifetime: Lifetime, now: Timestamp) -> String {
 }
 
 /// `POST /canvas/requests/{id}/approve`.
-pub(super) async fn approve(mut call: Call<DecideRequest>) -> Result<Reply, Failure> {
+async fn approve(mut call: Call<DecideRequest>) -> Result<Reply, Failure> {
     let id: RequestId = call.id(0, "request")?;
     let form = call.form().await?;
     let found = call.app.store.find_request(call.org(), id).await?;
@@ -354,7 +368,7 @@ pub(super) async fn approve(mut call: Call<DecideRequest>) -> Result<Reply, Fail
 }
 
 /// `POST /canvas/requests/{id}/deny`.
-pub(super) async fn deny(mut call: Call<DecideRequest>) -> Result<Reply, Failure> {
+async fn deny(mut call: Call<DecideRequest>) -> Result<Reply, Failure> {
     let id: RequestId = call.id(0, "request")?;
     let form = call.form().await?;
     match api::deny_as(&call, id, form.get("reason"), StatusCode::SEE_OTHER).await {
@@ -387,7 +401,7 @@ async fn refused(
 }
 
 /// `POST /canvas/requests/{id}/withdraw`.
-pub(super) async fn withdraw(call: Call<WithdrawRequest>) -> Result<Reply, Failure> {
+async fn withdraw(call: Call<WithdrawRequest>) -> Result<Reply, Failure> {
     let id: RequestId = call.id(0, "request")?;
     let written = api::withdraw_as(&call, id, StatusCode::SEE_OTHER).await?;
     Ok(html::see_other(&format!("{PATH}?show=own&done=withdrawn")).written(written.receipt))
@@ -395,7 +409,7 @@ pub(super) async fn withdraw(call: Call<WithdrawRequest>) -> Result<Reply, Failu
 
 /// `POST /canvas/requests/{id}/collect`: the one page that shows the secret. A request is collected
 /// once, so the form that is sent again is told that.
-pub(super) async fn collect(call: Call<CollectKey>) -> Result<Reply, Failure> {
+async fn collect(call: Call<CollectKey>) -> Result<Reply, Failure> {
     let id: RequestId = call.id(0, "request")?;
     let minted = requests::collect(&call.app, &call.permit, id, &call.trace).await?;
     let page = page::of(&call, "Your key", Nav::Requests).below("Requests", PATH);

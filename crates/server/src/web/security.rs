@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use askama::Template;
 use claviger_core::{
-    action::{ChangeKey, DecideRequest, ReadAudit, ReadKeys, SuspendKey},
+    action::{ChangeKey, DecideRequest, ReadAudit, ReadKeys, RevokeKey, SuspendKey},
     advice::Concern,
     id::KeyId,
     key::{KeyState, OrgKey},
@@ -16,9 +16,9 @@ use claviger_core::{
     time::Timestamp,
 };
 use claviger_store::{AuditFilter, Page as Part};
-use http::StatusCode;
+use http::{Method, StatusCode};
 
-pub(super) use remedy::{
+use remedy::{
     ask_for_end, ask_to_narrow, ask_to_revoke, ask_to_suspend, narrow, revoke, set_end, suspend,
 };
 pub(crate) use review::Reviews;
@@ -43,6 +43,7 @@ use crate::{
         audit::{self, Order},
         keys::refresh_last_used,
     },
+    router::Routes,
 };
 
 /// The path of the page.
@@ -187,8 +188,24 @@ struct UseRow {
     client: String,
 }
 
+/// The pages of what should be looked at, and their forms.
+#[rustfmt::skip]
+pub(super) fn declare(routes: &mut Routes) {
+    let (get, post) = (Method::GET, Method::POST);
+
+    routes.page::<ReadKeys, _, _>(&get, "/canvas/security", list);
+    routes.page::<ChangeKey, _, _>(&get, "/canvas/security/{id}/narrow", ask_to_narrow);
+    routes.page::<ChangeKey, _, _>(&post, "/canvas/security/{id}/narrow", narrow);
+    routes.page::<ChangeKey, _, _>(&get, "/canvas/security/{id}/end", ask_for_end);
+    routes.page::<ChangeKey, _, _>(&post, "/canvas/security/{id}/end", set_end);
+    routes.page::<SuspendKey, _, _>(&get, "/canvas/security/{id}/suspend", ask_to_suspend);
+    routes.page::<SuspendKey, _, _>(&post, "/canvas/security/{id}/suspend", suspend);
+    routes.page::<RevokeKey, _, _>(&get, "/canvas/security/{id}/revoke", ask_to_revoke);
+    routes.page::<RevokeKey, _, _>(&post, "/canvas/security/{id}/revoke", revoke);
+}
+
 /// `GET /canvas/security`.
-pub(super) async fn list(call: Call<ReadKeys>) -> Result<Reply, Failure> {
+async fn list(call: Call<ReadKeys>) -> Result<Reply, Failure> {
     let query = call.query(&["show", "cursor", "done"])?.filled();
     let word = query.get("show").unwrap_or_default();
     let show = Show::ALL.into_iter().find(|show| show.word() == word);

@@ -3,14 +3,20 @@
 use askama::Template;
 use axum::response::Response;
 use claviger_core::{
-    action::{SignIn, UseAccount},
+    action::{ReadKeys, SignIn, UseAccount},
     denial::Denial,
     tier::Tier,
 };
 use claviger_store::WhichSessions;
 use http::{HeaderValue, StatusCode, header};
 
-use super::{html::html, layout::Page, page as surroundings};
+use super::{
+    fault::Fault,
+    first_run,
+    html::{html, refused},
+    layout::{Nav, Page},
+    page as surroundings,
+};
 use crate::{
     app::App,
     failure::Failure,
@@ -20,7 +26,7 @@ use crate::{
 };
 
 /// Where a browser goes on that has no place to go back to.
-const HOME: &str = "/canvas/keys";
+const HOME: &str = "/canvas";
 
 /// The page that signs in.
 #[derive(Debug, Template)]
@@ -33,7 +39,9 @@ struct SignInPage {
     has_provider: bool,
     provider: &'static str,
     has_admin_token: bool,
-    error: String,
+    /// The org that was typed.
+    org: String,
+    fault: Fault,
 }
 
 /// The page that a one-time link opens.
@@ -41,6 +49,9 @@ struct SignInPage {
 #[template(path = "canvas/link.html")]
 struct LinkPage {
     page: Page,
+    /// The link that was tried signs nobody in.
+    is_spent: bool,
+    has_admin_token: bool,
 }
 
 /// Sends a browser to sign in, and from there back to where it was.
@@ -79,12 +90,23 @@ fn safe_next(next: &str) -> &str {
     if is_ours { next } else { HOME }
 }
 
-/// `GET /canvas`.
+/// `GET /canvas`: to the first key where there is none, else to the keys.
 ///
 /// # Errors
-/// None of its own.
-pub(super) async fn home(_call: Call<SignIn>) -> Result<Reply, Failure> {
-    Ok(Reply::see_other(HOME))
+/// That of the store.
+pub(super) async fn home(call: Call<SignIn>) -> Result<Reply, Failure> {
+    if call.permit.principal().tier != Tier::Session {
+        return Ok(Reply::see_other("/canvas/sign-in"));
+    }
+    if first_run::is_wanted(&call).await? {
+        return Ok(Reply::see_other(first_run::PATH));
+    }
+    let place = if call.may::<ReadKeys>(None).await? {
+        Nav::Keys
+    } else {
+        Nav::Account
+    };
+    Ok(Reply::see_other(place.href()))
 }
 
 /// `GET /canvas/sign-in`.
@@ -130,42 +152,79 @@ fn page_of(call: &Call<SignIn>, reason: Option<&str>, next: &str) -> SignInPage 
         has_provider: call.app.has_provider(),
         provider: "your identity provider",
         has_admin_token: call.app.admin_token.is_set(),
-        error: String::new(),
+        org: String::new(),
+        fault: Fault::default(),
     }
 }
 
-/// `GET /canvas/link`: what proves anything stands behind `#`, where only the browser sees it.
+/// `GET /canvas/link`.
 ///
 /// # Errors
 /// None of its own.
 pub(super) async fn link_page(call: Call<SignIn>) -> Result<Reply, Failure> {
+    Ok(html(StatusCode::OK, &link_page_of(&call, false)))
+}
+
+fn link_page_of(call: &Call<SignIn>, is_spent: bool) -> LinkPage {
     let mut page = surroundings::surroundings(&call.app, &call.trace);
-    page.title = "Sign in".to_owned();
-    Ok(html(StatusCode::OK, &LinkPage { page }))
+    page.title = if is_spent {
+        "This link does not work any more".to_owned()
+    } else {
+        "Sign in".to_owned()
+    };
+    LinkPage {
+        page,
+        is_spent,
+        has_admin_token: call.app.admin_token.is_set(),
+    }
 }
 
 /// `POST /canvas/link`.
 ///
 /// # Errors
-/// 401 for a link that is not good any more.
+/// 401 for a link that is not good any more: the page says how to get another.
 pub(super) async fn with_link(mut call: Call<SignIn>) -> Result<Reply, Failure> {
     let form = call.form().await?;
-    let token = form.get("token").ok_or(Denial::BadLink)?;
-    let signed_in = sign_ins::use_link(&call.app, &call.permit, token, &call.trace).await?;
-    Ok(welcome(&call.app, signed_in, HOME))
+    // Whoever pastes the whole link means what stands behind `#`.
+    let token = form.get("token").unwrap_or_default();
+    let token = token.rsplit('#').next().unwrap_or_default();
+    match sign_ins::use_link(&call.app, &call.permit, token, &call.trace).await {
+        Ok(signed_in) => Ok(welcome(&call.app, signed_in, HOME)),
+        Err(failure @ Failure::Denied(Denial::BadLink)) => {
+            Err(refused(failure, &link_page_of(&call, true)))
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 /// `POST /canvas/sign-in` with `ADMIN_TOKEN`.
 ///
 /// # Errors
-/// 401 for any other text.
+/// 401 for any other text, said at the field.
 pub(super) async fn with_admin_token(mut call: Call<SignIn>) -> Result<Reply, Failure> {
     let form = call.form().await?;
     let presented = (form.get("token").unwrap_or_default(), form.get("org"));
-    let signed_in =
-        sign_ins::use_admin_token(&call.app, &call.permit, presented, &call.trace).await?;
     let next = safe_next(form.get("next").unwrap_or_default());
-    Ok(welcome(&call.app, signed_in, next))
+    let outcome = sign_ins::use_admin_token(&call.app, &call.permit, presented, &call.trace).await;
+    let failure = match outcome {
+        Ok(signed_in) => return Ok(welcome(&call.app, signed_in, next)),
+        Err(failure) => failure,
+    };
+    let fault = match &failure {
+        Failure::Denied(Denial::Unknown) => {
+            Fault::at_field("token", "This is not the `ADMIN_TOKEN` of this server.")
+        }
+        Failure::Denied(Denial::UnknownOrg) => {
+            Fault::at_field("org", "There is no org with this name or id.")
+        }
+        _ => return Err(failure),
+    };
+    let page = SignInPage {
+        org: form.get("org").unwrap_or_default().to_owned(),
+        fault,
+        ..page_of(&call, None, next)
+    };
+    Err(refused(failure, &page))
 }
 
 /// `POST /canvas/sign-out`.
@@ -176,9 +235,13 @@ pub(super) async fn sign_out(call: Call<UseAccount>) -> Result<Reply, Failure> {
     let live = call.session().ok_or(Denial::SessionEnded)?;
     let which = WhichSessions::One(live.session.person.clone(), live.session.id);
     let ended = sign_ins::end_own(&call.app, &call.permit, which, &call.trace).await?;
-    Ok(Reply::see_other("/canvas/sign-in?reason=signed_out")
-        .with_also(header::SET_COOKIE, &cookie(&call.app, "", 0))
-        .written(ended.receipt))
+    Ok(signed_out(&call.app).written(ended.receipt))
+}
+
+/// Takes the cookie away, and says so.
+pub(super) fn signed_out(app: &App) -> Reply {
+    Reply::see_other("/canvas/sign-in?reason=signed_out")
+        .with_also(header::SET_COOKIE, &cookie(app, "", 0))
 }
 
 /// Sets the cookie, and goes on.

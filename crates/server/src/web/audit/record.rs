@@ -42,7 +42,7 @@ struct RecordPage {
 }
 
 /// `GET /canvas/audit/{seq}`.
-pub(in crate::web) async fn one(call: Call<ReadAudit>) -> Result<Reply, Failure> {
+pub(super) async fn one(call: Call<ReadAudit>) -> Result<Reply, Failure> {
     let missing = || Failure::NotFound("record");
     let seq: u64 = call.id(0, "record")?;
     let before = seq.checked_sub(1).ok_or_else(missing)?;

@@ -185,22 +185,22 @@ async fn ask<A: Action>(call: &Call<A>, remedy: Remedy) -> Result<Reply, Failure
 }
 
 /// `GET /canvas/security/{id}/narrow`.
-pub(in crate::web) async fn ask_to_narrow(call: Call<ChangeKey>) -> Result<Reply, Failure> {
+pub(super) async fn ask_to_narrow(call: Call<ChangeKey>) -> Result<Reply, Failure> {
     ask(&call, Remedy::Narrow).await
 }
 
 /// `GET /canvas/security/{id}/end`.
-pub(in crate::web) async fn ask_for_end(call: Call<ChangeKey>) -> Result<Reply, Failure> {
+pub(super) async fn ask_for_end(call: Call<ChangeKey>) -> Result<Reply, Failure> {
     ask(&call, Remedy::End).await
 }
 
 /// `GET /canvas/security/{id}/suspend`.
-pub(in crate::web) async fn ask_to_suspend(call: Call<SuspendKey>) -> Result<Reply, Failure> {
+pub(super) async fn ask_to_suspend(call: Call<SuspendKey>) -> Result<Reply, Failure> {
     ask(&call, Remedy::Suspend).await
 }
 
 /// `GET /canvas/security/{id}/revoke`.
-pub(in crate::web) async fn ask_to_revoke(call: Call<RevokeKey>) -> Result<Reply, Failure> {
+pub(super) async fn ask_to_revoke(call: Call<RevokeKey>) -> Result<Reply, Failure> {
     ask(&call, Remedy::Revoke).await
 }
 
@@ -236,7 +236,7 @@ async fn refused<A: Action>(
 }
 
 /// `POST /canvas/security/{id}/narrow`. Whatever the form says, a change can only narrow.
-pub(in crate::web) async fn narrow(mut call: Call<ChangeKey>) -> Result<Reply, Failure> {
+pub(super) async fn narrow(mut call: Call<ChangeKey>) -> Result<Reply, Failure> {
     let id: KeyId = call.id(0, "key")?;
     let form = call.form().await?;
     let change = form.get("change").map(serde_json::from_str::<KeyChange>);
@@ -258,7 +258,7 @@ pub(in crate::web) async fn narrow(mut call: Call<ChangeKey>) -> Result<Reply, F
 }
 
 /// `POST /canvas/security/{id}/end`.
-pub(in crate::web) async fn set_end(mut call: Call<ChangeKey>) -> Result<Reply, Failure> {
+pub(super) async fn set_end(mut call: Call<ChangeKey>) -> Result<Reply, Failure> {
     let id: KeyId = call.id(0, "key")?;
     let form = call.form().await?;
     let change = KeyChange {
@@ -272,7 +272,7 @@ pub(in crate::web) async fn set_end(mut call: Call<ChangeKey>) -> Result<Reply, 
 }
 
 /// `POST /canvas/security/{id}/suspend`.
-pub(in crate::web) async fn suspend(mut call: Call<SuspendKey>) -> Result<Reply, Failure> {
+pub(super) async fn suspend(mut call: Call<SuspendKey>) -> Result<Reply, Failure> {
     let id: KeyId = call.id(0, "key")?;
     let form = call.form().await?;
     let typed = form.get("reason");
@@ -290,7 +290,7 @@ pub(in crate::web) async fn suspend(mut call: Call<SuspendKey>) -> Result<Reply,
 }
 
 /// `POST /canvas/security/{id}/revoke`.
-pub(in crate::web) async fn revoke(mut call: Call<RevokeKey>) -> Result<Reply, Failure> {
+pub(super) async fn revoke(mut call: Call<RevokeKey>) -> Result<Reply, Failure> {
     let id: KeyId = call.id(0, "key")?;
     let form = call.form().await?;
     let typed = form.get("reason");
