@@ -14,6 +14,7 @@ pub(crate) mod keys;
 pub(crate) mod orgs;
 pub(crate) mod pair;
 pub(crate) mod policy;
+pub(crate) mod provider;
 pub(crate) mod requests;
 pub(crate) mod scan;
 pub(crate) mod secrets;
@@ -175,6 +176,8 @@ pub(crate) struct ServeFlags {
     /// address or a file [env: CLAVIGER_GITHUB_SECRET_SCANNING]
     #[arg(long, value_name = "ON|OFF|SOURCE")]
     github_secret_scanning: Option<String>,
+    #[command(flatten)]
+    provider: provider::ProviderFlags,
 }
 
 impl DataFlags {
@@ -214,6 +217,7 @@ impl ServeFlags {
             session_idle: serve.session_idle,
             session_max: serve.session_max,
             github_secret_scanning: serve.github_secret_scanning,
+            provider: serve.provider.flags(),
         }
     }
 }
@@ -243,7 +247,9 @@ mod tests {
         let words = "claviger serve --config 1 --listen 2 --data-dir 3 --database-url 4 \
                      --master-key-file 5 --bootstrap 6 --audit 7 --log-format 8 --public-url 9 \
                      --metrics-listen 10 --workspace-tokens 11 --mints-per-minute 12 --brand 13 --trusted-proxies 14 \
-                     --github-secret-scanning 15";
+                     --github-secret-scanning 15 --oidc-issuer 16 --oidc-client-id 17 --oidc-org-claim 18 \
+                     --oidc-role-claim 19 --oidc-audience 20 --oidc-scopes 21 --workos-client-id 22 \
+                     --workos-api-url 23 --workos-issuer 24 --roles 25 --orgs 26";
         let cli = Cli::try_parse_from(words.split_whitespace()).expect("a command line");
         let Some(Command::Serve(serve)) = cli.command else {
             panic!("not serve")

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::{args::Global, error::Failure, error::Refusal, input, output::Output};
 
+mod follow;
 mod found;
 mod operations;
 mod pages;

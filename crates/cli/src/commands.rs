@@ -13,6 +13,7 @@ use crate::{
 
 mod advice;
 mod audit;
+mod blast;
 mod channels;
 mod doctor;
 mod keys;
@@ -25,6 +26,7 @@ mod requests;
 mod scan;
 mod secrets;
 mod serve;
+mod tail;
 mod whoami;
 mod workspaces;
 

@@ -41,6 +41,8 @@ mod scan;
 mod server;
 #[path = "support/story/tools.rs"]
 mod tools;
+#[path = "support/story/trail.rs"]
+mod trail;
 
 use bed::Bed;
 use claviger_testkit::Postgres;
@@ -77,6 +79,8 @@ on_both_databases! {
     admin::hangup as hangup_reads_the_admin_token_again,
     advice::page as page_on_least_privilege_works_as_it_stands,
     advice::narrow as narrowing_asks_first_and_leaves_what_is_used,
+    trail::followed as trail_is_followed_as_it_grows,
+    trail::radius as blast_radius_of_a_leaked_key_is_told,
     rekey::offline as rekey_is_offline_and_keeps_values_readable,
     rekey::interrupted as interrupted_rekey_recovers_at_the_next_start,
     rekey::other_master_key as other_master_key_is_refused_at_start,

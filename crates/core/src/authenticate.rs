@@ -123,7 +123,8 @@ pub fn person(
         replaced_until: None,
         impersonator,
         session,
-        authority: Authority::of(std::iter::once(own).chain(above).collect()),
+        // Of a session that a key began, that key comes first: what a mint leaves out is as with it.
+        authority: Authority::of(above.into_iter().chain([own]).collect()),
     })
 }
 

@@ -75,6 +75,19 @@ pub fn parse_name(raw: &str, chars_max: usize) -> Result<String, TextError> {
     }
 }
 
+/// What can be shown of a text that others wrote, such as a name at an identity provider: in Unicode
+/// NFC, without what is invisible, trimmed, cut to `chars_max` characters. `None` if nothing is left.
+#[must_use]
+pub fn clean(raw: &str, chars_max: usize) -> Option<String> {
+    let visible = raw.nfc().filter(|c| !is_invisible(*c));
+    let text: String = visible
+        .skip_while(|c| c.is_whitespace())
+        .take(chars_max)
+        .collect();
+    let text = text.trim_end();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
 /// The name of a workspace secret: `[A-Za-z_][A-Za-z0-9_.-]*`, at most 128 characters, so that it
 /// can be an environment variable or a path segment as it is.
 ///
@@ -140,7 +153,7 @@ pub fn check_labels<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::{TextError, parse_name, parse_secret_name};
+    use super::{TextError, clean, parse_name, parse_secret_name};
 
     #[test]
     fn a_name_is_trimmed_and_composed() {
@@ -175,6 +188,15 @@ mod tests {
             );
         }
         assert_eq!(parse_name(" \u{3000} ", 100), Err(TextError::Empty));
+    }
+
+    #[test]
+    fn foreign_text_is_cleaned_of_what_deceives() {
+        let cleaned = |text: &str| clean(text, 8);
+        assert_eq!(cleaned(" \u{202e}A\u{0}d\na "), Some("Ada".to_owned()));
+        assert_eq!(cleaned("cafe\u{301}"), Some("café".to_owned()));
+        assert_eq!(cleaned("Ada Lovelace"), Some("Ada Love".to_owned()));
+        assert_eq!(cleaned("\u{200b} \u{2066}"), None);
     }
 
     #[test]

@@ -7,6 +7,10 @@
 mod call;
 mod ends;
 mod identify;
+mod notices;
+mod pages;
+mod query;
+mod sessions;
 mod strangers;
 
 use std::{future::Future, net::SocketAddr, sync::Arc};
@@ -16,21 +20,22 @@ use claviger_core::{
     action::{Action, Needs, Nothing, Scope},
     authorize::{Facts, Permit, authorize},
     denial::Denial,
-    evidence::FetchSite,
     grant::{Labels, WorkspaceFacts, Workspaces},
     id::WorkspaceId,
     ledger::entry::{Draft, Entry},
     permission::Permission,
     tier::Tier,
-    time::Timestamp,
 };
 use claviger_wire::headers;
 use http::{HeaderValue, Method, Request, header, request::Parts};
 
-pub use call::{Call, Form, Query, Reply, Watch};
+pub use call::{Call, Reply, Watch};
 pub(crate) use ends::record_stream_end;
 use identify::{Identified, identify};
 pub use identify::{KeySlot, Proof};
+use notices::{deprecate, tell_of_limit, tell_of_rotation};
+use pages::{check_page, comes_from_us};
+pub use query::{Form, Query};
 
 use crate::{
     app::App,
@@ -39,7 +44,6 @@ use crate::{
     failure::Failure,
     metrics::RequestLabels,
     problem,
-    rate_limiter::Standing,
     trace::{Ending, Head, Trace},
     web,
 };
@@ -155,35 +159,6 @@ impl Admitted {
     }
 }
 
-/// Whether a browser would use a session for this request, by what it says of its site.
-fn comes_from_us(app: &App, parts: &Parts, is_page: bool) -> bool {
-    // Given more than once, it says nothing that counts.
-    let text = |name: &str| {
-        let mut all = parts.headers.get_all(name).iter();
-        let first = all.next()?.to_str().unwrap_or("unreadable");
-        Some(if all.next().is_none() {
-            first
-        } else {
-            "repeated"
-        })
-    };
-    let host = text("host").unwrap_or_default();
-    let own = match &app.config.public_url {
-        Some(url) => url.clone(),
-        None => format!("http://{host}"),
-    };
-    let fetch = FetchSite {
-        site: text(headers::SEC_FETCH_SITE),
-        mode: text(headers::SEC_FETCH_MODE),
-        dest: text(headers::SEC_FETCH_DEST),
-        origin: text("origin"),
-        own: &own,
-        is_read: matches!(parts.method, Method::GET | Method::HEAD),
-        is_page,
-    };
-    fetch.may_use_session()
-}
-
 async fn proceed<A, F, Fut>(
     app: Arc<App>,
     admitted: Admitted,
@@ -282,21 +257,6 @@ async fn ask<A: Action>(
         client: trace.client,
     };
     Ok(authorize::<A>(&facts)?)
-}
-
-/// Pages are for people: a session, or nobody where nobody is asked for.
-fn check_page<A: Action>(admitted: &Admitted) -> Result<(), Denial> {
-    let trace = &*admitted.trace;
-    let is_read = matches!(trace.method, Method::GET | Method::HEAD);
-    if !is_read && !admitted.comes_from_us {
-        return Err(Denial::CrossSite);
-    }
-    match trace.principal.tier {
-        Tier::Session => Ok(()),
-        _ if A::NEEDS == Needs::NoCredential => Ok(()),
-        Tier::Bootstrap | Tier::Anonymous => Err(Denial::NoCredential),
-        Tier::OrgKey | Tier::AdminToken | Tier::WorkspaceToken => Err(Denial::PeopleOnly),
-    }
 }
 
 /// The labels of the workspace, where some layer of the authority selects by labels.
@@ -468,67 +428,6 @@ fn write_line(app: &App, draft: &Draft<'_>, record: Option<&[u8]>) {
             line.push(b'\n');
         }
     });
-}
-
-/// Says on every answer to a workspace token that its time ends (RFC 9745, RFC 8594).
-fn deprecate(app: &App, fields: &mut http::HeaderMap) {
-    // Deprecated since the first release.
-    fields.insert(
-        headers::DEPRECATION,
-        HeaderValue::from_static("@1795392000"),
-    );
-    if let Ok(date) = HeaderValue::from_str(&app.config.workspace_tokens_sunset.to_http_date()) {
-        fields.insert(headers::SUNSET, date);
-    }
-    fields.insert(
-        header::LINK,
-        HeaderValue::from_static(
-            "</docs/migrate-workspace-tokens>; rel=\"deprecation\"; type=\"text/markdown\"",
-        ),
-    );
-}
-
-/// Says on every answer to a limited key how its tightest limit stands
-/// (draft-ietf-httpapi-ratelimit-headers-10).
-fn tell_of_limit(fields: &mut http::HeaderMap, standing: &Standing) {
-    let Standing {
-        window,
-        quota,
-        window_seconds,
-        remaining,
-        retry_after,
-    } = standing;
-    let wait = match retry_after.as_secs() {
-        0 if *remaining > 0 => *window_seconds,
-        short => short.max(1),
-    };
-    for (name, value) in [
-        (
-            headers::RATE_LIMIT_POLICY,
-            format!("\"{window}\";q={quota};w={window_seconds}"),
-        ),
-        (
-            headers::RATE_LIMIT,
-            format!("\"{window}\";r={remaining};t={wait}"),
-        ),
-    ] {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            fields.insert(http::HeaderName::from_static(name), value);
-        }
-    }
-}
-
-/// Says on every answer to a replaced secret since when it is, and until when it works (RFC 9745,
-/// RFC 8594).
-fn tell_of_rotation(app: &App, trace: &Trace, fields: &mut http::HeaderMap, end: Timestamp) {
-    let old = trace.principal.key.and_then(|id| app.old_secrets.get(id));
-    let since = old.map_or(trace.at, |(old, _)| old.replaced_at);
-    if let Ok(since) = HeaderValue::from_str(&format!("@{}", since.millis() / 1000)) {
-        fields.insert(headers::DEPRECATION, since);
-    }
-    if let Ok(end) = HeaderValue::from_str(&end.to_http_date()) {
-        fields.insert(headers::SUNSET, end);
-    }
 }
 
 /// Leaves a record when the caller hangs up before the answer.

@@ -30,6 +30,7 @@ pub mod orgs;
 mod people;
 mod policies;
 pub mod problem;
+pub mod provider;
 pub mod rate_limiter;
 pub mod refusals;
 mod rekey;

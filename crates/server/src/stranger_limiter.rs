@@ -19,6 +19,8 @@ use crate::failure::Failure;
 const ADDRESSES_MAX: usize = 10_000;
 /// How often those whose minute is over are looked for.
 const SWEEP_PAUSE: Duration = Duration::from_secs(1);
+/// The window of the limit, in milliseconds: in the units of the table one call costs as much.
+const WINDOW_MS: u64 = 60_000;
 /// Whoever has an IPv6 address has at least so many bits of them.
 const IPV6_HOST_BITS: u32 = 64;
 
@@ -54,7 +56,7 @@ impl StrangerLimiter {
     pub(crate) fn check(&self, client: IpAddr, now: Timestamp) -> Result<(), Failure> {
         let limit = Limit {
             burst: self.per_minute,
-            window: Duration::from_secs(60),
+            window: Duration::from_millis(WINDOW_MS),
         };
         let mut table = self.table.lock();
         let place = table.place(client, self.per_minute, now);
@@ -68,6 +70,17 @@ impl StrangerLimiter {
                 per_minute: self.per_minute,
                 retry_after,
             }),
+        }
+    }
+}
+
+impl StrangerLimiter {
+    /// Takes a call back that was counted: whoever proved who it is is no stranger.
+    pub(crate) fn forgive(&self, client: IpAddr, now: Timestamp) {
+        let mut table = self.table.lock();
+        let place = table.place(client, self.per_minute, now);
+        if let Some(arrival) = table.kept.get_mut(&place) {
+            *arrival = arrival.saturating_sub(i128::from(WINDOW_MS));
         }
     }
 }

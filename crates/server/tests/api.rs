@@ -50,6 +50,14 @@ mod audit;
 mod blast;
 #[path = "api/bootstrap.rs"]
 mod bootstrap;
+#[path = "api/browser.rs"]
+mod browser;
+#[path = "api/canvas_oversight.rs"]
+mod canvas_oversight;
+#[path = "api/canvas_people.rs"]
+mod canvas_people;
+#[path = "api/canvas_workspaces.rs"]
+mod canvas_workspaces;
 #[path = "api/cast.rs"]
 mod cast;
 #[path = "api/channels.rs"]
@@ -86,6 +94,8 @@ mod operation;
 mod outage;
 #[path = "api/overlaps.rs"]
 mod overlaps;
+#[path = "api/people.rs"]
+mod people;
 #[path = "api/policy.rs"]
 mod policy;
 #[path = "api/requests.rs"]
@@ -94,6 +104,8 @@ mod requests;
 mod rotation;
 #[path = "api/service.rs"]
 mod service;
+#[path = "api/sessions.rs"]
+mod sessions;
 #[path = "api/stops.rs"]
 mod stops;
 #[path = "api/streams.rs"]

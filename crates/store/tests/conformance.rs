@@ -33,6 +33,8 @@ mod keys;
 mod lines;
 #[path = "conformance/orgs.rs"]
 mod orgs;
+#[path = "conformance/people.rs"]
+mod people;
 #[path = "conformance/races.rs"]
 mod races;
 #[path = "conformance/races_of_endings.rs"]
@@ -49,6 +51,8 @@ mod requests;
 mod rotations;
 #[path = "conformance/secrets.rs"]
 mod secrets;
+#[path = "conformance/sessions.rs"]
+mod sessions;
 #[path = "conformance/shelf.rs"]
 mod shelf;
 #[path = "conformance/support.rs"]
@@ -253,6 +257,21 @@ conformance! {
     races_of_requests::of_racing_decisions_one_stands,
     races_of_requests::collection_while_the_approver_is_revoked_leaves_no_living_key,
     races_of_requests::racing_asks_stay_within_the_limit,
+    people::person_is_kept_as_described_last,
+    people::id_of_another_issuer_is_somebody_else,
+    people::people_are_listed_by_id_in_pages_with_what_they_hold,
+    people::suspended_person_neither_signs_in_nor_mints,
+    people::removed_person_takes_its_line_along,
+    people::heir_gets_what_goes_back_to_a_person,
+    people::nothing_is_handed_over_that_may_not_be,
+    people::nothing_is_minted_past_a_removal,
+    sessions::session_is_loaded_as_it_began,
+    sessions::sessions_end_one_by_one_or_all,
+    sessions::ended_session_changes_nothing,
+    sessions::uses_are_kept_and_old_sessions_purged,
+    sessions::person_has_so_many_sessions_and_no_more,
+    sessions::what_a_provider_gave_is_spent_once,
+    sessions::sign_in_is_taken_once,
 }
 
 /// The names of the behaviours that a source file has: the functions that take a bed and no more.

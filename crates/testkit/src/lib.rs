@@ -1,4 +1,6 @@
-//! A real PostgreSQL for the tests: one cluster that all tests of a process share, a fresh database
+//! What the tests stand on: a real PostgreSQL, and identity providers ([`stand_in`]).
+//!
+//! PostgreSQL: one cluster that all tests of a process share, a fresh database
 //! for each test, and private clusters for the tests that stop, pause or kill theirs.
 //!
 //! ```no_run
@@ -21,6 +23,7 @@ mod port;
 mod postgres;
 mod reaper;
 mod server;
+pub mod stand_in;
 
 pub use database::Database;
 pub use port::free_port;

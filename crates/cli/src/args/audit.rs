@@ -9,6 +9,8 @@ use clap::{Args, Subcommand};
 pub(crate) enum AuditCommand {
     /// Print the last 20 records, a line each; with --json, a JSON document each
     Tail {
+        #[command(flatten)]
+        filter: Box<FilterArgs>,
         /// Go on with each new record, until interrupted
         #[arg(long, short)]
         follow: bool,
@@ -19,18 +21,27 @@ pub(crate) enum AuditCommand {
     Export(ExportArgs),
 }
 
-/// `claviger audit query`.
-#[derive(Debug, Args)]
-pub(crate) struct QueryArgs {
+/// Which records.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FilterArgs {
     /// Only this actor
     #[arg(long)]
     pub(crate) actor: Option<String>,
     /// Only this key: its id
     #[arg(long, value_name = "ID")]
     pub(crate) token: Option<String>,
+    /// Only this key, and those below it: its id
+    #[arg(long, value_name = "ID")]
+    pub(crate) under: Option<String>,
+    /// Only what was done to this key: its id
+    #[arg(long, value_name = "ID")]
+    pub(crate) about: Option<String>,
     /// Only this workspace
     #[arg(long)]
     pub(crate) workspace: Option<String>,
+    /// Only this route, such as `/workspaces/{id}/secrets`
+    #[arg(long)]
+    pub(crate) route: Option<String>,
     /// Only this method
     #[arg(long)]
     pub(crate) method: Option<String>,
@@ -43,6 +54,13 @@ pub(crate) struct QueryArgs {
     /// Only until this time (RFC 3339)
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
+}
+
+/// `claviger audit query`.
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
     /// Stop after so many; standard error says if there are more
     #[arg(long, value_name = "N", default_value_t = 100,
           value_parser = clap::value_parser!(u32).range(1..))]

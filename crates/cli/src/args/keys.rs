@@ -39,6 +39,15 @@ pub(crate) enum KeysCommand {
     },
     /// Show what a key was used for, and from where
     Usage(UsageArgs),
+    /// Show what a leaked key could have reached, and what was done with it and with what it minted
+    BlastRadius {
+        /// Its id
+        #[arg(value_parser = segment)]
+        id: String,
+        /// From when on to tell what it did (RFC 3339); from its mint if left out
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+    },
     /// Show the narrowest grant that would have served what a key did
     Advice(AdviceArgs),
     /// Narrow a key to what it uses; shows the advice and asks

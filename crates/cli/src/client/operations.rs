@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use claviger_wire::{
     advice::{KeyAdvice, OrgAdvice},
+    blast::BlastRadius,
     channels::{Channel, ChannelChange, ChannelList, Deleted, NewChannel},
     headers,
     keys::{
@@ -142,6 +143,16 @@ impl Client {
     /// `GET /org/tokens/{id}/usage`.
     pub(crate) async fn key_usage(&self, id: &str, query: &Query) -> Result<KeyUsage, Failure> {
         self.get(&["org", "tokens", id, "usage"], query).await
+    }
+
+    /// `GET /org/tokens/{id}/blast-radius`.
+    pub(crate) async fn blast_radius(
+        &self,
+        id: &str,
+        query: &Query,
+    ) -> Result<BlastRadius, Failure> {
+        self.get(&["org", "tokens", id, "blast-radius"], query)
+            .await
     }
 
     /// `GET /org/tokens/{id}/advice`.

@@ -4,7 +4,7 @@
 use claviger_wire::{
     advice::{KeyAdvice, OrgAdvice},
     keys::Grant,
-    usage::KeyUsage,
+    usage::{AddressUse, EndpointUse, KeyUsage},
 };
 
 use super::{keys, whoami::push_grant};
@@ -37,7 +37,7 @@ pub(super) async fn usage(args: UsageArgs, client: &Client, out: &Output) -> Res
         return out.json(&usage);
     }
     out.table(&usage_fields(&usage))?;
-    for table in [endpoints(&usage), addresses(&usage)] {
+    for table in [endpoints(&usage.endpoints), addresses(&usage.addresses)] {
         if out.is_terminal() {
             out.line("")?;
         }
@@ -115,9 +115,9 @@ fn usage_fields(usage: &KeyUsage) -> Table {
     table
 }
 
-fn endpoints(usage: &KeyUsage) -> Table {
+pub(super) fn endpoints(endpoints: &[EndpointUse]) -> Table {
     let mut table = Table::new(&["METHOD", "ROUTE", "WORKSPACE", "CALLS", "REFUSALS"]);
-    for one in &usage.endpoints {
+    for one in endpoints {
         let refusals = match one.refusals {
             0 => Cell::from("0"),
             count => Cell::toned(count.to_string(), Tone::Warning),
@@ -133,9 +133,9 @@ fn endpoints(usage: &KeyUsage) -> Table {
     table
 }
 
-fn addresses(usage: &KeyUsage) -> Table {
+pub(super) fn addresses(addresses: &[AddressUse]) -> Table {
     let mut table = Table::new(&["ADDRESS", "FIRST SEEN", "LAST SEEN", "CALLS"]);
-    for one in &usage.addresses {
+    for one in addresses {
         table.row([
             one.address.as_str().into(),
             one.first_at.as_str().into(),

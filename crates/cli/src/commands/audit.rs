@@ -1,7 +1,6 @@
 //! `claviger audit`.
 
 use std::{
-    collections::HashSet,
     io::Write as _,
     path::Path,
     time::{Duration, Instant},
@@ -9,18 +8,15 @@ use std::{
 
 use claviger_wire::ledger::Event;
 
+use super::tail::Tail;
 use crate::{
-    args::audit::{AuditCommand, ExportArgs, QueryArgs},
+    args::audit::{AuditCommand, ExportArgs, FilterArgs, QueryArgs},
     client::{Client, Query},
-    error::{Exit, Failure},
+    error::Failure,
     output::{Cell, Output, Table, Tone},
-    text::{duration, event_line, or_dash},
+    text::{duration, or_dash},
 };
 
-/// How many records `tail` begins with.
-const TAIL_EVENTS: usize = 20;
-/// How long `tail` waits between two looks.
-const TAIL_PAUSE: Duration = Duration::from_secs(1);
 /// How often the progress of an export is shown.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(200);
 
@@ -31,99 +27,12 @@ pub(super) async fn run(
     out: &Output,
 ) -> Result<(), Failure> {
     match command {
-        AuditCommand::Tail { follow: false } => Tail::new(client, out).begin().await,
-        AuditCommand::Tail { follow: true } => {
-            let mut tail = Tail::new(client, out);
-            tokio::select! {
-                ended = tail.follow() => ended,
-                _interrupted = tokio::signal::ctrl_c() => Ok(()),
-            }
+        AuditCommand::Tail { filter, follow } => {
+            let tail = Tail::new(conditions(*filter), client, out);
+            tail.run(follow).await
         }
         AuditCommand::Query(args) => query(args, client, out).await,
         AuditCommand::Export(args) => export(args, client, out).await,
-    }
-}
-
-/// Follows the trail. Each look at it leaves a record of its own there, which is not shown: the
-/// record carries the id of the request.
-struct Tail<'a> {
-    client: &'a Client,
-    out: &'a Output,
-    last_seq: u64,
-    own: HashSet<String>,
-}
-
-impl<'a> Tail<'a> {
-    fn new(client: &'a Client, out: &'a Output) -> Self {
-        Self {
-            client,
-            out,
-            last_seq: 0,
-            own: HashSet::new(),
-        }
-    }
-
-    /// Prints the last records.
-    async fn begin(&mut self) -> Result<(), Failure> {
-        let query = vec![("limit", TAIL_EVENTS.to_string())];
-        let (list, id) = self.client.events_with_id(&query).await?;
-        self.own.extend(id);
-        self.print(list.events)
-    }
-
-    async fn follow(&mut self) -> Result<(), Failure> {
-        self.begin().await?;
-        let mut is_lost = false;
-        loop {
-            tokio::time::sleep(TAIL_PAUSE).await;
-            match self.look().await {
-                Ok(()) => is_lost = false,
-                Err(failure) if failure.exit() == Exit::Unavailable => {
-                    if !is_lost {
-                        self.out
-                            .warning(&format!("{failure}; trying again every second"));
-                    }
-                    is_lost = true;
-                }
-                Err(failure) => return Err(failure),
-            }
-        }
-    }
-
-    /// Prints what came since the last look, whatever the order in which the server lists it.
-    async fn look(&mut self) -> Result<(), Failure> {
-        let after = ("after", self.last_seq.to_string());
-        let (mut events, mut cursor) = (Vec::new(), None::<String>);
-        loop {
-            let mut query = vec![after.clone()];
-            query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
-            let (mut list, id) = self.client.events_with_id(&query).await?;
-            self.own.extend(id);
-            events.append(&mut list.events);
-            match list.next_cursor {
-                Some(next) => cursor = Some(next),
-                None => return self.print(events),
-            }
-        }
-    }
-
-    fn print(&mut self, mut events: Vec<Event>) -> Result<(), Failure> {
-        events.sort_unstable_by_key(|event| event.seq);
-        for event in events {
-            if event.seq <= self.last_seq {
-                continue;
-            }
-            self.last_seq = event.seq;
-            if self.own.remove(&event.id) {
-                continue;
-            }
-            if self.out.is_json() {
-                self.out.json_line(&event)?;
-            } else {
-                self.out.event(&event_line(&event))?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -134,17 +43,24 @@ fn named<const N: usize>(pairs: [(&'static str, Option<String>); N]) -> Query {
         .collect()
 }
 
+fn conditions(filter: FilterArgs) -> Query {
+    named([
+        ("actor", filter.actor),
+        ("token", filter.token),
+        ("under", filter.under),
+        ("about", filter.about),
+        ("workspace", filter.workspace),
+        ("route", filter.route),
+        ("method", filter.method),
+        ("status", filter.status),
+        ("since", filter.since),
+        ("until", filter.until),
+    ])
+}
+
 async fn query(args: QueryArgs, client: &Client, out: &Output) -> Result<(), Failure> {
-    let query = named([
-        ("actor", args.actor),
-        ("token", args.token),
-        ("workspace", args.workspace),
-        ("method", args.method),
-        ("status", args.status),
-        ("since", args.since),
-        ("until", args.until),
-    ]);
-    let list = client.list_events(query, Some(args.limit)).await?;
+    let limit = Some(args.limit);
+    let list = client.list_events(conditions(args.filter), limit).await?;
     out.show(&list, |list| table(&list.events))?;
     if list.next_cursor.is_some() {
         out.note("there are more; give a larger --limit, or a narrower filter");
@@ -152,7 +68,7 @@ async fn query(args: QueryArgs, client: &Client, out: &Output) -> Result<(), Fai
     Ok(())
 }
 
-fn table(events: &[Event]) -> Table {
+pub(super) fn table(events: &[Event]) -> Table {
     let mut table = Table::new(&[
         "TIME", "ACTOR", "METHOD", "PATH", "STATUS", "DURATION", "CODE",
     ]);

@@ -48,6 +48,9 @@ pub(super) async fn run(
         KeysCommand::Revoke(args) => revoke(args, client, out).await,
         KeysCommand::Lineage { id } => super::lines::lineage(&id, client, out).await,
         KeysCommand::Usage(args) => advice::usage(args, client, out).await,
+        KeysCommand::BlastRadius { id, since } => {
+            super::blast::radius(&id, since, client, out).await
+        }
         KeysCommand::Advice(args) => advice::advice(args, client, out).await,
         KeysCommand::Narrow(args) => advice::narrow(args, client, out).await,
         KeysCommand::Report(args) => advice::report(args, client, out).await,

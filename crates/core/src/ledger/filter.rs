@@ -67,7 +67,11 @@ impl Record<'_> {
             .change
             .and_then(|change| serde_json::from_str(change.get()).ok());
         let mut said = change.iter().flat_map(serde_json::Map::values);
-        said.any(|said| said.get("id").is_some_and(|id| id == key))
+        said.any(|said| {
+            // Of a key that was collected, `id` is that of the request.
+            let ids = [said.get("id"), said.get("token_id")];
+            ids.into_iter().flatten().any(|id| id == key)
+        })
     }
 }
 
@@ -141,7 +145,7 @@ impl From<AuditFilter> for Matcher {
             needles.push(format!("\"{above}\""));
         }
         if let Some(changed) = &about {
-            needles.push(member("id", changed));
+            needles.push(format!("id\":\"{changed}\""));
         }
         if let Some(workspace) = &workspace {
             needles.push(member("workspace", workspace));
@@ -311,7 +315,7 @@ mod tests {
             status: 404,
             at: at(1000),
             change: Some(
-                r#"{"x":{"a":{"id":"tok_00000000000000000000000003"},"id":"tok_00000000000000000000000004"}}"#,
+                r#"{"x":{"a":{"id":"tok_00000000000000000000000003"},"id":"tok_00000000000000000000000004","token_id":"tok_00000000000000000000000005"}}"#,
             ),
             ..draft()
         }
@@ -321,6 +325,7 @@ mod tests {
             one(|f| f.actor = Some(actor.to_string())),
             one(|f| f.key = Some(key)),
             one(|f| f.about = Some(KeyId::from_u128(4))),
+            one(|f| f.about = Some(KeyId::from_u128(5))),
             one(|f| f.under = Some(key)),
             one(|f| f.under = Some(KeyId::from_u128(8))),
             one(|f| f.under = Some(KeyId::from_u128(9))),

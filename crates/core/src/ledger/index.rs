@@ -248,7 +248,8 @@ fn for_each_term(record: &[u8], mut each: impl FnMut(Term)) {
     let Some(mut change) = after(rest, b",\"change\":{") else {
         return;
     };
-    while let Some(id) = after(change, b"\"id\":\"") {
+    // `id`, or `token_id` where the id is that of a request. Deeper ones are found too, and do not fit.
+    while let Some(id) = after(change, b"id\":\"") {
         let Some((value, behind)) = text_end(id) else {
             return;
         };

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use super::{
     ConfigError,
     github::{self, GithubKeySource},
+    provider::{self, ProviderConfig},
     raw::{Flags, Raw, SETTINGS, Setting},
 };
 
@@ -75,6 +76,8 @@ pub struct Config {
     pub brand: Brand,
     /// Where the public keys of GitHub's secret scanning come from; `None` if it is off.
     pub github_keys: Option<GithubKeySource>,
+    /// Where people sign in; `None`: with a link that this server makes.
+    pub provider: Option<ProviderConfig>,
     /// `ADMIN_TOKEN` as it is given; checked by [`crate::admin_token`].
     pub(crate) admin_token: Option<zeroize::Zeroizing<String>>,
     /// `ADMIN_TOKEN_FILE`.
@@ -143,6 +146,7 @@ impl Config {
                 .map_err(|error| raw.bad("brand", format!("{error}")))?,
             github_keys: github::parse(raw.get("github-secret-scanning"))
                 .map_err(|reason| raw.bad("github-secret-scanning", reason))?,
+            provider: provider::check(&raw)?,
             admin_token: raw.given("admin-token").map(|text| text.to_owned().into()),
             admin_token_file: raw.given("admin-token-file").map(PathBuf::from),
             data_dir,
@@ -189,7 +193,10 @@ impl Config {
                 BootstrapPolicy::Any => "any".to_owned(),
                 BootstrapPolicy::Off => "off".to_owned(),
             },
-            "admin-token" if self.admin_token.is_some() => "(set)".to_owned(),
+            secret if secret == "admin-token" || provider::SECRETS.contains(&secret) => {
+                let is_set = self.raw.given(secret).is_some();
+                if is_set { "(set)" } else { "(not set)" }.to_owned()
+            }
             other => self.raw.given(other).unwrap_or("(not set)").to_owned(),
         };
         SETTINGS
@@ -231,12 +238,13 @@ fn span(raw: &Raw, name: &'static str) -> Result<Duration, ConfigError> {
 
 /// Tier 0 is off wherever others may reach the server, unless the operator says otherwise.
 fn bootstrap(raw: &Raw, listen: SocketAddr) -> Result<BootstrapPolicy, ConfigError> {
+    let is_shared =
+        !listen.ip().is_loopback() || raw.given("public-url").is_some() || provider::is_meant(raw);
     if raw.given("bootstrap").is_none() {
-        let is_private = listen.ip().is_loopback() && raw.given("public-url").is_none();
-        return Ok(if is_private {
-            BootstrapPolicy::Loopback
-        } else {
+        return Ok(if is_shared {
             BootstrapPolicy::Off
+        } else {
+            BootstrapPolicy::Loopback
         });
     }
     let policy = choice(
@@ -248,7 +256,6 @@ fn bootstrap(raw: &Raw, listen: SocketAddr) -> Result<BootstrapPolicy, ConfigErr
             ("off", BootstrapPolicy::Off),
         ],
     )?;
-    let is_shared = !listen.ip().is_loopback() || raw.given("public-url").is_some();
     // `loopback` beside a public address would be open to whatever stands in front of us.
     Ok(if policy == BootstrapPolicy::Loopback && is_shared {
         BootstrapPolicy::Off

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use zeroize::Zeroizing;
 
-use super::ConfigError;
+use super::{ConfigError, provider};
 
 /// What the command line says; `None` where it is silent.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +43,35 @@ pub struct Flags {
     pub brand: Option<String>,
     /// Whether reports of GitHub's secret scanning are taken, and where its keys come from.
     pub github_secret_scanning: Option<String>,
+    /// Where people sign in.
+    pub provider: ProviderFlags,
+}
+
+/// What the command line says of the identity provider.
+#[derive(Debug, Clone, Default)]
+pub struct ProviderFlags {
+    /// The issuer of an OIDC provider.
+    pub oidc_issuer: Option<String>,
+    /// Our id there.
+    pub oidc_client_id: Option<String>,
+    /// The claim that names the org.
+    pub oidc_org_claim: Option<String>,
+    /// The claim that names the roles.
+    pub oidc_role_claim: Option<String>,
+    /// The audience of access tokens.
+    pub oidc_audience: Option<String>,
+    /// What is asked for.
+    pub oidc_scopes: Option<String>,
+    /// The client of a `WorkOS` environment.
+    pub workos_client_id: Option<String>,
+    /// Where the API of `WorkOS` is.
+    pub workos_api_url: Option<String>,
+    /// What the issuer in tokens of `WorkOS` may be.
+    pub workos_issuer: Option<String>,
+    /// Which role each role of the provider comes to.
+    pub roles: Option<String>,
+    /// Which org each org of the provider comes to.
+    pub orgs: Option<String>,
 }
 
 /// A setting in force.
@@ -78,6 +107,25 @@ pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
         "CLAVIGER_GITHUB_SECRET_SCANNING",
         "off",
     ),
+    ("oidc-issuer", "CLAVIGER_OIDC_ISSUER", ""),
+    ("oidc-client-id", "CLAVIGER_OIDC_CLIENT_ID", ""),
+    ("oidc-client-secret", "CLAVIGER_OIDC_CLIENT_SECRET", ""),
+    (
+        "oidc-client-secret-file",
+        "CLAVIGER_OIDC_CLIENT_SECRET_FILE",
+        "",
+    ),
+    ("oidc-org-claim", "CLAVIGER_OIDC_ORG_CLAIM", ""),
+    ("oidc-role-claim", "CLAVIGER_OIDC_ROLE_CLAIM", ""),
+    ("oidc-audience", "CLAVIGER_OIDC_AUDIENCE", ""),
+    ("oidc-scopes", "CLAVIGER_OIDC_SCOPES", ""),
+    ("workos-api-key", "WORKOS_API_KEY", ""),
+    ("workos-api-key-file", "WORKOS_API_KEY_FILE", ""),
+    ("workos-client-id", "WORKOS_CLIENT_ID", ""),
+    ("workos-api-url", "WORKOS_API_URL", ""),
+    ("workos-issuer", "WORKOS_ISSUER", ""),
+    ("roles", "CLAVIGER_ROLES", ""),
+    ("orgs", "CLAVIGER_ORGS", ""),
     ("admin-token", "ADMIN_TOKEN", ""),
     ("admin-token-file", "ADMIN_TOKEN_FILE", ""),
 ];
@@ -155,6 +203,17 @@ fn flag<'a>(flags: &'a Flags, name: &str) -> Option<&'a String> {
         "session-max" => flags.session_max.as_ref(),
         "brand" => flags.brand.as_ref(),
         "github-secret-scanning" => flags.github_secret_scanning.as_ref(),
+        "oidc-issuer" => flags.provider.oidc_issuer.as_ref(),
+        "oidc-client-id" => flags.provider.oidc_client_id.as_ref(),
+        "oidc-org-claim" => flags.provider.oidc_org_claim.as_ref(),
+        "oidc-role-claim" => flags.provider.oidc_role_claim.as_ref(),
+        "oidc-audience" => flags.provider.oidc_audience.as_ref(),
+        "oidc-scopes" => flags.provider.oidc_scopes.as_ref(),
+        "workos-client-id" => flags.provider.workos_client_id.as_ref(),
+        "workos-api-url" => flags.provider.workos_api_url.as_ref(),
+        "workos-issuer" => flags.provider.workos_issuer.as_ref(),
+        "roles" => flags.provider.roles.as_ref(),
+        "orgs" => flags.provider.orgs.as_ref(),
         // A secret on a command line is in every process list: these have no flag.
         _ => None,
     }
@@ -194,6 +253,9 @@ fn read_file(flags: &Flags) -> Result<BTreeMap<String, (String, String)>, Config
             return Err(fail(
                 "write the path of a file as `admin-token-file`".to_owned(),
             ));
+        }
+        if provider::SECRETS.contains(&key.as_str()) {
+            return Err(fail(format!("write the path of a file as `{key}-file`")));
         }
         let text = match value {
             toml::Value::String(text) => text,

@@ -9,22 +9,21 @@ use claviger_core::{
     id::{OrgId, WorkspaceId},
     ledger::entry::Entry,
 };
-use claviger_store::{Acting, Page, Receipt, Recorder};
+use claviger_store::{Acting, Receipt, Recorder};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::identify::{KeySlot, Proof};
+use super::{
+    identify::{KeySlot, Proof},
+    query::{Form, Query},
+};
 use crate::{app::App, failure::Failure, people::LiveSession, trace::Trace};
 
 /// The largest request body in bytes.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
-/// The largest `limit` of a list.
-const LIST_LIMIT_MAX: u32 = 200;
-/// The `limit` of a list unless the caller says otherwise.
-const LIST_LIMIT: u32 = 50;
 
 /// A permitted request.
 #[derive(Debug)]
@@ -379,102 +378,6 @@ fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
             None,
             "the body holds more than one JSON value".to_owned(),
         )),
-    }
-}
-
-/// The fields of a form, in the order of the page.
-#[derive(Debug)]
-pub struct Form {
-    values: Vec<(String, String)>,
-}
-
-impl Form {
-    /// A field without the space around it; `None` where it is absent or empty.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
-        let value = self.values.iter().find(|(field, _)| field == name);
-        let value = value.map(|(_, value)| value.trim());
-        value.filter(|value| !value.is_empty())
-    }
-
-    /// A field exactly as it was typed, with the line breaks that people mean: a browser sends each
-    /// as two characters.
-    #[must_use]
-    pub fn exact(&self, name: &str) -> Option<String> {
-        let value = self.values.iter().find(|(field, _)| field == name);
-        value.map(|(_, value)| value.replace("\r\n", "\n"))
-    }
-
-    /// Every value of a field that can be given more than once, the empty ones left out.
-    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let values = self.values.iter().filter(move |(field, _)| field == name);
-        values
-            .map(|(_, value)| value.trim())
-            .filter(|value| !value.is_empty())
-    }
-}
-
-/// The query parameters of a request.
-#[derive(Debug)]
-pub struct Query {
-    values: BTreeMap<String, String>,
-}
-
-impl Query {
-    /// A parameter as it was given.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.values.get(name).map(String::as_str)
-    }
-
-    /// A parameter parsed.
-    ///
-    /// # Errors
-    /// 400 naming it.
-    pub fn parse<T: FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>, Failure> {
-        let Some(text) = self.get(name) else {
-            return Ok(None);
-        };
-        match text.parse() {
-            Ok(value) => Ok(Some(value)),
-            Err(_) => Err(Failure::Malformed {
-                code: "bad_query",
-                field: Some(name.to_owned()),
-                reason: format!("query parameter `{name}` must be {expected}"),
-            }),
-        }
-    }
-
-    /// The same without what was left empty in a form.
-    #[must_use]
-    pub fn filled(mut self) -> Self {
-        self.values.retain(|_, value| !value.trim().is_empty());
-        self
-    }
-
-    /// The same with another value of a parameter.
-    #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.values.insert(name.to_owned(), value.into());
-        self
-    }
-
-    /// The part of a list that is asked for.
-    ///
-    /// # Errors
-    /// 400 for a malformed `cursor` or `limit`, 422 for a `limit` out of range.
-    pub fn page<C: FromStr>(&self) -> Result<Page<C>, Failure> {
-        let limit = self.parse("limit", "a whole number")?.unwrap_or(LIST_LIMIT);
-        if !(1..=LIST_LIMIT_MAX).contains(&limit) {
-            return Err(Failure::out_of_range(
-                "limit",
-                format!("must be 1 to {LIST_LIMIT_MAX}"),
-            ));
-        }
-        Ok(Page {
-            after: self.parse("cursor", "the `next_cursor` of an answer")?,
-            limit,
-        })
     }
 }
 

@@ -8,8 +8,7 @@ use std::{
 use claviger_core::{
     authenticate,
     denial::Denial,
-    digest::Digest,
-    evidence::{Arrival, Presented, cookie, presented},
+    evidence::{Arrival, Presented, presented},
     grant::Grant,
     id::{Key, KeyId, OrgId, WorkspaceToken},
     key::{Credential, KeyStatus},
@@ -20,7 +19,10 @@ use claviger_core::{
 use claviger_wire::headers;
 use http::{header, request::Parts};
 
-use super::strangers::nobody;
+use super::{
+    sessions::{accept_session, cookie_of, with_session},
+    strangers::nobody,
+};
 use claviger_store::StoreError;
 
 use crate::{app::App, failure::Failure, index::Slot, people::LiveSession, policies::InForce};
@@ -127,7 +129,7 @@ impl Identified {
         }
     }
 
-    fn refused(app: &App, denial: Denial) -> Self {
+    pub(super) fn refused(app: &App, denial: Denial) -> Self {
         Self {
             principal: Arc::new(nobody(app.default_org)),
             identity: Err(denial),
@@ -186,82 +188,6 @@ pub(super) fn identify(
             }
         }
     }
-}
-
-/// The random id in the cookie of the Canvas.
-fn cookie_of<'a>(app: &App, parts: &'a Parts) -> Result<Option<&'a str>, Denial> {
-    let headers = parts.headers.get_all(header::COOKIE).iter();
-    cookie(headers.map(|value| value.as_bytes()), app.config.cookie())
-}
-
-/// Tier 1: the cookie of the Canvas.
-fn with_session(
-    app: &App,
-    parts: &Parts,
-    id: &str,
-    (now, comes_from_us): (Timestamp, bool),
-) -> Identified {
-    let Some(live) = app.sessions.find(&Digest::of(id.as_bytes())) else {
-        return Identified::refused(app, Denial::SessionEnded);
-    };
-    match accept_session(app, &live, now) {
-        // Its owner does not do this: it says so in the trail, and nothing is done.
-        Ok(principal) if !comes_from_us => Identified {
-            principal: Arc::new(Principal {
-                authority: Authority::default(),
-                ..principal
-            }),
-            identity: Err(Denial::CrossSite),
-        },
-        Ok(principal) => {
-            live.touch(now);
-            in_its_org(app, parts, principal, Proof::Session(live))
-        }
-        Err(denial) => Identified {
-            principal: Arc::new(Principal {
-                tier: Tier::Session,
-                org: live.session.org,
-                actor: live.session.person.actor(),
-                key: None,
-                minter: None,
-                own_workspace: None,
-                replaced_until: None,
-                impersonator: None,
-                session: None,
-                authority: Authority::default(),
-            }),
-            identity: Err(denial),
-        },
-    }
-}
-
-fn accept_session(app: &App, live: &LiveSession, now: Timestamp) -> Result<Principal, Denial> {
-    let session = &live.session;
-    let is_over = session.is_over(live.seen_at(), app.sessions.idle, now);
-    let is_of_old_token =
-        session.admin_token.is_some() && session.admin_token != app.admin_token.fingerprint();
-    if is_over || is_of_old_token || app.orgs.name(session.org).is_none() {
-        return Err(Denial::SessionEnded);
-    }
-    let known = app
-        .people
-        .get(session.org, session.person.as_str())
-        .ok_or(Denial::SessionEnded)?;
-    let policy = app.policies.of(session.org);
-    let minter = session.minter.clone().map(Arc::new);
-    let above = match &minter {
-        Some(minter) => above(app, session.org, minter, policy.as_deref(), now),
-        None => Some(Vec::new()),
-    };
-    authenticate::person(
-        &known.person,
-        (Arc::clone(&known.grant), minter),
-        above.ok_or(Denial::SessionEnded)?,
-        (
-            Some(session.id),
-            session.impersonator.as_deref().map(Arc::from),
-        ),
-    )
 }
 
 /// Tier 0, or nobody.
@@ -392,7 +318,7 @@ fn accept_workspace_token(
 
 /// The grants of the keys above a credential and of the person at its root, or `None` when one of
 /// them is refused now.
-fn above(
+pub(super) fn above(
     app: &App,
     org: OrgId,
     minter: &Minter,
@@ -434,7 +360,12 @@ fn with_admin_token(app: &App, parts: &Parts, generation: u64) -> Identified {
 }
 
 /// Any other principal may name its own org and no other.
-fn in_its_org(app: &App, parts: &Parts, principal: Principal, proof: Proof) -> Identified {
+pub(super) fn in_its_org(
+    app: &App,
+    parts: &Parts,
+    principal: Principal,
+    proof: Proof,
+) -> Identified {
     match named_org(app, parts) {
         Ok(None) => Identified::accepted(principal, proof),
         Ok(Some(org)) if org == principal.org => Identified::accepted(principal, proof),

@@ -410,9 +410,13 @@ async fn minted_grant(
     let part = app.store.export_audit(org, filter, page).await?;
     let record = part.rows.first().and_then(|row| Record::read(&row.bytes));
     let mut change = record.and_then(|record| record.change);
-    let grant = change
-        .as_mut()
-        .and_then(|change| change.get_mut("minted")?.get_mut("grant"));
+    let grant = change.as_mut().and_then(|change| {
+        change
+            .as_object_mut()?
+            .values_mut()
+            .next()?
+            .get_mut("grant")
+    });
     Ok(grant.map(serde_json::Value::take))
 }
 

@@ -128,6 +128,10 @@ pub async fn make_link(
 ) -> Result<Written<Link>, Failure> {
     require_no_provider(app)?;
     let principal = permit.principal();
+    // A session would go on past the end of the overlap.
+    if principal.replaced_until.is_some() {
+        return Err(Denial::ReplacedSecret.into());
+    }
     let minter = principal.as_minter();
     let text = LinkText {
         kind: Kind::Link,
@@ -363,6 +367,7 @@ pub(crate) async fn begin(
     app.sessions.put(session.clone(), &digest);
     app.sessions.end(|other| begun.ended.contains(&other.id));
     drop(birth);
+    app.sign_in_limiter.forgive(trace.client, trace.at);
     Ok(SignedIn {
         cookie,
         session,

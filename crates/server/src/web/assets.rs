@@ -167,6 +167,20 @@ fn takes_gzip(request: &HeaderMap) -> bool {
         .any(|coding| coding.trim().eq_ignore_ascii_case("gzip"))
 }
 
+/// How much a browser fetches besides the page that it has never seen before.
+#[cfg(test)]
+pub(crate) fn transfer_bytes() -> usize {
+    ASSETS
+        .iter()
+        .map(|asset| {
+            asset
+                .compressed
+                .as_ref()
+                .map_or(asset.body.len(), Bytes::len)
+        })
+        .sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -212,7 +212,7 @@ pub(super) async fn with_admin_token(mut call: Call<SignIn>) -> Result<Reply, Fa
     };
     let fault = match &failure {
         Failure::Denied(Denial::Unknown) => {
-            Fault::at_field("token", "This is not the `ADMIN_TOKEN` of this server.")
+            Fault::at_field("token", "This is not the ADMIN_TOKEN of this server.")
         }
         Failure::Denied(Denial::UnknownOrg) => {
             Fault::at_field("org", "There is no org with this name or id.")

@@ -24,6 +24,8 @@ const OPEN_ROUTES_EVER: &[&str] = &[
     "/openapi.json",
     "/docs",
     "/docs/{file}",
+    // The Canvas came later; its files say nothing about anybody.
+    "/canvas/assets/{file}",
 ];
 
 /// The routes behind the gate that ask for no credential, for what they take is proof enough. One
@@ -74,6 +76,10 @@ async fn fresh_path(
             None => "req_01J00000000000000000000000".to_owned(),
         };
         path = path.replace("{id}", &request);
+    } else if path.starts_with("/org/members/{id}") {
+        path = path.replace("{id}", "nobody");
+    } else if path.starts_with("/org/sessions/{id}") {
+        path = path.replace("{id}", "ses_01J00000000000000000000000");
     } else if path.starts_with("/admin/orgs/{id}") {
         let org = match by {
             Some(by) => {
@@ -147,6 +153,8 @@ fn body(route: &RouteInfo, at: usize) -> Option<Value> {
             Some(json!({"created_by": "session:nobody"}))
         }
         ("PUT", "/org/policy") => Some(json!({})),
+        ("POST", "/org/login-links") => None,
+        ("POST", path) if path.starts_with("/org/members/{id}/") => None,
         ("POST", "/org/tokens/found") => Some(json!({"tokens": ["mole_"]})),
         ("POST", "/integrations/github/secret-scanning") => Some(json!([])),
         ("POST", "/admin/orgs") => Some(json!({"name": format!("made-{at}")})),
@@ -203,6 +211,9 @@ async fn table(service: &Service, fresh: &Service) -> String {
             if let Some(header) = cast.authorization(caller, own_token.as_deref()) {
                 ask = ask.header("authorization", &header);
             }
+            if let Some((cookie, site)) = cast.session(service, caller).await {
+                ask = ask.header("cookie", &cookie).header("sec-fetch-site", site);
+            }
             if let Some(org) = cast.org(caller) {
                 ask = ask.header("x-org-id", org);
             }
@@ -220,7 +231,12 @@ async fn table(service: &Service, fresh: &Service) -> String {
     }
     assert!(!table.contains(&cast.other_org));
     for (path, _) in OPEN_ROUTES {
-        let path_of_one = path.replace("{file}", "swagger-ui.css");
+        let file = if path.starts_with("/canvas") {
+            "canvas.css"
+        } else {
+            "swagger-ui.css"
+        };
+        let path_of_one = path.replace("{file}", file);
         let answer = service.ask("GET", &path_of_one).send().await;
         writeln!(
             table,

@@ -21,6 +21,24 @@ impl Ask {
         Self(self.0.header(name, value))
     }
 
+    /// As a browser sends it from our own page, with this cookie.
+    pub(crate) fn session(self, cookie: &str) -> Self {
+        self.header("cookie", cookie)
+            .header("sec-fetch-site", "same-origin")
+    }
+
+    /// A form.
+    pub(crate) fn form(self, fields: &[(&str, &str)]) -> Self {
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
+        Self(
+            self.0
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(body),
+        )
+    }
+
     pub(crate) fn json(self, body: &Value) -> Self {
         Self(self.0.json(body))
     }

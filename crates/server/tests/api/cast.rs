@@ -37,6 +37,9 @@ pub(crate) const CALLERS: &[&str] = &[
     "revoked workspace token",
     "token of a suspended maker",
     "wrong ADMIN_TOKEN",
+    "person",
+    "person, from another site",
+    "person who has signed out",
 ];
 
 /// The credentials that are the same for every route.
@@ -134,12 +137,32 @@ impl Cast {
         }
     }
 
+    /// The cookie of a caller, and where its browser says that the request comes from.
+    pub(crate) async fn session(
+        &self,
+        service: &Service,
+        caller: &str,
+    ) -> Option<(String, &'static str)> {
+        let site = match caller {
+            "person" | "person who has signed out" => "same-origin",
+            "person, from another site" => "cross-site",
+            _ => return None,
+        };
+        let cookie = service.sign_in(ADMIN).await;
+        if caller == "person who has signed out" {
+            let out = service.ask("POST", "/canvas/sign-out").session(&cookie);
+            assert_eq!(out.send().await.status, 303);
+        }
+        Some((cookie, site))
+    }
+
     /// The header of a caller.
     pub(crate) fn authorization(&self, caller: &str, own_token: Option<&str>) -> Option<String> {
         let unknown = Secret::from_entropy(&Brand::ORG_KEY, &[7; 32]);
         let unknown_token = Secret::from_entropy(&Brand::WORKSPACE_TOKEN, &[7; 32]);
         let token = match caller {
             "nobody" => return None,
+            person if person.starts_with("person") => return None,
             "malformed bearer" => "mole_tooshort",
             "unknown key" => unknown.expose(),
             "revoked key" => &self.revoked.secret,

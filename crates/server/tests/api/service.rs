@@ -237,6 +237,32 @@ impl Service {
         text(&answer.ok(201)["auth_token"])
     }
 
+    /// Signs in as a person, with a link that this token makes; gives the cookie.
+    pub(crate) async fn sign_in(&self, by: &str) -> String {
+        let made = self.ask_as(by, "POST", "/org/login-links").send().await;
+        self.sign_in_with(&link_token(&made.ok(201))).await
+    }
+
+    /// Signs in with what stands behind `#` in a link.
+    pub(crate) async fn sign_in_with(&self, token: &str) -> String {
+        let answer = self.use_link(token).await;
+        assert_eq!(answer.status, 303, "{}", answer.text());
+        let cookie = answer.header("set-cookie").expect("a cookie");
+        cookie.split(';').next().expect("a pair").to_owned()
+    }
+
+    /// Sends what stands behind `#` in a link.
+    pub(crate) async fn use_link(&self, token: &str) -> Answer {
+        let ask = self.ask("POST", "/canvas/link");
+        let ask = ask.header("sec-fetch-site", "same-origin");
+        ask.form(&[("token", token)]).send().await
+    }
+
+    /// A request from a page of ours, in a session.
+    pub(crate) fn ask_in(&self, cookie: &str, method: &str, path: &str) -> Ask {
+        self.ask(method, path).session(cookie)
+    }
+
     /// Every record that the query selects, newest first.
     pub(crate) async fn audit(&self, token: &str, query: &str) -> Vec<Value> {
         let path = format!("/org/audit?limit=200{query}");
@@ -285,6 +311,12 @@ impl Minted {
     pub(crate) fn actor(&self) -> String {
         format!("org-token:{}", self.prefix)
     }
+}
+
+/// What stands behind `#` in a link.
+pub(crate) fn link_token(link: &Value) -> String {
+    let url = text(&link["url"]);
+    url.split_once('#').expect("a fragment").1.to_owned()
 }
 
 /// The text of a JSON string.

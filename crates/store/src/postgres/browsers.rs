@@ -117,7 +117,8 @@ impl SessionStore for Postgres {
             let ids: Vec<String> = used.iter().map(|(id, _)| id.to_string()).collect();
             let times: Vec<i64> = used.iter().map(|(_, at)| at.millis()).collect();
             let sql = "update sessions set seen_at = greatest(seen_at, used.at) \
-                       from unnest($1::text[], $2::bigint[]) as used (id, at) \
+                       from (select id, max(at) as at \
+                             from unnest($1::text[], $2::bigint[]) as u (id, at) group by id) as used \
                        where sessions.id = used.id";
             change.execute(sql, &[&ids, &times]).await?;
             change.commit().await

@@ -40,13 +40,14 @@ pub(super) async fn mint(
     if new.is_bootstrap && !is_first {
         return Err(StoreError::BootstrapClosed.into());
     }
+    // Before the keys above, as by whoever removes the person.
+    if let Actor::Session(person) = &key.minter.root {
+        people::hold_active(change, key.org, person).await?;
+    }
     if let Some(parent) = key.parent() {
         // Nothing is minted below a revoked key: its revocation waits for us, or we for it.
         hold_live(change, parent, acting.now).await?;
         require_chain(change, parent, key).await?;
-    }
-    if let Actor::Session(person) = &key.minter.root {
-        people::hold_active(change, key.org, person).await?;
     }
     require_room(change, new, acting.now).await?;
     if let Some(idempotency) = &new.idempotency {

@@ -77,7 +77,7 @@ impl AuditStore for Sqlite {
 /// By leaps where the index helps, and run by run where it does not.
 fn walk(sql: &Connection, runs: &str, org: OrgId, mut scan: Scan) -> Outcome<AuditPart> {
     if !scan.terms().is_empty() {
-        scan.set_indexed(audit_index::blocks(sql, org)?);
+        scan.set_indexed(audit_index::indexed_blocks(sql, org)?);
     }
     loop {
         let flow = match scan.next_leg() {
@@ -121,7 +121,7 @@ fn walk_block(
     block: u64,
     scan: &mut Scan,
 ) -> Outcome<ControlFlow<()>> {
-    let rows = audit_index::rows(sql, org, block, scan.terms())?;
+    let rows = audit_index::index_rows(sql, org, block, scan.terms())?;
     let rows: Vec<Option<&[u8]>> = rows.iter().map(Option::as_deref).collect();
     let mut statement = sql.prepare_cached(RUN_OF_RECORD)?;
     for seq in scan.candidates(block, &rows) {

@@ -73,14 +73,14 @@ fn keep(sql: &Connection, org: OrgId, block: i64, rows: &[(u8, Vec<u8>)]) -> Out
 }
 
 /// How many blocks of a trail are indexed.
-pub(super) fn blocks(sql: &Connection, org: OrgId) -> Outcome<u64> {
+pub(super) fn indexed_blocks(sql: &Connection, org: OrgId) -> Outcome<u64> {
     let query = "select blocks from audit_index_heads where org = ?1";
     let found = row::first(sql, query, params![IdText::of(org)], |row| count(row, 0))?;
     Ok(found.unwrap_or(0))
 }
 
 /// The row of each of these terms in a block.
-pub(super) fn rows(
+pub(super) fn index_rows(
     sql: &Connection,
     org: OrgId,
     block: u64,

@@ -25,12 +25,12 @@ pub(super) fn mint(sql: &Connection, new: &NewKey, acting: Acting, is_first: boo
     if new.is_bootstrap && !is_first {
         return Err(StoreError::BootstrapClosed.into());
     }
+    if let Actor::Session(person) = &new.key.minter.root {
+        people::hold_active(sql, new.key.org, person)?;
+    }
     if let Some(parent) = new.key.parent() {
         hold_live(sql, parent, acting.now)?;
         require_chain(sql, parent, &new.key)?;
-    }
-    if let Actor::Session(person) = &new.key.minter.root {
-        people::hold_active(sql, new.key.org, person)?;
     }
     require_room(sql, new, acting.now)?;
     if let Some(idempotency) = &new.idempotency {

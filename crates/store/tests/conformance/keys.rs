@@ -15,6 +15,7 @@ use claviger_store::{Acting, Idempotency, KeySink, LoadedKey, NewKey, SecretUse,
 use crate::{
     bed::{Bed, Db},
     key_changes::named,
+    people,
     support::{
         DAY, NOBODY, NOW, beget, child, default_org, end, first, id, key, later, mint, other_org,
         unused,
@@ -75,7 +76,8 @@ pub(crate) async fn minted_key_is_found_and_listed_as_it_was_made(bed: &Bed) {
     let org = default_org(&db).await;
     let mut root = key(org, "root");
     root.key.minter.created_by = Actor::Session("user_ü".into());
-    root.key.minter.root = Actor::Session("user_ü".into());
+    root.key.minter.root = Actor::Session("user_1".into());
+    people::know(&db, people::person(org, "user_1")).await;
     root.key.grant.workspaces =
         Workspaces::Labels([("agent".to_owned(), "données".to_owned())].into());
     let expected_root = root.key.clone();

@@ -51,7 +51,7 @@ proptest! {
             route,
             method,
             user_agent: Some(agent),
-            change: Some(r#"{"key":"x","route":{"id":"tok_00000000000000000000000009"},"status":1}"#),
+            change: Some(r#"{"key":"x","route":{"token_id":"tok_00000000000000000000000009"},"status":1}"#),
             status,
             ..draft(&actor)
         };

@@ -220,7 +220,10 @@ impl KeysPage {
 
 #[cfg(test)]
 mod tests {
+    use claviger_core::time::Timestamp;
+
     use super::*;
+    use crate::web::parts::Tone;
 
     #[test]
     fn address_of_a_list_says_how_it_is_filtered() {
@@ -248,5 +251,84 @@ mod tests {
         });
         assert_eq!(read.href(), "/canvas/keys?q=x&tag=team%3Ddata");
         assert!(read.is_narrow() && !Filters::default().is_narrow());
+    }
+
+    /// A row that is longer than most.
+    fn row(number: u64, now: Timestamp) -> KeyRow {
+        let before = now.minus(std::time::Duration::from_secs(number * 86_400));
+        KeyRow {
+            id: format!("tok_{number:026}"),
+            name: "data-pipeline <nightly>".to_owned(),
+            prefix: format!("mole_{number:08}"),
+            owner: "Grace Hopper".to_owned(),
+            created_by: "orchestrator-eu".to_owned(),
+            created_by_label: "org-token:mole_a1b2c3d4".to_owned(),
+            grant: ["channels:send", "secrets:read", "+2"]
+                .map(|label| Badge::new(Tone::Neutral, label))
+                .into(),
+            workspaces: "agent=data-pipeline".to_owned(),
+            workspaces_title: String::new(),
+            status: KeyStatus::Active,
+            created: When::new(before, now),
+            last_used: Some(When::new(before, now)),
+            last_used_from: "203.0.113.77".to_owned(),
+            expires: Some(When::new(before, now)),
+            calls: Spark {
+                days: (0..30).map(|day| (day * 7 + number) % 19).collect(),
+            },
+            tags: vec![],
+        }
+    }
+
+    fn list(rows: u64) -> KeysPage {
+        let now = Timestamp::from_millis(1_795_000_000_000);
+        KeysPage {
+            page: Page::new("Org API Keys", now),
+            rows: (0..rows).map(|number| row(number, now)).collect(),
+            counts: vec![(None, rows), (Some(KeyStatus::Revoked), 0)],
+            filters: Filters::default(),
+            creators: vec![],
+            workspaces: vec![],
+            tags: vec![],
+            pager: Pager::default(),
+            has_keys: rows > 0,
+            may_mint: true,
+            may_stop: true,
+        }
+    }
+
+    #[test]
+    fn list_of_a_hundred_keys_and_all_its_files_are_less_than_150_kilobytes() {
+        let text = list(100).render().unwrap();
+        let sum = text.len() + crate::web::assets::transfer_bytes();
+        assert!(
+            sum < 150_000,
+            "{sum} bytes, {} of them the page",
+            text.len()
+        );
+    }
+
+    #[test]
+    fn list_shows_what_the_person_may_do_and_no_more() {
+        let mut page = list(2);
+        let text = page.render().unwrap();
+        assert!(text.contains("data-pipeline &#60;nightly&#62;"));
+        assert!(text.contains("value=\"revoke\"") && text.contains("/canvas/keys/new"));
+        assert!(!text.contains(" style=") && !text.contains("<script>"));
+        (page.may_mint, page.may_stop) = (false, false);
+        let text = page.render().unwrap();
+        assert!(!text.contains("value=\"revoke\"") && !text.contains("/canvas/keys/new"));
+        assert!(!text.contains("name=\"id\""));
+    }
+
+    #[test]
+    fn org_without_a_key_is_led_to_the_first() {
+        let mut page = list(0);
+        let text = page.render().unwrap();
+        assert!(text.contains("No key yet") && text.contains("/canvas/keys/new"));
+        // With keys that no filter lets through it is another page.
+        page.has_keys = true;
+        let text = page.render().unwrap();
+        assert!(text.contains("No key fits") && !text.contains("No key yet"));
     }
 }

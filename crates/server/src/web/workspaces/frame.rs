@@ -37,8 +37,8 @@ impl Part {
         match self {
             Self::Channels => "Channels",
             Self::Secrets => "Secrets",
-            Self::Keys => "Keys that reach it",
-            Self::Tokens => "Deprecated tokens",
+            Self::Keys => "Keys",
+            Self::Tokens => "Tokens",
             Self::Settings => "Settings",
         }
     }

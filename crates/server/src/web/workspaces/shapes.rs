@@ -90,13 +90,13 @@ pub(super) const ALL: &[Shape] = &[
             needed(
                 "bot_token",
                 "Bot token",
-                "Slack: your app, OAuth & Permissions. It begins with `xoxb-`.",
+                "Slack: your app, OAuth & Permissions. It begins with xoxb-.",
                 "xoxb-…",
             ),
             needed(
                 "channel",
                 "Conversation",
-                "Its id, or its name with `#`.",
+                "Its id, or its name with # before it.",
                 "C0123456789",
             ),
         ],
@@ -128,7 +128,7 @@ pub(super) const ALL: &[Shape] = &[
             needed(
                 "chat_id",
                 "Chat",
-                "The number of the chat, or `@name` of a public one.",
+                "The number of the chat, or @name of a public one.",
                 "-1001234567890",
             ),
         ],

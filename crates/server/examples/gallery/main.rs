@@ -4,6 +4,8 @@
 //! `first.html`, `bare.html`, and a copy of the assets under `canvas/assets`. Serve the directory at
 //! the root of any web server.
 
+mod keys;
+
 use std::{fs, io, path::Path, time::Duration};
 
 use askama::Template;
@@ -11,7 +13,6 @@ use claviger_core::time::Timestamp;
 use claviger_server::web;
 use web::{
     charts::{Bar, Bars, Spark, Tree, TreeRow},
-    keys::list::{Filters, KeyRow, KeysPage},
     layout::{Nav, NavSet, Page, Theme, Who},
     parts::{Badge, Chip, Choice, Flash, KeyStatus, Pager, Tab, Tone},
     time::When,
@@ -88,133 +89,6 @@ fn days(seed: u64, most: u64) -> Vec<u64> {
             }
         })
         .collect()
-}
-
-fn row(number: u64) -> KeyRow {
-    let names = [
-        "ci-pipeline",
-        "data-pipeline-nightly",
-        "support-triage-agent",
-        "billing export to the warehouse, quarterly and on demand (owned by finance operations)",
-        "grafana",
-        "deploy-bot",
-        "slack-bridge",
-    ];
-    let people = [
-        "Ada Lovelace",
-        "Grace Hopper",
-        "Northwind Robotics",
-        "Maximiliane von Hohenstein",
-    ];
-    let statuses = KeyStatus::ALL;
-    let pick = |list: &[&str], by: u64| {
-        let at = usize::try_from(by).unwrap_or(0) % list.len();
-        list.get(at).copied().unwrap_or_default().to_owned()
-    };
-    let status = usize::try_from(number)
-        .ok()
-        .filter(|number| number % 3 == 1)
-        .and_then(|number| statuses.get((number / 3) % statuses.len()).copied())
-        .unwrap_or(KeyStatus::Active);
-    let grant = match number % 4 {
-        0 => vec![
-            Badge::new(Tone::Warn, "All").titled("Every permission, also what later versions add"),
-        ],
-        1 => vec![Badge::new(Tone::Neutral, "Read-only")],
-        2 => vec![
-            Badge::new(Tone::Neutral, "channels:send"),
-            Badge::new(Tone::Neutral, "secrets:read"),
-        ],
-        _ => vec![
-            Badge::new(Tone::Neutral, "workspaces:*"),
-            Badge::new(Tone::Warn, "secrets:reveal"),
-            Badge::new(Tone::Neutral, "+4")
-                .titled("audit:read, channels:read, channels:send, org.tokens:read"),
-        ],
-    };
-    let is_used = number % 5 != 3;
-    KeyRow {
-        id: format!("tok_01JD3V7Q8W{number:016}"),
-        name: pick(&names, number),
-        prefix: format!(
-            "mole_{:08x}",
-            number.wrapping_mul(2_654_435_761) % 0xffff_ffff
-        ),
-        owner: pick(&people, number / 2),
-        created_by: pick(&people, if number % 3 == 0 { number } else { number / 2 }),
-        created_by_label: "session:user_01J8ZQ".to_owned(),
-        grant,
-        workspaces: [
-            "All workspaces",
-            "payments-eu",
-            "3 workspaces",
-            "agent=data-pipeline",
-        ]
-        .get(usize::try_from(number % 4).unwrap_or(0))
-        .copied()
-        .unwrap_or_default()
-        .to_owned(),
-        workspaces_title: String::new(),
-        status,
-        created: ago(number * DAY * 3 + 4000),
-        last_used: is_used.then(|| ago(number * number * 211 + 20)),
-        last_used_from: if is_used {
-            format!("203.0.113.{}", number % 250)
-        } else {
-            String::new()
-        },
-        expires: (number % 3 != 0).then(|| ahead(DAY * (number * 7 % 90) + 9000)),
-        calls: Spark {
-            days: if is_used {
-                days(number, 40 + number * 13)
-            } else {
-                vec![0; 30]
-            },
-        },
-        tags: if number % 6 == 2 {
-            vec!["team=data".to_owned(), "tier=prod".to_owned()]
-        } else {
-            vec![]
-        },
-    }
-}
-
-fn keys(count: u64) -> KeysPage {
-    let shown = usize::try_from(count).unwrap_or(0);
-    KeysPage {
-        page: page("Org API Keys", Nav::Keys).below("Settings", ""),
-        rows: (1..=100).take(shown).map(row).collect(),
-        counts: [
-            (None, 1204),
-            (Some(KeyStatus::Active), 1180),
-            (Some(KeyStatus::Rotating), 4),
-            (Some(KeyStatus::Expiring), 12),
-            (Some(KeyStatus::Suspended), 8),
-            (Some(KeyStatus::Blocked), 0),
-            (Some(KeyStatus::Expired), 77),
-            (Some(KeyStatus::Revoked), 310),
-        ]
-        .into(),
-        filters: Filters {
-            sort: "-last_used".to_owned(),
-            ..Filters::default()
-        },
-        creators: vec![
-            Choice::new("session:user_01J8ZQ", "Ada Lovelace", ""),
-            Choice::new("session:user_01J8ZR", "Maximiliane von Hohenstein", ""),
-        ],
-        workspaces: vec![Choice::new("ws_1", "payments-eu", "")],
-        tags: vec![Choice::new("team=data", "team=data", "")],
-        pager: Pager {
-            shown: count,
-            total: Some(1204),
-            first: None,
-            next: Some("/canvas/keys?cursor=tok_01".to_owned()),
-        },
-        has_keys: count > 0,
-        may_mint: true,
-        may_stop: true,
-    }
 }
 
 fn tree() -> Tree {
@@ -349,9 +223,9 @@ fn main() -> io::Result<()> {
         fs::write(target.join(name), text.map_err(io::Error::other)?)
     };
     write("gallery.html", gallery().render())?;
-    write("keys.html", keys(100).render())?;
-    write("keys50.html", keys(50).render())?;
-    write("first.html", keys(0).render())?;
+    write("keys.html", keys::list(100).render())?;
+    write("keys50.html", keys::list(50).render())?;
+    write("first.html", keys::list(0).render())?;
     let mut page = Page::new("Sign in", now());
     page.theme = Theme::System;
     write("bare.html", Bare { page }.render())

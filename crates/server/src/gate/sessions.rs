@@ -1,0 +1,97 @@
+//! Tier 1: the session in the cookie of the Canvas.
+
+use std::sync::Arc;
+
+use claviger_core::{
+    authenticate,
+    denial::Denial,
+    digest::Digest,
+    evidence::cookie,
+    tier::{Authority, Principal, Tier},
+    time::Timestamp,
+};
+use http::{header, request::Parts};
+
+use super::identify::{Identified, Proof, above, in_its_org};
+use crate::{app::App, people::LiveSession};
+
+/// The random id in the cookie of the Canvas.
+pub(super) fn cookie_of<'a>(app: &App, parts: &'a Parts) -> Result<Option<&'a str>, Denial> {
+    let headers = parts.headers.get_all(header::COOKIE).iter();
+    cookie(headers.map(|value| value.as_bytes()), app.config.cookie())
+}
+
+/// Tier 1: the cookie of the Canvas.
+pub(super) fn with_session(
+    app: &App,
+    parts: &Parts,
+    id: &str,
+    (now, comes_from_us): (Timestamp, bool),
+) -> Identified {
+    let Some(live) = app.sessions.find(&Digest::of(id.as_bytes())) else {
+        return Identified::refused(app, Denial::SessionEnded);
+    };
+    match accept_session(app, &live, now) {
+        // Its owner does not do this: it says so in the trail, and nothing is done.
+        Ok(principal) if !comes_from_us => Identified {
+            principal: Arc::new(Principal {
+                authority: Authority::default(),
+                ..principal
+            }),
+            identity: Err(Denial::CrossSite),
+        },
+        Ok(principal) => {
+            live.touch(now);
+            in_its_org(app, parts, principal, Proof::Session(live))
+        }
+        Err(denial) => Identified {
+            principal: Arc::new(Principal {
+                tier: Tier::Session,
+                org: live.session.org,
+                actor: live.session.person.actor(),
+                key: None,
+                minter: None,
+                own_workspace: None,
+                replaced_until: None,
+                impersonator: None,
+                session: None,
+                authority: Authority::default(),
+            }),
+            identity: Err(denial),
+        },
+    }
+}
+
+/// Who a session is, if it is still accepted.
+pub(super) fn accept_session(
+    app: &App,
+    live: &LiveSession,
+    now: Timestamp,
+) -> Result<Principal, Denial> {
+    let session = &live.session;
+    let is_over = session.is_over(live.seen_at(), app.sessions.idle, now);
+    let is_of_old_token =
+        session.admin_token.is_some() && session.admin_token != app.admin_token.fingerprint();
+    if is_over || is_of_old_token || app.orgs.name(session.org).is_none() {
+        return Err(Denial::SessionEnded);
+    }
+    let known = app
+        .people
+        .get(session.org, session.person.as_str())
+        .ok_or(Denial::SessionEnded)?;
+    let policy = app.policies.of(session.org);
+    let minter = session.minter.clone().map(Arc::new);
+    let above = match &minter {
+        Some(minter) => above(app, session.org, minter, policy.as_deref(), now),
+        None => Some(Vec::new()),
+    };
+    authenticate::person(
+        &known.person,
+        (Arc::clone(&known.grant), minter),
+        above.ok_or(Denial::SessionEnded)?,
+        (
+            Some(session.id),
+            session.impersonator.as_deref().map(Arc::from),
+        ),
+    )
+}

@@ -1,0 +1,135 @@
+// Another site, with pages that attack whoever is signed in to Claviger in the same browser.
+
+import { createServer } from 'node:http';
+
+import { EMBEDDED, HELPERS, NAVIGATING } from './attacks.mjs';
+
+/** How an attacker may stand to `127.0.0.1`: the names of its own address. */
+export const ORIGINS = {
+  'another site': 'evil.test',
+  'another site on this machine': 'localhost',
+  // Cookies know no ports: from here even SameSite=Strict goes along.
+  'another port': '127.0.0.1',
+};
+
+const ATTACK_MS_MAX = 30_000;
+
+/** Starts the attacker's site. */
+export async function startAttacker() {
+  const server = createServer((request, response) => {
+    const url = new URL(request.url, 'http://attacker');
+    if (url.pathname === '/redirect') {
+      response.writeHead(307, { location: url.searchParams.get('to') }).end();
+      return;
+    }
+    response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' });
+    response.end('<!doctype html><title>Win a prize</title><link rel="icon" href="data:,"><body>Please wait …</body>');
+  });
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  const { port } = server.address();
+  return {
+    origin: (host) => `http://${host}:${port}`,
+    /**
+     * Attacks from one of `ORIGINS` with everything there is. `target` is `{method, path, form, json}`;
+     * `home` is Claviger's address. Gives `{sent, read}`: what arrived there (`{attack, method, path,
+     * status, cookie}`), and what could be read (`{attack, what}`).
+     */
+    async attack(context, { host, home, target }) {
+      const page = await context.newPage();
+      const scene = { context, page, origin: `http://${host}:${port}`, home, target, sent: [], read: [] };
+      try {
+        await embedded(scene);
+        // One after the other: what is sent meanwhile is the work of the one that is under way.
+        for (const name of Object.keys(NAVIGATING)) await navigating(scene, name);
+      } finally {
+        await page.close();
+      }
+      return { sent: scene.sent, read: scene.read };
+    },
+    stop: () => {
+      server.closeAllConnections();
+      return new Promise((done) => server.close(done));
+    },
+  };
+}
+
+/** The program that runs in the page: the attacks, what they use, and the one that is wanted. */
+const program = (attacks, { home, target }, run) => `(async () => {
+  ${HELPERS.map((helper) => helper.toString()).join('\n')}
+  const attacks = { ${Object.entries(attacks).map(([name, attack]) => `${JSON.stringify(name)}: ${asFunction(attack)}`).join(',\n')} };
+  const target = ${JSON.stringify({ form: {}, json: {}, ...target, url: home + target.path })};
+  target.redirect307 = (to) => location.origin + '/redirect?to=' + encodeURIComponent(to);
+  ${run}
+})()`;
+
+/** Methods are written `async 'name'(…) {…}`, which is no expression. */
+function asFunction(attack) {
+  const text = attack.toString();
+  const [head] = text.match(/^async '[^']*'(?=\()/) ?? [];
+  return head ? `async function ${text.slice(head.length)}` : text;
+}
+
+async function embedded(scene) {
+  const findings = await noting(scene, 'embedded', () => scene.page.evaluate(program(EMBEDDED, scene, `
+    const limit = (name) => new Promise((done) => setTimeout(() => done({ name, what: 'unknown: it never ended' }), ${ATTACK_MS_MAX}));
+    return Promise.all(Object.entries(attacks).map(([name, attack]) => Promise.race([
+      limit(name),
+      Promise.resolve().then(() => attack(target)).then((what) => ({ name, what }), () => ({ name })),
+    ])));`)));
+  for (const { name, what } of findings) if (what !== undefined) scene.read.push({ attack: name, what });
+}
+
+async function navigating(scene, name) {
+  const { context, page, home } = scene;
+  await noting(scene, name, async () => {
+    // Whatever window it ends in: the attack is over when the target has answered it there.
+    const answered = context.waitForEvent('response', {
+      predicate: (response) => response.url().startsWith(home),
+      timeout: ATTACK_MS_MAX,
+    });
+    const opens = name.includes('new window');
+    const popup = opens ? context.waitForEvent('page', { timeout: ATTACK_MS_MAX }) : undefined;
+    const only = { [name]: NAVIGATING[name] };
+    // Leaving destroys the world in which this is evaluated.
+    await page.evaluate(program(only, scene, 'Object.values(attacks)[0](target);')).catch(() => {});
+    await (await answered).finished();
+    if (opens) {
+      const what = await page.evaluate(`(() => {
+        try { return window.opened?.document.body.innerText } catch { return undefined }
+      })()`);
+      if (what) scene.read.push({ attack: name, what });
+      await (await popup).close();
+    }
+  });
+}
+
+/** Opens the attacker's page, and notes what goes to the target while it is used. */
+async function noting({ context, page, origin, home, sent }, attack, use) {
+  await page.goto(`${origin}/`);
+  const noted = [];
+  const note = (request) => {
+    if (request.url().startsWith(home)) noted.push(describe(attack, request, home));
+  };
+  context.on('request', note);
+  try {
+    const result = await use();
+    sent.push(...await Promise.all(noted));
+    return result;
+  } finally {
+    context.off('request', note);
+  }
+}
+
+/** `status` is null where the browser kept the answer from the page. */
+async function describe(attack, request, home) {
+  const response = await request.response().catch(() => null);
+  const headers = response ? await request.allHeaders().catch(() => ({})) : {};
+  return {
+    attack,
+    method: request.method(),
+    path: request.url().slice(home.length),
+    status: response?.status() ?? null,
+    cookie: 'cookie' in headers,
+    site: headers['sec-fetch-site'] ?? null,
+  };
+}

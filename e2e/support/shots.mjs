@@ -1,0 +1,19 @@
+// Screenshots for the documents. They are written only when they are asked for
+// (`e2e/run --screenshots`): a check leaves the tree as it was.
+
+import { mkdir, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+
+const FOLDER = fileURLToPath(new URL('../../docs/images/', import.meta.url));
+const BYTES_MAX = 150_000;
+
+/** Takes a picture of the window as it is. It is taken always, and written to `docs/images` if wanted. */
+export async function shoot(page, name) {
+  const image = await page.screenshot({ type: 'png', scale: 'css', animations: 'disabled', caret: 'hide' });
+  if (image.length > BYTES_MAX) {
+    throw new Error(`the screenshot ${name} has ${image.length} bytes, and may have ${BYTES_MAX}: show less`);
+  }
+  if (process.env.CLAVIGER_E2E_SCREENSHOTS !== '1') return;
+  await mkdir(FOLDER, { recursive: true });
+  await writeFile(`${FOLDER}${name}.png`, image);
+}
