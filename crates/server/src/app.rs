@@ -41,6 +41,8 @@ use crate::{
     streams::Streams,
     turns::Turns,
     usage::Usage,
+    waiting::Waiting,
+    web::Reviews,
 };
 
 /// Keys that died longer ago than this are no longer told apart from unknown ones.
@@ -90,6 +92,10 @@ pub struct App {
     pub(crate) births: tokio::sync::RwLock<()>,
     /// The policies of the orgs.
     pub(crate) policies: Policies,
+    /// The requests for keys that wait for a decision.
+    pub(crate) waiting: Waiting,
+    /// What was found to be said against keys, a little while ago.
+    pub(crate) reviews: Reviews,
     /// Everybody who has signed in.
     pub(crate) people: People,
     /// The sessions that are accepted.
@@ -161,10 +167,13 @@ impl App {
         let interner = Arc::new(Interner::default());
         let (keys, workspace_tokens) = load_index(&*store, &interner).await?;
         let metrics = Arc::new(Metrics::default());
+        let orgs = Orgs::load(&*store).await?;
         let app = Arc::new(Self {
             default_org: deployment.default_org,
             workspace_tokens,
-            orgs: Orgs::load(&*store).await?,
+            waiting: Waiting::load(&*store, orgs.ids(), clock::now()).await?,
+            reviews: Reviews::default(),
+            orgs,
             admin_token,
             bootstrap: Bootstrap::new(
                 deployment.is_bootstrap_open,

@@ -45,6 +45,7 @@ pub mod telemetry;
 pub mod trace;
 mod turns;
 pub mod usage;
+mod waiting;
 pub mod web;
 mod welcome;
 

@@ -43,6 +43,12 @@ impl Orgs {
         self.names.write().remove(&id);
     }
 
+    /// All of them.
+    #[must_use]
+    pub fn ids(&self) -> Vec<OrgId> {
+        self.names.read().keys().copied().collect()
+    }
+
     /// The name of an org.
     #[must_use]
     pub fn name(&self, id: OrgId) -> Option<std::sync::Arc<str>> {

@@ -42,6 +42,15 @@ impl People {
         self.by_org.read().get(&org)?.get(id).cloned()
     }
 
+    /// Some of the people of an org, so many at most, by their ids.
+    pub(crate) fn some_of(&self, org: OrgId, most: usize) -> Vec<Arc<Known>> {
+        let by_org = self.by_org.read();
+        let known = by_org.get(&org).into_iter().flat_map(HashMap::values);
+        let mut some: Vec<_> = known.take(most).cloned().collect();
+        some.sort_by(|one, other| one.person.id.as_str().cmp(other.person.id.as_str()));
+        some
+    }
+
     /// From here on the person stands as this says.
     pub(crate) fn set(&self, person: Person) {
         let grant = Arc::new(person.grant());

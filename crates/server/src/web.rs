@@ -7,11 +7,13 @@
 
 mod account;
 pub mod assets;
+mod audit;
 mod browser;
 pub mod charts;
 mod failure;
 pub mod fault;
 mod first_run;
+mod grants;
 pub mod html;
 pub mod keys;
 pub mod layout;
@@ -19,6 +21,9 @@ mod members;
 mod mint;
 mod page;
 pub mod parts;
+mod policy;
+mod requests;
+mod security;
 mod sign_in;
 pub mod time;
 mod who;
@@ -28,6 +33,7 @@ use claviger_core::action::{SignIn, UseAccount};
 use http::Method;
 
 pub(crate) use failure::failure;
+pub(crate) use security::Reviews;
 
 use crate::router::Routes;
 
@@ -48,6 +54,10 @@ pub(crate) fn declare(routes: &mut Routes) {
     workspaces::declare(routes);
     members::declare(routes);
     account::declare(routes);
+    audit::declare(routes);
+    policy::declare(routes);
+    requests::declare(routes);
+    security::declare(routes);
 }
 
 /// Whether a path belongs to the Canvas.

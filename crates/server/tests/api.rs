@@ -52,6 +52,8 @@ mod blast;
 mod bootstrap;
 #[path = "api/browser.rs"]
 mod browser;
+#[path = "api/canvas_oversight.rs"]
+mod canvas_oversight;
 #[path = "api/canvas_people.rs"]
 mod canvas_people;
 #[path = "api/canvas_workspaces.rs"]

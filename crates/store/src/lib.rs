@@ -17,6 +17,7 @@ mod reach_store;
 mod request_store;
 mod rows;
 mod scan;
+mod shelf_store;
 mod sqlite;
 mod usage_store;
 mod written;
@@ -56,6 +57,7 @@ pub use rows::{
 };
 pub(crate) use rows::{KEYS_SELECTED_LIMIT, to_turn, within_selection};
 pub use scan::SCAN_BYTES_MAX;
+pub use shelf_store::{DayUse, ShelfStore};
 pub use usage_store::{
     ADDRESSES_PER_KEY_MAX, AddressUse, Descendant, HOUR, HourUse, KeyCalls, RouteOfKey, RouteUse,
     Span, UsageBatch, UsageCell, UsageStore, hour_of,
@@ -78,6 +80,7 @@ pub trait Store:
     + AuditIndexStore
     + ReachStore
     + UsageStore
+    + ShelfStore
     + PersonStore
     + SessionStore
 {

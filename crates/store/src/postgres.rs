@@ -1,7 +1,6 @@
 //! PostgreSQL: one process serves a database; a lock and a generation number keep others out.
 
 mod audit;
-
 mod audit_index;
 mod browsers;
 mod channels;
@@ -23,6 +22,7 @@ mod rotations;
 mod row;
 mod secrets;
 mod session;
+mod shelf;
 mod usage;
 mod workspace_tokens;
 mod workspaces;

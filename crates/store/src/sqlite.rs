@@ -1,7 +1,6 @@
 //! SQLite: one file, one process, one thread that writes, and readers beside it.
 
 mod audit;
-
 mod audit_index;
 mod browsers;
 mod channels;
@@ -20,6 +19,7 @@ mod requests;
 mod rotations;
 mod row;
 mod secrets;
+mod shelf;
 mod usage;
 mod workspace_tokens;
 mod workspaces;

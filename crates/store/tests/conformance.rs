@@ -53,6 +53,8 @@ mod rotations;
 mod secrets;
 #[path = "conformance/sessions.rs"]
 mod sessions;
+#[path = "conformance/shelf.rs"]
+mod shelf;
 #[path = "conformance/support.rs"]
 mod support;
 #[path = "conformance/target.rs"]
@@ -208,6 +210,8 @@ conformance! {
     audit_index::few_records_of_a_long_trail_are_found_in_one_call,
     audit_index::indexing_goes_on_where_it_was,
     reach::what_lies_in_workspaces_is_counted_and_named,
+    shelf::keys_are_found_by_id_and_by_tag,
+    shelf::calls_of_keys_are_told_day_by_day,
     usage::counts_are_added_up_by_hour_route_and_workspace,
     usage::span_begins_with_its_first_hour_and_ends_before_its_last_instant,
     usage::counts_of_keys_of_another_org_are_not_read,

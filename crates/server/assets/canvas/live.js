@@ -6,6 +6,7 @@
 //     <td data-text="actor">                      the text of a member; `a.b` for a member of a member
 //     <td><a data-href="/canvas/keys/{key}" data-text="prefix"></a>
 //     <td><span class="status" data-code="status"></span>      a status of HTTP, with its tone
+//     <td data-took="duration_us">                a duration in microseconds
 //   </template>
 //   <button type="button" data-live-toggle aria-pressed="true">Live</button> <span data-live-state></span>
 //
@@ -16,6 +17,12 @@ import { full, words } from "./time.js";
 const ROWS_MAX = 200;
 
 const member = (value, path) => path.split(".").reduce((inner, name) => inner?.[name], value);
+
+// Microseconds as the server writes them.
+const took = (micros) => {
+  if (micros < 10_000) return `${Math.trunc(micros / 1000)}.${Math.trunc((micros % 1000) / 100)} ms`;
+  return micros < 10_000_000 ? `${Math.trunc(micros / 1000)} ms` : `${Math.trunc(micros / 1_000_000)} s`;
+};
 
 function fill(row, value) {
   for (const element of row.querySelectorAll("[data-text]")) {
@@ -36,6 +43,9 @@ function fill(row, value) {
       return encodeURIComponent(part);
     });
     if (!isWhole) element.removeAttribute("href");
+  }
+  for (const element of row.querySelectorAll("[data-took]")) {
+    element.textContent = took(Number(member(value, element.dataset.took)));
   }
   for (const element of row.querySelectorAll("[data-code]")) {
     const code = Number(member(value, element.dataset.code));

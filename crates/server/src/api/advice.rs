@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How far advice looks back unless the caller says otherwise.
-const WINDOW: Duration = Duration::from_secs(30 * 86_400);
+pub(crate) const WINDOW: Duration = Duration::from_secs(30 * 86_400);
 /// The shortest window.
 const WINDOW_MIN: Duration = Duration::from_secs(3600);
 /// How many routes are answered.
@@ -174,7 +174,7 @@ fn used(judged: &Judged) -> wire::UsedParts {
 }
 
 /// The fields of a change that makes `narrow` of `own`.
-fn change(own: &Grant, narrow: &Grant) -> KeyChange {
+pub(crate) fn change(own: &Grant, narrow: &Grant) -> KeyChange {
     let text = grant_view(narrow);
     KeyChange {
         permissions: (own.permissions != narrow.permissions).then_some(text.permissions),

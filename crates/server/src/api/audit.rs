@@ -54,7 +54,7 @@ pub async fn activity(call: Call<ReadKeys>) -> Result<Reply, Failure> {
 }
 
 /// The conditions that a query may give, and these.
-pub(super) fn known(more: &[&'static str]) -> Vec<&'static str> {
+pub(crate) fn known(more: &[&'static str]) -> Vec<&'static str> {
     FILTERS.iter().chain(more).copied().collect()
 }
 
@@ -156,7 +156,7 @@ pub async fn export(call: Call<ReadAudit>) -> Result<Reply, Failure> {
 }
 
 /// The conditions of a query.
-pub(super) fn filter(query: &Query) -> Result<AuditFilter, Failure> {
+pub(crate) fn filter(query: &Query) -> Result<AuditFilter, Failure> {
     Ok(AuditFilter {
         actor: query.get("actor").map(str::to_owned),
         key: query.parse("token", "the id of a key")?,

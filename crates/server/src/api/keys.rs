@@ -10,7 +10,7 @@ use claviger_core::{
     text::parse_name,
     time::{Timestamp, format_duration, parse_duration},
 };
-use claviger_store::{Idempotency, KeyChange, KeyFilter, Recorder, Revoked};
+use claviger_store::{Idempotency, KeyChange, KeyFilter, Recorder, Revoked, Written};
 use claviger_wire::{headers, keys as wire, map::TextMap};
 use http::{StatusCode, header};
 use serde_json::json;
@@ -45,28 +45,40 @@ const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 /// As [`mints::mint`], and 400 or 422 for a body that cannot be used.
 pub async fn mint(mut call: Call<MintKey>) -> Result<Reply, Failure> {
     let (body, bytes) = call.json_and_bytes::<wire::MintRequest>().await?;
-    let now = clock::now();
+    let idempotency = idempotency(&call, &bytes)?;
+    let mint = asked_mint(&call, body, idempotency)?;
+    let minted = mints::mint(&call.app, &call.permit, mint, &call.trace).await?;
+    let location = format!("/org/tokens/{}", minted.key.id);
+    Ok(Reply::json(StatusCode::CREATED, &shown_once(&minted))
+        .with(header::LOCATION, &location)
+        .written(minted.receipt))
+}
+
+/// What a body asks for, checked; what it leaves out is that of the caller.
+///
+/// # Errors
+/// 422 naming the field.
+pub(crate) fn asked_mint(
+    call: &Call<MintKey>,
+    body: wire::MintRequest,
+    idempotency: Option<Idempotency>,
+) -> Result<Mint, Failure> {
     let own = call.permit.principal().authority.layers().first();
     let asked = Asked::from(&body);
-    let mint = Mint {
+    Ok(Mint {
         name: name(&body.name)?,
         grant: asked.grant(own.unwrap_or(&call.app.full_grant))?,
         are_permissions_asked: asked.is_about_permissions(),
-        end: asked.end(now)?,
+        end: asked.end(clock::now())?,
         rotate_every: body
             .rotate_every
             .as_deref()
             .map(rotate_every)
             .transpose()?
             .flatten(),
-        idempotency: idempotency(&call, &bytes)?,
+        idempotency,
         metadata: texts("metadata", body.metadata.unwrap_or_default())?,
-    };
-    let minted = mints::mint(&call.app, &call.permit, mint, &call.trace).await?;
-    let location = format!("/org/tokens/{}", minted.key.id);
-    Ok(Reply::json(StatusCode::CREATED, &shown_once(&minted))
-        .with(header::LOCATION, &location)
-        .written(minted.receipt))
+    })
 }
 
 /// A key with its secret: for the one answer that shows it.
@@ -214,6 +226,19 @@ pub async fn get(call: Call<ReadKeys>) -> Result<Reply, Failure> {
 pub async fn change(mut call: Call<ChangeKey>) -> Result<Reply, Failure> {
     let id: KeyId = call.id(0, "key")?;
     let body: wire::KeyChange = call.json().await?;
+    let written = change_as(&call, id, body).await?;
+    Ok(Reply::json(StatusCode::OK, &view(&call.app, &written.value)).written(written.receipt))
+}
+
+/// Changes a key as a body asks for it.
+///
+/// # Errors
+/// As [`keys::change`].
+pub(crate) async fn change_as(
+    call: &Call<ChangeKey>,
+    id: KeyId,
+    body: wire::KeyChange,
+) -> Result<Written<OrgKey>, Failure> {
     let new_name = body.name.as_deref().map(name).transpose()?;
     let metadata = body.metadata.clone();
     let metadata = metadata.map(|map| texts("metadata", map)).transpose()?;
@@ -237,8 +262,7 @@ pub async fn change(mut call: Call<ChangeKey>) -> Result<Reply, Failure> {
         StatusCode::OK,
         move |key: &OrgKey| json!({"changed": {"id": key.id.to_string(), "to": said}}),
     );
-    let written = keys::change(&call.app, &call.permit, id, make, record).await?;
-    Ok(Reply::json(StatusCode::OK, &view(&call.app, &written.value)).written(written.receipt))
+    keys::change(&call.app, &call.permit, id, make, record).await
 }
 
 /// `POST /org/tokens/{id}/suspend`.
@@ -269,13 +293,24 @@ async fn recorder_of_suspension<A: Action>(
 ) -> Result<(Option<String>, Recorder<OrgKey>), Failure> {
     let body: wire::SuspensionRequest = call.json_or_default().await?;
     let reason = reason(body.reason.as_deref())?;
-    let given = reason.clone();
-    let record = call.recorder(StatusCode::OK, move |key: &OrgKey| {
+    let record = record_suspension(&call.trace, what, reason.clone(), true);
+    Ok((reason, record))
+}
+
+/// The record of a suspension or its end: the request's own, or one of several.
+pub(crate) fn record_suspension(
+    trace: &Arc<Trace>,
+    what: &'static str,
+    reason: Option<String>,
+    is_own: bool,
+) -> Recorder<OrgKey> {
+    let trace = Arc::clone(trace);
+    Box::new(move |key: &OrgKey| {
         let said =
             json!({"id": key.id.to_string(), "prefix": key.prefix.as_str(), "reason": reason});
-        serde_json::Value::Object([(what.to_owned(), said)].into_iter().collect())
-    });
-    Ok((given, record))
+        let change = serde_json::Value::Object([(what.to_owned(), said)].into_iter().collect());
+        trace.entry_in(trace.principal.org, is_own, &change)
+    })
 }
 
 pub(crate) fn reason(text: Option<&str>) -> Result<Option<String>, Failure> {
@@ -296,7 +331,7 @@ pub async fn revoke(call: Call<RevokeKey>) -> Result<Reply, Failure> {
         reason: reason(query.get("reason"))?,
         cascades: query.parse("cascade", "`true` or `false`")?.unwrap_or(true),
     };
-    let record = record_revocation(&call.trace, end.reason.clone());
+    let record = record_revocation(&call.trace, end.reason.clone(), true);
     let ended = lines::revoke(&call.app, &call.permit, end, record).await?;
     let all = std::iter::once(&ended.revoked.key).chain(&ended.revoked.descendants);
     let ids = ended
@@ -324,8 +359,13 @@ pub async fn revoke(call: Call<RevokeKey>) -> Result<Reply, Failure> {
     })
 }
 
-/// One record of the revocation, and one of each death that came with it.
-fn record_revocation(trace: &Arc<Trace>, reason: Option<String>) -> Recorder<Revoked, Vec<Entry>> {
+/// One record of the revocation, the request's own or one of several, and one of each death that
+/// came with it.
+pub(crate) fn record_revocation(
+    trace: &Arc<Trace>,
+    reason: Option<String>,
+    is_own: bool,
+) -> Recorder<Revoked, Vec<Entry>> {
     let trace = Arc::clone(trace);
     Box::new(move |revoked: &Revoked| {
         let id = revoked.key.id.to_string();
@@ -336,7 +376,8 @@ fn record_revocation(trace: &Arc<Trace>, reason: Option<String>) -> Recorder<Rev
             "descendants": revoked.descendants.len(),
             "kept": revoked.heirs.len(),
         });
-        let mut entries = vec![trace.entry_of_change(200, &json!({"revoked": said}))];
+        let org = trace.principal.org;
+        let mut entries = vec![trace.entry_in(org, is_own, &json!({"revoked": said}))];
         entries.extend(revoked.descendants.iter().map(|key| {
             let said = json!({
                 "id": key.id.to_string(),
@@ -442,7 +483,7 @@ fn previous(app: &App, key: &OrgKey, now: Timestamp) -> Option<wire::PreviousSec
 }
 
 /// The cursor of the next part, if this one is full.
-pub(super) fn next_cursor<T>(items: &[T], limit: u32, of: impl Fn(&T) -> String) -> Option<String> {
+pub(crate) fn next_cursor<T>(items: &[T], limit: u32, of: impl Fn(&T) -> String) -> Option<String> {
     let is_full = u32::try_from(items.len()).is_ok_and(|count| count >= limit);
     items.last().filter(|_| is_full).map(of)
 }

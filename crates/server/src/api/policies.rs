@@ -6,7 +6,7 @@ use claviger_core::{
     action::{ReadPolicy, WritePolicy},
     policy::{Policy, PolicyText},
 };
-use claviger_store::Recorder;
+use claviger_store::{Recorder, Written};
 use claviger_wire::policy as wire;
 use http::StatusCode;
 use serde_json::json;
@@ -36,13 +36,32 @@ pub async fn put(mut call: Call<WritePolicy>) -> Result<Reply, Failure> {
         .parse("dry_run", "`true` or `false`")?
         .unwrap_or(false);
     let body: wire::Policy = call.json().await?;
-    let policy = text(body)
-        .check()
-        .map_err(|error| Failure::out_of_range(error.field, error.reason))?;
+    let policy = checked(body)?;
     if is_dry {
         let effect = policies::preview(&call.app, &call.permit, &policy).await?;
         return Ok(Reply::json(StatusCode::OK, &told(true, &policy, &effect)));
     }
+    let (written, effect) = put_as(&call, policy, StatusCode::OK).await?;
+    let answer = told(false, &written.value, &effect);
+    Ok(Reply::json(StatusCode::OK, &answer).written(written.receipt))
+}
+
+/// A policy as a body says it, checked.
+///
+/// # Errors
+/// 422 naming the field.
+pub(crate) fn checked(body: wire::Policy) -> Result<Policy, Failure> {
+    text(body)
+        .check()
+        .map_err(|error| Failure::out_of_range(error.field, error.reason))
+}
+
+/// Sets the policy; the record says that this status was answered.
+pub(crate) async fn put_as(
+    call: &Call<WritePolicy>,
+    policy: Policy,
+    status: StatusCode,
+) -> Result<(Written<Policy>, Effect), Failure> {
     let before = call.app.policies.of(call.org());
     let before = before.map(|in_force| view(&in_force.policy));
     let trace = Arc::clone(&call.trace);
@@ -50,13 +69,11 @@ pub async fn put(mut call: Call<WritePolicy>) -> Result<Reply, Failure> {
         let blocked = effect.blocked.count;
         Box::new(move |policy| {
             let said = json!({"from": before, "to": view(policy), "blocked": blocked});
-            trace.entry_of_change(200, &json!({"policy": said}))
+            trace.entry_of_change(status.as_u16(), &json!({"policy": said}))
         })
     };
     let policy = (policy, call.trace.client);
-    let (written, effect) = policies::put(&call.app, &call.permit, policy, record).await?;
-    let answer = told(false, &written.value, &effect);
-    Ok(Reply::json(StatusCode::OK, &answer).written(written.receipt))
+    policies::put(&call.app, &call.permit, policy, record).await
 }
 
 fn told(dry_run: bool, policy: &Policy, effect: &Effect) -> wire::PolicyEffect {
@@ -89,7 +106,7 @@ fn told(dry_run: bool, policy: &Policy, effect: &Effect) -> wire::PolicyEffect {
 }
 
 /// A policy as it is answered.
-fn view(policy: &Policy) -> wire::Policy {
+pub(crate) fn view(policy: &Policy) -> wire::Policy {
     let text = PolicyText::from(policy);
     wire::Policy {
         permissions: text.permissions,

@@ -12,7 +12,7 @@ use claviger_core::{
     text::parse_name,
     time::Timestamp,
 };
-use claviger_store::RequestFilter;
+use claviger_store::{RequestFilter, Written};
 use claviger_wire::{map::TextMap, requests as wire};
 use http::{StatusCode, header};
 use serde_json::{Value, json};
@@ -159,9 +159,20 @@ pub async fn get(call: Call<ReadRequests>) -> Result<Reply, Failure> {
 pub async fn approve(mut call: Call<DecideRequest>) -> Result<Reply, Failure> {
     let id: RequestId = call.id(0, "request")?;
     let body: wire::ApprovalRequest = call.json_or_default().await?;
+    let written = approve_as(&call, id, &body, StatusCode::OK).await?;
+    Ok(Reply::json(StatusCode::OK, &view(&written.value)).written(written.receipt))
+}
+
+/// Approves a request as a body says; the record says that this status was answered.
+pub(crate) async fn approve_as(
+    call: &Call<DecideRequest>,
+    id: RequestId,
+    body: &wire::ApprovalRequest,
+    status: StatusCode,
+) -> Result<Written<KeyRequest>, Failure> {
     let decision = (id, note(body.note.as_deref())?);
-    let make = |request: &KeyRequest, now| narrowed(request, Asked::from(&body), now);
-    let record = call.recorder(StatusCode::OK, |request: &KeyRequest| {
+    let make = |request: &KeyRequest, now| narrowed(request, Asked::from(body), now);
+    let record = call.recorder(status, |request: &KeyRequest| {
         let approved = request.approved.as_ref();
         json!({"approved": {
             "id": request.id.to_string(),
@@ -172,8 +183,7 @@ pub async fn approve(mut call: Call<DecideRequest>) -> Result<Reply, Failure> {
             "grant": approved.map(|approved| grant_said(&approved.grant)),
         }})
     });
-    let written = requests::approve(&call.app, &call.permit, decision, make, record).await?;
-    Ok(Reply::json(StatusCode::OK, &view(&written.value)).written(written.receipt))
+    requests::approve(&call.app, &call.permit, decision, make, record).await
 }
 
 /// What is approved of what was asked for, and the field of the body that is about its end.
@@ -210,8 +220,19 @@ fn narrowed(
 pub async fn deny(mut call: Call<DecideRequest>) -> Result<Reply, Failure> {
     let id: RequestId = call.id(0, "request")?;
     let body: wire::DenialRequest = call.json_or_default().await?;
-    let decision = (id, note(body.note.as_deref())?);
-    let record = call.recorder(StatusCode::OK, |request: &KeyRequest| {
+    let written = deny_as(&call, id, body.note.as_deref(), StatusCode::OK).await?;
+    Ok(Reply::json(StatusCode::OK, &view(&written.value)).written(written.receipt))
+}
+
+/// Denies a request; the record says that this status was answered.
+pub(crate) async fn deny_as(
+    call: &Call<DecideRequest>,
+    id: RequestId,
+    said: Option<&str>,
+    status: StatusCode,
+) -> Result<Written<KeyRequest>, Failure> {
+    let decision = (id, note(said)?);
+    let record = call.recorder(status, |request: &KeyRequest| {
         json!({"denied": {
             "id": request.id.to_string(),
             "name": request.wanted.name,
@@ -219,8 +240,7 @@ pub async fn deny(mut call: Call<DecideRequest>) -> Result<Reply, Failure> {
             "note": request.decision.as_ref().and_then(|decision| decision.note.as_deref()),
         }})
     });
-    let written = requests::deny(&call.app, &call.permit, decision, record).await?;
-    Ok(Reply::json(StatusCode::OK, &view(&written.value)).written(written.receipt))
+    requests::deny(&call.app, &call.permit, decision, record).await
 }
 
 fn note(text: Option<&str>) -> Result<Option<String>, Failure> {
@@ -237,12 +257,21 @@ fn note(text: Option<&str>) -> Result<Option<String>, Failure> {
 pub async fn withdraw(mut call: Call<WithdrawRequest>) -> Result<Reply, Failure> {
     let id: RequestId = call.id(0, "request")?;
     let _nothing: wire::OwnRequestStep = call.json_or_default().await?;
+    let written = withdraw_as(&call, id, StatusCode::OK).await?;
+    Ok(Reply::json(StatusCode::OK, &view(&written.value)).written(written.receipt))
+}
+
+/// Takes a request back; the record says that this status was answered.
+pub(crate) async fn withdraw_as(
+    call: &Call<WithdrawRequest>,
+    id: RequestId,
+    status: StatusCode,
+) -> Result<Written<KeyRequest>, Failure> {
     let record = call.recorder(
-        StatusCode::OK,
+        status,
         |request: &KeyRequest| json!({"withdrawn": {"id": request.id.to_string()}}),
     );
-    let written = requests::withdraw(&call.app, &call.permit, id, record).await?;
-    Ok(Reply::json(StatusCode::OK, &view(&written.value)).written(written.receipt))
+    requests::withdraw(&call.app, &call.permit, id, record).await
 }
 
 /// `POST /org/requests/{id}/collect`.

@@ -46,7 +46,7 @@ pub async fn rotate(mut call: Call<RotateKey>) -> Result<Reply, Failure> {
 }
 
 /// When the old secret is to end.
-fn plan(body: &wire::RotationRequest) -> Result<Plan, Failure> {
+pub(crate) fn plan(body: &wire::RotationRequest) -> Result<Plan, Failure> {
     let both = body.on_first_use == Some(true) && body.when_quiet.is_some();
     if both {
         let reason = "cannot be given together with `on_first_use`";

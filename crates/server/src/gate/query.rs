@@ -74,6 +74,20 @@ impl Query {
         }
     }
 
+    /// The same without what was left empty in a form.
+    #[must_use]
+    pub fn filled(mut self) -> Self {
+        self.values.retain(|_, value| !value.trim().is_empty());
+        self
+    }
+
+    /// The same with another value of a parameter.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.values.insert(name.to_owned(), value.into());
+        self
+    }
+
     /// The part of a list that is asked for.
     ///
     /// # Errors

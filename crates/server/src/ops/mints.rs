@@ -63,6 +63,23 @@ impl std::fmt::Debug for Minted {
     }
 }
 
+/// What a mint would come to now: the grant and the end. Nothing is minted.
+///
+/// # Errors
+/// As [`mint`], but for a repetition and the mint limit.
+pub fn preview(
+    app: &App,
+    permit: &Permit<MintKey>,
+    mint: &Mint,
+) -> Result<(Grant, Option<Timestamp>), Failure> {
+    let principal = permit.principal();
+    if let Some(field) = permit.field_beyond(&mint.grant) {
+        return Err(Failure::BeyondMinter(field));
+    }
+    let minter = principal.as_minter();
+    minting(app, principal, &minter).conform(mint, clock::now())
+}
+
 /// Mints a key.
 ///
 /// # Errors

@@ -72,5 +72,6 @@ pub async fn delete(
     app.orgs.remove(id);
     app.sessions.end(|session| session.org == id);
     app.people.forget_org(id);
+    app.waiting.forget_org(id);
     Ok(written)
 }

@@ -19,7 +19,7 @@ use claviger_core::{
     time::Timestamp,
     token::{Prefix, Secret},
 };
-use claviger_store::{Collected, MintLimits, NewKey, Recorder, StoreError, Written};
+use claviger_store::{Acting, Collected, MintLimits, NewKey, Recorder, StoreError, Written};
 use serde_json::json;
 
 use super::mints::{CHAIN_MAX, Mint, Minted, Minting, PREFIX_TRIES, minting, take_in};
@@ -64,7 +64,9 @@ pub async fn ask(
         approved: None,
         collection: None,
     };
-    Ok(app.store.insert_request(request, acting, record).await?)
+    let written = app.store.insert_request(request, acting, record).await?;
+    app.waiting.follow(&written.value);
+    Ok(written)
 }
 
 /// What the key that `for` names is and may do, or else the asker.
@@ -207,11 +209,7 @@ pub async fn approve(
     };
     minting(app, principal, &minter).conform(&mint, acting.now)?;
     let step = Step::Approve(decision(principal, acting.now, note), approved);
-    let org = permit.org();
-    Ok(app
-        .store
-        .step_request(org, id, step, acting, record)
-        .await?)
+    take(app, (permit.org(), id), step, acting, record).await
 }
 
 /// Denies a request, or takes an approval back that was not collected.
@@ -227,11 +225,23 @@ pub async fn deny(
     let principal = permit.principal();
     let acting = super::acting(principal);
     let step = Step::Deny(decision(principal, acting.now, note));
-    let org = permit.org();
-    Ok(app
+    take(app, (permit.org(), id), step, acting, record).await
+}
+
+/// Takes a step, and counts what still waits.
+async fn take(
+    app: &App,
+    (org, id): (OrgId, RequestId),
+    step: Step,
+    acting: Acting,
+    record: Recorder<KeyRequest>,
+) -> Result<Written<KeyRequest>, Failure> {
+    let written = app
         .store
         .step_request(org, id, step, acting, record)
-        .await?)
+        .await?;
+    app.waiting.follow(&written.value);
+    Ok(written)
 }
 
 fn decision(by: &Principal, at: Timestamp, note: Option<String>) -> Decision {
@@ -255,11 +265,7 @@ pub async fn withdraw(
 ) -> Result<Written<KeyRequest>, Failure> {
     own(app, permit, id).await?;
     let acting = super::acting(permit.principal());
-    let org = permit.org();
-    let written = app
-        .store
-        .step_request(org, id, Step::Withdraw, acting, record);
-    Ok(written.await?)
+    take(app, (permit.org(), id), Step::Withdraw, acting, record).await
 }
 
 /// Mints the key of the caller's own approved request, once. Its minter is whoever approved.

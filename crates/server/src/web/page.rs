@@ -2,8 +2,8 @@
 
 use claviger_core::{
     action::{
-        Action, ListWorkspaces, ReadAudit, ReadKeys, ReadPeople, ReadPolicy, ReadRequests,
-        UseAccount,
+        Action, DecideRequest, ListWorkspaces, ReadAudit, ReadKeys, ReadPeople, ReadPolicy,
+        ReadRequests, UseAccount,
     },
     authorize::{Facts, authorize},
     person::Person,
@@ -30,6 +30,9 @@ pub(crate) fn surroundings(app: &App, trace: &Trace) -> Page {
     let org = app.orgs.name(person.org);
     page.org = org.map(|name| name.to_string()).unwrap_or_default();
     page.who = Some(who(&person));
+    if may::<DecideRequest>(trace) {
+        page.requests_waiting = app.waiting.count(person.org, page.now);
+    }
     page.may = NavSet::NONE
         .with(Nav::Keys, may::<ReadKeys>(trace))
         .with(Nav::Requests, may::<ReadRequests>(trace))
@@ -77,6 +80,12 @@ pub(crate) fn flash(word: Option<&str>) -> Option<Flash> {
         "resumed" => "Resumed. It is accepted again.",
         "saved" => "Saved.",
         "deleted" => "Deleted.",
+        "narrowed" => "Narrowed. It may do what it uses, and no more, from now on.",
+        "ends" => "It ends by itself now.",
+        "policy" => "The policy is in force.",
+        "approved" => "Approved. Whoever asked can collect the key within 24 hours.",
+        "denied" => "Denied.",
+        "withdrawn" => "Taken back.",
         _ => return None,
     };
     Some(Flash::done(text))

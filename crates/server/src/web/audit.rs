@@ -1,0 +1,287 @@
+//! The explorer of the audit trail.
+
+mod filters;
+mod record;
+
+use askama::Template;
+use claviger_core::{action::ReadAudit, ledger::record::Record, tier::Actor};
+use claviger_store::{AuditRow, Page as Part};
+use http::{Method, StatusCode};
+
+use self::filters::Filters;
+use self::record::one;
+
+use super::{
+    fault::Fault,
+    html,
+    layout::{Nav, Page},
+    page,
+    parts::{Choice, Pager},
+    time::When,
+    who,
+};
+use crate::{
+    api,
+    app::App,
+    failure::Failure,
+    gate::{Call, Query, Reply},
+    ops::audit::{self, Order},
+    router::Routes,
+};
+
+/// The path of the explorer.
+const PATH: &str = "/canvas/audit";
+/// How many records a page shows.
+const ROWS: u32 = 50;
+/// How many people are offered as actors.
+const ACTORS_MAX: usize = 100;
+/// How many requests a row can stand for before the number is worth a word.
+const ONE: u64 = 1;
+
+/// The explorer.
+#[derive(Debug, Template)]
+#[template(path = "canvas/audit/list.html")]
+struct AuditPage {
+    page: Page,
+    filters: Filters,
+    fault: Fault,
+    rows: Vec<Row>,
+    /// People and others who act.
+    actors: Vec<Choice>,
+    pager: Pager,
+    /// Where the new records come from, if this is the newest part.
+    live: String,
+    export: String,
+    /// The part that was looked through holds nothing, and there is more.
+    goes_on: bool,
+}
+
+/// A record as a row.
+#[derive(Debug)]
+struct Row {
+    seq: u64,
+    at: When,
+    actor: String,
+    /// The name of a person; empty for anybody else.
+    name: String,
+    method: String,
+    path: String,
+    /// What it did to something, in a word; empty for a record that changed nothing.
+    did: String,
+    status: u16,
+    tone: &'static str,
+    code: String,
+    took: String,
+    client: String,
+    /// More than one for refusals that came as a flood.
+    count: u64,
+}
+
+/// The pages of the trail.
+#[rustfmt::skip]
+pub(super) fn declare(routes: &mut Routes) {
+    let get = Method::GET;
+
+    routes.page::<ReadAudit, _, _>(&get, "/canvas/audit", list);
+    routes.page::<ReadAudit, _, _>(&get, "/canvas/audit/{seq}", one);
+}
+
+/// `GET /canvas/audit`.
+async fn list(call: Call<ReadAudit>) -> Result<Reply, Failure> {
+    let known = api::audit::known(&["limit", "cursor", "last"]);
+    let query = call.query(&known)?.filled();
+    let page = page::of(&call, "Audit", Nav::Audit);
+    let mut filters = Filters::read(&query);
+    if let Some(address) = filters.with_key_found(&call).await? {
+        return Ok(html::see_other(&address));
+    }
+    let read = match filters.asked(query, page.now) {
+        Ok(query) => read(&call, &query).await,
+        Err(failure) => Err(failure),
+    };
+    match read {
+        Ok(found) => Ok(html::html(
+            StatusCode::OK,
+            &shown(&call, page, filters, found),
+        )),
+        Err(failure) => {
+            let Some(fault) = Fault::of(&failure) else {
+                return Err(failure);
+            };
+            let page = AuditPage {
+                page,
+                fault,
+                rows: vec![],
+                actors: actors(&call.app, &call),
+                pager: Pager::default(),
+                live: String::new(),
+                export: String::new(),
+                goes_on: false,
+                filters,
+            };
+            Err(html::refused(failure, &page))
+        }
+    }
+}
+
+/// A part of the trail, and where in it the part begins.
+struct Found {
+    rows: Vec<AuditRow>,
+    next: Option<u64>,
+    is_first: bool,
+    size: u64,
+}
+
+async fn read(call: &Call<ReadAudit>, query: &Query) -> Result<Found, Failure> {
+    let filter = api::audit::filter(query)?;
+    let after = query.parse::<u64>("cursor", "the number of a record")?;
+    // Before the read: what is recorded meanwhile comes live, and nothing is left out.
+    let size = call.app.store.audit_size(call.org()).await?;
+    let part = Part { after, limit: ROWS };
+    let found = audit::rows(&call.app, &call.permit, filter, (Order::NewestFirst, part)).await?;
+    Ok(Found {
+        rows: found.rows,
+        next: found.next,
+        is_first: after.is_none(),
+        size,
+    })
+}
+
+fn shown(call: &Call<ReadAudit>, page: Page, filters: Filters, found: Found) -> AuditPage {
+    let rows: Vec<Row> = found
+        .rows
+        .iter()
+        .filter_map(|row| Some((row.seq, Record::read(&row.bytes)?)))
+        .map(|(seq, record)| Row::of(&call.app, call, (seq, &record), &page))
+        .collect();
+    let newest = found.rows.first().map_or(found.size, |row| row.seq);
+    // What has an end gets nothing new.
+    let is_live = found.is_first && filters.until.is_empty();
+    AuditPage {
+        live: if is_live {
+            filters.stream(newest.max(found.size), page.now)
+        } else {
+            String::new()
+        },
+        export: filters.export(page.now),
+        pager: Pager {
+            shown: u64::try_from(rows.len()).unwrap_or(u64::MAX),
+            total: None,
+            first: (!found.is_first).then(|| filters.href(None)),
+            next: found.next.map(|next| filters.href(Some(next))),
+        },
+        goes_on: rows.is_empty() && found.next.is_some(),
+        actors: actors(&call.app, call),
+        fault: Fault::default(),
+        rows,
+        page,
+        filters,
+    }
+}
+
+/// Those whom a filter can name, without the keys: these are too many, and have a field of their own.
+fn actors(app: &App, call: &Call<ReadAudit>) -> Vec<Choice> {
+    let people = app.people.some_of(call.org(), ACTORS_MAX);
+    let people = people.iter().map(|known| {
+        let person = &known.person;
+        let label = person.id.actor().to_string();
+        let name = who::words(app, call.org(), &person.id.actor());
+        Choice::new(label, name, "")
+    });
+    let others = [
+        ("admin-token", "ADMIN_TOKEN"),
+        ("bootstrap", "the first start"),
+        ("policy", "the policy"),
+        ("anonymous", "nobody known"),
+    ];
+    let others = others.map(|(label, name)| Choice::new(label, name, ""));
+    people.chain(others).collect()
+}
+
+impl Row {
+    fn of(app: &App, call: &Call<ReadAudit>, (seq, record): (u64, &Record), page: &Page) -> Self {
+        Self {
+            seq,
+            at: page.when(record.at),
+            name: name_of(app, call, &record.actor),
+            actor: record.actor.clone(),
+            method: record.method.clone(),
+            path: record.path.clone(),
+            did: did(record),
+            status: record.status,
+            tone: tone(record.status),
+            code: record.code.clone().unwrap_or_default(),
+            took: took(record.duration_us),
+            client: record
+                .client
+                .map(|from| from.to_string())
+                .unwrap_or_default(),
+            count: record.count,
+        }
+    }
+
+    fn stands_for_many(&self) -> bool {
+        self.count > ONE
+    }
+}
+
+/// The name of a person who acts; empty for anybody else, whose label says enough.
+fn name_of(app: &App, call: &Call<ReadAudit>, label: &str) -> String {
+    match label.parse::<Actor>() {
+        Ok(actor @ Actor::Session(_)) => {
+            let name = who::words(app, call.org(), &actor);
+            let is_id = label.strip_prefix("session:") == Some(&name);
+            if is_id { String::new() } else { name }
+        }
+        Ok(_) | Err(_) => String::new(),
+    }
+}
+
+/// The word for what was changed: a record names it first.
+fn did(record: &Record) -> String {
+    let change = record
+        .change
+        .as_ref()
+        .and_then(serde_json::Value::as_object);
+    let word = change.and_then(|change| change.keys().next());
+    word.map(|word| word.replace('_', " ")).unwrap_or_default()
+}
+
+const fn tone(status: u16) -> &'static str {
+    match status {
+        500.. => "bad",
+        400..=499 => "warn",
+        _ => "good",
+    }
+}
+
+/// A duration as it is read at a glance; `live.js` writes the same.
+fn took(micros: u64) -> String {
+    match micros {
+        0..10_000 => format!("{}.{} ms", micros / 1000, micros % 1000 / 100),
+        10_000..10_000_000 => format!("{} ms", micros / 1000),
+        _ => format!("{} s", micros / 1_000_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{tone, took};
+
+    #[test]
+    fn durations_and_statuses_are_read_at_a_glance() {
+        let cases = [
+            (0, "0.0 ms"),
+            (1_290, "1.2 ms"),
+            (12_900, "12 ms"),
+            (12_000_000, "12 s"),
+        ];
+        for (micros, words) in cases {
+            assert_eq!(took(micros), words);
+        }
+        assert_eq!(
+            [tone(200), tone(303), tone(404), tone(503)],
+            ["good", "good", "warn", "bad"]
+        );
+    }
+}

@@ -1,0 +1,75 @@
+//! Many keys at once.
+
+use async_trait::async_trait;
+use claviger_core::{
+    id::{KeyId, OrgId},
+    key::OrgKey,
+};
+
+use super::{
+    Postgres,
+    row::{self, Columns},
+    session::Params,
+};
+use crate::{DayUse, Result, ShelfStore, Span};
+
+#[async_trait]
+impl ShelfStore for Postgres {
+    async fn find_keys(&self, org: OrgId, keys: &[KeyId]) -> Result<Vec<OrgKey>> {
+        let sql = "select * from keys where org = $1 and id = any($2::text[]) order by id desc";
+        self.read("find keys", async {
+            let session = self.sessions.session().await?;
+            let params: Params<'_> = &[&org.to_string(), &ids(keys)];
+            Ok(row::all(&session.rows(sql, params).await?, row::key)?)
+        })
+        .await
+    }
+
+    async fn keys_tagged(
+        &self,
+        org: OrgId,
+        (name, value): (&str, &str),
+        limit: u32,
+    ) -> Result<Vec<KeyId>> {
+        let sql = "select id from keys where org = $1 and metadata::jsonb ->> $2 = $3 \
+                   order by id desc limit $4";
+        self.read("find keys by their metadata", async {
+            let session = self.sessions.session().await?;
+            let params: Params<'_> = &[&org.to_string(), &name, &value, &i64::from(limit)];
+            let rows = session.rows(sql, params).await?;
+            Ok(row::all(&rows, |row| Columns::of("keys", row).parse("id"))?)
+        })
+        .await
+    }
+
+    async fn usage_by_day(&self, org: OrgId, keys: &[KeyId], span: Span) -> Result<Vec<DayUse>> {
+        let sql = "select key_id, hour - hour % 86400000 as day, \
+                       sum(calls)::bigint as calls, sum(refusals)::bigint as refusals \
+                   from key_usage \
+                   where key_id in (select id from keys where org = $1 and id = any($2::text[])) \
+                       and hour >= $3 and hour < $4 \
+                   group by key_id, day order by key_id, day";
+        let (since, until) = span.bounds();
+        self.read("read what keys did by day", async {
+            let session = self.sessions.session().await?;
+            let params: Params<'_> = &[&org.to_string(), &ids(keys), &since, &until];
+            let rows = session.rows(sql, params).await?;
+            let days = row::all(&rows, |row| {
+                let columns = Columns::of("key_usage", row);
+                Ok(DayUse {
+                    key: columns.parse("key_id")?,
+                    day: columns.time("day")?,
+                    calls: columns.count("calls")?,
+                    refusals: columns.count("refusals")?,
+                })
+            });
+            Ok(days?)
+        })
+        .await
+    }
+}
+
+/// Ids as they are bound.
+fn ids(keys: &[KeyId]) -> Vec<String> {
+    keys.iter().map(ToString::to_string).collect()
+}

@@ -1,0 +1,80 @@
+//! Many keys at once.
+
+use async_trait::async_trait;
+use claviger_core::{
+    id::{KeyId, OrgId},
+    key::OrgKey,
+};
+use rusqlite::params;
+
+use super::{
+    Sqlite,
+    row::{self, IdText, count, parsed, time},
+};
+use crate::{DayUse, Result, ShelfStore, Span};
+
+#[async_trait]
+impl ShelfStore for Sqlite {
+    async fn find_keys(&self, org: OrgId, keys: &[KeyId]) -> Result<Vec<OrgKey>> {
+        let query = format!(
+            "select {} from keys where org = ?1 and id in (select value from json_each(?2))
+             order by id desc",
+            row::KEY
+        );
+        let keys = ids(keys);
+        self.read("find keys", move |sql| {
+            row::all(sql, &query, params![IdText::of(org), keys], row::key)
+        })
+        .await
+    }
+
+    async fn keys_tagged(
+        &self,
+        org: OrgId,
+        (name, value): (&str, &str),
+        limit: u32,
+    ) -> Result<Vec<KeyId>> {
+        let query = "select id from keys where org = ?1
+                 and exists (select 1 from json_each(metadata) as pair
+                             where pair.key = ?2 and pair.value = ?3)
+             order by id desc limit ?4";
+        let (name, value) = (name.to_owned(), value.to_owned());
+        self.read("find keys by their metadata", move |sql| {
+            row::all(
+                sql,
+                query,
+                params![IdText::of(org), name, value, limit],
+                |row| parsed(row, 0),
+            )
+        })
+        .await
+    }
+
+    async fn usage_by_day(&self, org: OrgId, keys: &[KeyId], span: Span) -> Result<Vec<DayUse>> {
+        let query = "select key_id, hour - hour % 86400000 as day, sum(calls), sum(refusals)
+             from key_usage
+             where key_id in (select id from keys where org = ?1
+                     and id in (select value from json_each(?2)))
+                 and hour >= ?3 and hour < ?4
+             group by key_id, day order by key_id, day";
+        let (keys, (since, until)) = (ids(keys), span.bounds());
+        self.read("read what keys did by day", move |sql| {
+            let bound = params![IdText::of(org), keys, since, until];
+            row::all(sql, query, bound, |row| {
+                Ok(DayUse {
+                    key: parsed(row, 0)?,
+                    day: time(row, 1)?,
+                    calls: count(row, 2)?,
+                    refusals: count(row, 3)?,
+                })
+            })
+        })
+        .await
+    }
+}
+
+/// A list of ids as one JSON text, for `json_each`.
+fn ids(keys: &[KeyId]) -> String {
+    let texts: Vec<String> = keys.iter().map(|key| format!("\"{key}\"")).collect();
+    format!("[{}]", texts.join(","))
+}
