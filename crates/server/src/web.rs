@@ -11,15 +11,17 @@ mod failure;
 pub mod html;
 pub mod keys;
 pub mod layout;
+mod names;
 mod page;
 pub mod parts;
 mod sign_in;
 pub mod time;
 
-use claviger_core::action::{SignIn, UseAccount};
+use claviger_core::action::{MintKey, ReadKeys, SignIn, UseAccount};
 use http::Method;
 
 pub(crate) use failure::failure;
+use failure::sentence;
 
 use crate::router::Routes;
 
@@ -34,6 +36,17 @@ pub(crate) fn declare(routes: &mut Routes) {
     routes.page::<SignIn, _, _>(&get, "/canvas/link", sign_in::link_page);
     routes.page::<SignIn, _, _>(&post, "/canvas/link", sign_in::with_link);
     routes.page::<UseAccount, _, _>(&post, "/canvas/sign-out", sign_in::sign_out);
+    declare_keys(routes);
+}
+
+/// The pages about keys.
+#[rustfmt::skip]
+fn declare_keys(routes: &mut Routes) {
+    let (get, post) = (Method::GET, Method::POST);
+
+    routes.page::<ReadKeys, _, _>(&get, "/canvas/keys", keys::index::list);
+    routes.page::<MintKey, _, _>(&get, "/canvas/keys/new", keys::mint::form);
+    routes.page::<MintKey, _, _>(&post, "/canvas/keys/new", keys::mint::send);
 }
 
 /// Whether a path belongs to the Canvas.

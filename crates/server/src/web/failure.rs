@@ -84,7 +84,7 @@ pub(crate) fn failure(app: &App, trace: &Trace, failure: &Failure) -> Response {
 }
 
 /// A sentence of the words of an error.
-fn sentence(words: &str) -> String {
+pub(super) fn sentence(words: &str) -> String {
     let mut letters = words.chars();
     let first = letters.next().map(char::to_uppercase);
     let text: String = first.into_iter().flatten().chain(letters).collect();
