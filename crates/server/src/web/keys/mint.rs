@@ -49,21 +49,8 @@ const FIELDS: &[&str] = &[
     "once",
 ];
 /// Names in failures that stand at a field of the form.
-const AT_FIELDS: &[&str] = &[
-    "name",
-    "metadata",
-    "permissions",
-    "preset",
-    "workspaces",
-    "expires_in",
-    "expires_at",
-    "ip_allow",
-    "endpoints",
-    "rate_limit",
-    "delegation",
-    "not_before",
-    "rotate_every",
-];
+const AT_FIELDS: &str = "name metadata permissions preset workspaces expires_in expires_at \
+    ip_allow endpoints rate_limit delegation not_before rotate_every";
 
 /// The form.
 #[derive(Debug, Template)]

@@ -53,12 +53,13 @@ impl Typed {
         all.any(|(field, given)| field == name && given == value)
     }
 
-    /// What is wrong with a field, or with a part of it; empty for nothing.
+    /// What is wrong with one of these fields (names with spaces between), or with a part of it; empty
+    /// for nothing.
     #[must_use]
-    pub fn error(&self, names: &[&str]) -> &str {
+    pub fn error(&self, names: &str) -> &str {
         let field = self.field.split('.').next().unwrap_or_default();
-        let is_it = |name: &&str| **name == self.field || **name == *field;
-        if names.iter().any(is_it) {
+        let mut names = names.split(' ');
+        if !field.is_empty() && names.any(|name| name == self.field || name == field) {
             &self.error
         } else {
             ""
@@ -67,7 +68,7 @@ impl Typed {
 
     /// What is wrong that stands at none of these fields.
     #[must_use]
-    pub fn other_error(&self, names: &[&str]) -> &str {
+    pub fn other_error(&self, names: &str) -> &str {
         if self.error(names).is_empty() {
             &self.error
         } else {
