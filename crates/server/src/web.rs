@@ -47,6 +47,7 @@ fn declare_keys(routes: &mut Routes) {
     routes.page::<ReadKeys, _, _>(&get, "/canvas/keys", keys::index::list);
     routes.page::<MintKey, _, _>(&get, "/canvas/keys/new", keys::mint::form);
     routes.page::<MintKey, _, _>(&post, "/canvas/keys/new", keys::mint::send);
+    routes.page::<ReadKeys, _, _>(&get, "/canvas/keys/{id}", keys::key::show);
 }
 
 /// Whether a path belongs to the Canvas.

@@ -1,6 +1,9 @@
 //! The pages about keys.
 
+mod effective;
+mod events;
 pub(super) mod index;
+pub(super) mod key;
 pub mod list;
 pub(super) mod mint;
 mod sheet;
