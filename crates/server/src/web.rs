@@ -17,7 +17,9 @@ pub mod parts;
 mod sign_in;
 pub mod time;
 
-use claviger_core::action::{MintKey, ReadKeys, SignIn, UseAccount};
+use claviger_core::action::{
+    MintKey, ReadKeys, ResumeKey, RevokeKey, SignIn, SuspendKey, UseAccount,
+};
 use http::Method;
 
 pub(crate) use failure::failure;
@@ -48,6 +50,14 @@ fn declare_keys(routes: &mut Routes) {
     routes.page::<MintKey, _, _>(&get, "/canvas/keys/new", keys::mint::form);
     routes.page::<MintKey, _, _>(&post, "/canvas/keys/new", keys::mint::send);
     routes.page::<ReadKeys, _, _>(&get, "/canvas/keys/{id}", keys::key::show);
+    routes.page::<SuspendKey, _, _>(&get, "/canvas/keys/selected", keys::stop::ask_selected);
+    routes.page::<SuspendKey, _, _>(&post, "/canvas/keys/selected", keys::stop::stop_selected);
+    routes.page::<ReadKeys, _, _>(&get, "/canvas/keys/{id}/revoke", keys::stop::ask_revoke);
+    routes.page::<RevokeKey, _, _>(&post, "/canvas/keys/{id}/revoke", keys::stop::revoke);
+    routes.page::<ReadKeys, _, _>(&get, "/canvas/keys/{id}/suspend", keys::stop::ask_suspend);
+    routes.page::<SuspendKey, _, _>(&post, "/canvas/keys/{id}/suspend", keys::stop::suspend);
+    routes.page::<ReadKeys, _, _>(&get, "/canvas/keys/{id}/resume", keys::stop::ask_resume);
+    routes.page::<ResumeKey, _, _>(&post, "/canvas/keys/{id}/resume", keys::stop::resume);
 }
 
 /// Whether a path belongs to the Canvas.

@@ -9,5 +9,6 @@ pub(super) mod mint;
 mod sheet;
 mod shelf;
 mod status;
+pub(super) mod stop;
 mod typed;
 mod words;
