@@ -18,7 +18,8 @@ mod sign_in;
 pub mod time;
 
 use claviger_core::action::{
-    MintKey, ReadKeys, ResumeKey, RevokeKey, SignIn, SuspendKey, UseAccount,
+    ChangeKey, MintKey, ReadAudit, ReadKeys, ResumeKey, RevokeKey, RotateKey, SignIn, SuspendKey,
+    UseAccount,
 };
 use http::Method;
 
@@ -58,6 +59,13 @@ fn declare_keys(routes: &mut Routes) {
     routes.page::<SuspendKey, _, _>(&post, "/canvas/keys/{id}/suspend", keys::stop::suspend);
     routes.page::<ReadKeys, _, _>(&get, "/canvas/keys/{id}/resume", keys::stop::ask_resume);
     routes.page::<ResumeKey, _, _>(&post, "/canvas/keys/{id}/resume", keys::stop::resume);
+    routes.page::<ReadKeys, _, _>(&get, "/canvas/keys/{id}/rotate", keys::rotate::ask);
+    routes.page::<RotateKey, _, _>(&post, "/canvas/keys/{id}/rotate", keys::rotate::rotate);
+    routes.page::<RotateKey, _, _>(&post, "/canvas/keys/{id}/rotate/finish", keys::rotate::finish);
+    routes.page::<RotateKey, _, _>(&post, "/canvas/keys/{id}/rotate/cancel", keys::rotate::cancel);
+    routes.page::<ReadKeys, _, _>(&get, "/canvas/keys/{id}/edit", keys::edit::form);
+    routes.page::<ChangeKey, _, _>(&post, "/canvas/keys/{id}/edit", keys::edit::save);
+    routes.page::<ReadAudit, _, _>(&get, "/canvas/keys/{id}/blast-radius", keys::blast::show);
 }
 
 /// Whether a path belongs to the Canvas.

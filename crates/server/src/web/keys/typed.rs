@@ -53,6 +53,20 @@ impl Typed {
         all.any(|(field, given)| field == name && given == value)
     }
 
+    /// Whether these fields say the same in another form, in whatever order.
+    pub(super) fn agrees(&self, other: &Self, names: &[&str]) -> bool {
+        let of = |typed: &Self| {
+            let values = typed.values.iter();
+            let mut own: Vec<(String, String)> = values
+                .filter(|(name, _)| names.contains(&name.as_str()))
+                .map(|(name, value)| (name.clone(), value.replace("\r\n", "\n")))
+                .collect();
+            own.sort_unstable();
+            own
+        };
+        of(self) == of(other)
+    }
+
     /// What is wrong with one of these fields (names with spaces between), or with a part of it; empty
     /// for nothing.
     #[must_use]
