@@ -226,6 +226,13 @@ impl<K: Kind> Index<K> {
         self.being_written.lock().clear();
     }
 
+    /// Calls `each` for every credential with its last use, in no order.
+    pub fn for_each_slot(&self, mut each: impl FnMut(&Slot<K>)) {
+        for table in &self.by_digest {
+            table.read().iter().for_each(|slot| each(slot));
+        }
+    }
+
     /// Calls `each` for every credential.
     pub fn for_each(&self, mut each: impl FnMut(&Credential<K>)) {
         for table in &self.by_digest {

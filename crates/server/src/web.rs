@@ -19,6 +19,7 @@ pub mod keys;
 pub mod layout;
 mod members;
 mod mint;
+mod names;
 mod page;
 pub mod parts;
 mod policy;
@@ -29,10 +30,14 @@ pub mod time;
 mod who;
 mod workspaces;
 
-use claviger_core::action::{SignIn, UseAccount};
+use claviger_core::action::{
+    ChangeKey, MintKey, ReadAudit, ReadKeys, ResumeKey, RevokeKey, RotateKey, SignIn, SuspendKey,
+    UseAccount,
+};
 use http::Method;
 
 pub(crate) use failure::failure;
+use fault::sentence;
 pub(crate) use security::Reviews;
 
 use crate::router::Routes;
@@ -58,6 +63,33 @@ pub(crate) fn declare(routes: &mut Routes) {
     policy::declare(routes);
     requests::declare(routes);
     security::declare(routes);
+    declare_keys(routes);
+}
+
+/// The pages about keys.
+#[rustfmt::skip]
+fn declare_keys(routes: &mut Routes) {
+    let (get, post) = (Method::GET, Method::POST);
+
+    routes.page::<ReadKeys, _, _>(&get, "/canvas/keys", keys::index::list);
+    routes.page::<MintKey, _, _>(&get, "/canvas/keys/new", keys::mint::form);
+    routes.page::<MintKey, _, _>(&post, "/canvas/keys/new", keys::mint::send);
+    routes.page::<ReadKeys, _, _>(&get, "/canvas/keys/{id}", keys::key::show);
+    routes.page::<SuspendKey, _, _>(&get, "/canvas/keys/selected", keys::stop::ask_selected);
+    routes.page::<SuspendKey, _, _>(&post, "/canvas/keys/selected", keys::stop::stop_selected);
+    routes.page::<ReadKeys, _, _>(&get, "/canvas/keys/{id}/revoke", keys::stop::ask_revoke);
+    routes.page::<RevokeKey, _, _>(&post, "/canvas/keys/{id}/revoke", keys::stop::revoke);
+    routes.page::<ReadKeys, _, _>(&get, "/canvas/keys/{id}/suspend", keys::stop::ask_suspend);
+    routes.page::<SuspendKey, _, _>(&post, "/canvas/keys/{id}/suspend", keys::stop::suspend);
+    routes.page::<ReadKeys, _, _>(&get, "/canvas/keys/{id}/resume", keys::stop::ask_resume);
+    routes.page::<ResumeKey, _, _>(&post, "/canvas/keys/{id}/resume", keys::stop::resume);
+    routes.page::<ReadKeys, _, _>(&get, "/canvas/keys/{id}/rotate", keys::rotate::ask);
+    routes.page::<RotateKey, _, _>(&post, "/canvas/keys/{id}/rotate", keys::rotate::rotate);
+    routes.page::<RotateKey, _, _>(&post, "/canvas/keys/{id}/rotate/finish", keys::rotate::finish);
+    routes.page::<RotateKey, _, _>(&post, "/canvas/keys/{id}/rotate/cancel", keys::rotate::cancel);
+    routes.page::<ReadKeys, _, _>(&get, "/canvas/keys/{id}/edit", keys::edit::form);
+    routes.page::<ChangeKey, _, _>(&post, "/canvas/keys/{id}/edit", keys::edit::save);
+    routes.page::<ReadAudit, _, _>(&get, "/canvas/keys/{id}/blast-radius", keys::blast::show);
 }
 
 /// Whether a path belongs to the Canvas.

@@ -9,6 +9,7 @@ import { startSelecting } from "./select.js";
 import { startSearch } from "./search.js";
 import { startTheme } from "./theme.js";
 import { startTails } from "./live.js";
+import { startMinting } from "./mint.js";
 
 startTheme();
 startTimes();
@@ -18,6 +19,7 @@ startKeys();
 startSelecting();
 startSearch();
 startTails();
+startMinting();
 
 document.addEventListener("click", (event) => {
   event.target.closest("[data-close-flash]")?.closest(".flash")?.remove();

@@ -110,14 +110,14 @@ pub(crate) fn list(count: u64) -> KeysPage {
         page: page("Org API Keys", Nav::Keys).below("Settings", ""),
         rows: (1..=count).map(row).collect(),
         counts: [
-            (None, 1204),
-            (Some(KeyStatus::Active), 1180),
-            (Some(KeyStatus::Rotating), 4),
-            (Some(KeyStatus::Expiring), 12),
-            (Some(KeyStatus::Suspended), 8),
-            (Some(KeyStatus::Blocked), 0),
-            (Some(KeyStatus::Expired), 77),
-            (Some(KeyStatus::Revoked), 310),
+            (None, Some(1204)),
+            (Some(KeyStatus::Active), Some(1180)),
+            (Some(KeyStatus::Rotating), Some(4)),
+            (Some(KeyStatus::Expiring), Some(12)),
+            (Some(KeyStatus::Suspended), Some(8)),
+            (Some(KeyStatus::Blocked), Some(0)),
+            (Some(KeyStatus::Expired), Some(77)),
+            (Some(KeyStatus::Revoked), Some(310)),
         ]
         .into(),
         filters: Filters {

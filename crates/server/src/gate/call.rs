@@ -246,6 +246,15 @@ impl<A: Action> Call<A> {
         Ok(Query { values })
     }
 
+    /// The query parameters as they come: for lists in which one can stand more than once.
+    #[must_use]
+    pub fn query_lists(&self) -> Vec<(String, String)> {
+        let text = self.uri.query().unwrap_or_default();
+        url::form_urlencoded::parse(text.as_bytes())
+            .into_owned()
+            .collect()
+    }
+
     /// The body as JSON of one shape.
     ///
     /// # Errors

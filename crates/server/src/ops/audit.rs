@@ -69,7 +69,9 @@ pub async fn activity(
     Ok(typed(&rows))
 }
 
-fn typed(part: &AuditPart) -> Events {
+/// The same records, read.
+#[must_use]
+pub fn typed(part: &AuditPart) -> Events {
     let event = |row: &claviger_store::AuditRow| {
         let seq = row.seq;
         Record::read(&row.bytes).map(|record| Event { seq, record })

@@ -43,6 +43,7 @@ const SOURCES: &[Source] = files![
     "search.js" as JS,
     "theme.js" as JS,
     "live.js" as JS,
+    "mint.js" as JS,
     "link.js" as JS,
     "first_run.js" as JS,
     "canvas.js" as JS,

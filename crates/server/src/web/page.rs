@@ -78,6 +78,8 @@ pub(crate) fn flash(word: Option<&str>) -> Option<Flash> {
         "revoked" => "Revoked. Every request with it is refused from now on.",
         "suspended" => "Suspended. It is refused until somebody resumes it.",
         "resumed" => "Resumed. It is accepted again.",
+        "finished" => "The rotation is over. The old secret is refused from now on.",
+        "cancelled" => "The rotation is undone. The new secret is refused from now on.",
         "saved" => "Saved.",
         "deleted" => "Deleted.",
         "narrowed" => "Narrowed. It may do what it uses, and no more, from now on.",

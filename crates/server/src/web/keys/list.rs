@@ -20,8 +20,9 @@ pub struct KeysPage {
     pub page: Page,
     /// The keys of this part of the list.
     pub rows: Vec<KeyRow>,
-    /// How many keys there are of each status, for the chips: what `None` counts is every live key.
-    pub counts: Vec<(Option<KeyStatus>, u64)>,
+    /// How many keys there are of each status, for the chips: what `None` counts is every live key. A
+    /// number is absent where counting would take too long.
+    pub counts: Vec<(Option<KeyStatus>, Option<u64>)>,
     /// What the list is filtered and sorted by.
     pub filters: Filters,
     /// Who made keys: the labels of actors with their names.
@@ -193,9 +194,12 @@ impl KeysPage {
             .counts
             .iter()
             .filter_map(|(status, count)| match status {
-                None => Some(chip("Live", "", Some(*count))),
-                Some(status) if *count > 0 || self.filters.status == status.as_str() => {
-                    Some(chip(status.label(), status.as_str(), Some(*count)))
+                None => Some(chip("Live", "", *count)),
+                Some(status)
+                    if count.is_none_or(|count| count > 0)
+                        || self.filters.status == status.as_str() =>
+                {
+                    Some(chip(status.label(), status.as_str(), *count))
                 }
                 Some(_) => None,
             });
@@ -285,7 +289,7 @@ mod tests {
         KeysPage {
             page: Page::new("Org API Keys", now),
             rows: (0..rows).map(|number| row(number, now)).collect(),
-            counts: vec![(None, rows), (Some(KeyStatus::Revoked), 0)],
+            counts: vec![(None, Some(rows)), (Some(KeyStatus::Revoked), Some(0))],
             filters: Filters::default(),
             creators: vec![],
             workspaces: vec![],

@@ -1,0 +1,192 @@
+//! Records of the trail as rows of a key's page.
+
+use std::sync::LazyLock;
+
+use claviger_core::ledger::record::Record;
+use serde_json::Value;
+
+use super::words::WorkspaceNames;
+use crate::{
+    app::App,
+    ops::audit::{Event, Events},
+    router,
+    web::{layout::Page, names, parts::Pager, time::When},
+};
+
+/// A record as a row.
+#[derive(Debug, Clone)]
+pub struct EventRow {
+    /// When.
+    pub at: When,
+    /// The method.
+    pub method: String,
+    /// The path.
+    pub path: String,
+    /// The workspace by name, and its id; empty for none.
+    pub workspace: String,
+    /// Its id.
+    pub workspace_id: String,
+    /// The status.
+    pub status: u16,
+    /// The stable code of a refusal; empty for none.
+    pub code: String,
+    /// From where.
+    pub client: String,
+    /// How long it took.
+    pub duration: String,
+    /// Who acted, in words.
+    pub actor: String,
+    /// The same as the trail writes it.
+    pub actor_label: String,
+    /// What was changed, in words; empty for nothing.
+    pub change: String,
+    /// How many requests it stands for.
+    pub count: u64,
+}
+
+impl EventRow {
+    /// The tone of the status.
+    #[must_use]
+    pub const fn tone(&self) -> &'static str {
+        match self.status {
+            500.. => "bad",
+            400.. => "warn",
+            _ => "good",
+        }
+    }
+}
+
+/// A part of a trail as it is shown.
+#[derive(Debug, Clone, Default)]
+pub struct EventPart {
+    /// The rows, newest first.
+    pub rows: Vec<EventRow>,
+    /// Where it stands.
+    pub pager: Pager,
+    /// The address of what comes live; empty for nothing.
+    pub live: String,
+}
+
+/// Whether there is a stream of what a key does.
+pub(super) static HAS_STREAM: LazyLock<bool> = LazyLock::new(|| {
+    let routes = router::routes();
+    let mut paths = routes.iter().map(|route| route.path);
+    paths.any(|path| path == "/org/tokens/{id}/activity/stream")
+});
+
+/// The rows of a part; `address` is that of the list, with a query.
+pub(super) fn part(
+    app: &App,
+    surroundings: &Page,
+    (found, workspaces): (&Events, &WorkspaceNames),
+    (address, is_first): (&str, bool),
+) -> EventPart {
+    let rows: Vec<_> = found
+        .events
+        .iter()
+        .map(|event| row(app, surroundings, event, workspaces))
+        .collect();
+    EventPart {
+        pager: Pager {
+            shown: u64::try_from(rows.len()).unwrap_or(0),
+            total: None,
+            first: (!is_first).then(|| address.to_owned()),
+            next: found
+                .next
+                .map(|cursor| format!("{address}&cursor={cursor}")),
+        },
+        rows,
+        live: String::new(),
+    }
+}
+
+fn row(app: &App, surroundings: &Page, event: &Event, workspaces: &WorkspaceNames) -> EventRow {
+    let record = &event.record;
+    let actor = record.actor.parse::<claviger_core::tier::Actor>();
+    let id = record
+        .workspace
+        .map(|id| id.to_string())
+        .unwrap_or_default();
+    let name = record.workspace.and_then(|id| workspaces.get(&id).cloned());
+    EventRow {
+        at: surroundings.when(record.at),
+        method: record.method.clone(),
+        path: record.path.clone(),
+        workspace: name.unwrap_or_else(|| id.clone()),
+        workspace_id: id,
+        status: record.status,
+        code: record.code.clone().unwrap_or_default(),
+        client: record.client.map(|one| one.to_string()).unwrap_or_default(),
+        duration: duration(record.duration_us),
+        actor: match (actor, org_of(app, surroundings)) {
+            (Ok(actor), Some(org)) => names::of_actor(app, org, &actor),
+            _ => record.actor.clone(),
+        },
+        actor_label: record.actor.clone(),
+        change: change_words(record),
+        count: record.count,
+    }
+}
+
+fn org_of(app: &App, surroundings: &Page) -> Option<claviger_core::id::OrgId> {
+    app.orgs.find(&surroundings.org)
+}
+
+/// `340 µs`, `1.2 ms`, `3.4 s`.
+pub(super) fn duration(micros: u64) -> String {
+    match micros {
+        0..1000 => format!("{micros} µs"),
+        1000..1_000_000 => format!("{}.{} ms", micros / 1000, micros % 1000 / 100),
+        _ => format!("{}.{} s", micros / 1_000_000, micros % 1_000_000 / 100_000),
+    }
+}
+
+/// What a record says was changed.
+fn change_words(record: &Record) -> String {
+    let Some(Value::Object(change)) = &record.change else {
+        return String::new();
+    };
+    let Some((what, said)) = change.iter().next() else {
+        return String::new();
+    };
+    let text = |name: &str| said.get(name).and_then(Value::as_str).unwrap_or_default();
+    let mut words = match what.as_str() {
+        "minted" => "Minted".to_owned(),
+        "changed" => {
+            let to = said.get("to").and_then(Value::as_object);
+            let fields: Vec<_> = to.iter().flat_map(|to| to.keys()).cloned().collect();
+            format!("Changed: {}", fields.join(", "))
+        }
+        "rotated" => format!(
+            "Rotated: {} in place of {}",
+            text("prefix"),
+            text("previous")
+        ),
+        "finished_rotation" => "Rotation finished".to_owned(),
+        "cancelled_rotation" => "Rotation cancelled".to_owned(),
+        "suspended" => "Suspended".to_owned(),
+        "resumed" => "Resumed".to_owned(),
+        "revoked" if said.get("with").is_some() => "Revoked with the key above it".to_owned(),
+        "revoked" => "Revoked".to_owned(),
+        "reparented" => "Lives on under the key above".to_owned(),
+        other => other.replace('_', " "),
+    };
+    let reason = text("reason");
+    if !reason.is_empty() {
+        words.push_str(": ");
+        words.push_str(reason);
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations_are_short() {
+        assert_eq!(duration(340), "340 µs");
+        assert_eq!(duration(1_250), "1.2 ms");
+        assert_eq!(duration(3_450_000), "3.4 s");
+    }
+}

@@ -1,0 +1,452 @@
+//! Stopping keys: what stops, how busy it is, and what goes with it, before anything does.
+
+use std::collections::{BTreeSet, HashMap};
+
+use askama::Template;
+use claviger_core::{
+    action::{Action, ReadKeys, ResumeKey, RevokeKey, SuspendKey},
+    authorize::Permit,
+    id::KeyId,
+    key::{KeyState, OrgKey},
+    permission::Permission,
+};
+use claviger_store::{HOUR, Page as Part, Receipt};
+use http::StatusCode;
+
+use super::{index::href, list::PATH, mint::is_answerable, status, typed::Typed};
+use crate::{
+    api::keys::{reason, record_revocation, record_suspension},
+    failure::Failure,
+    gate::{Call, Form, Reply},
+    ops::{
+        keys,
+        lines::{self, End},
+    },
+    web::{
+        html::{html, refused, see_other},
+        layout::{Nav, Page},
+        names, page,
+        parts::KeyStatus,
+        time::{When, thousands},
+    },
+};
+
+/// How many keys below each are looked at, and how many are named.
+const BELOW_MAX: u32 = 500;
+const NAMED_MAX: usize = 50;
+/// How many keys can be stopped in one go.
+const SELECTED_MAX: usize = 100;
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Revoke,
+    Suspend,
+    Resume,
+}
+
+impl Turn {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Revoke => "revoke",
+            Self::Suspend => "suspend",
+            Self::Resume => "resume",
+        }
+    }
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Revoke => "Revoke",
+            Self::Suspend => "Suspend",
+            Self::Resume => "Resume",
+        }
+    }
+
+    /// What the next page says.
+    const fn done(self) -> &'static str {
+        match self {
+            Self::Revoke => "revoked",
+            Self::Suspend => "suspended",
+            Self::Resume => "resumed",
+        }
+    }
+}
+
+/// A key that stops.
+#[derive(Debug, Clone)]
+struct Stopping {
+    id: String,
+    name: String,
+    prefix: String,
+    href: String,
+    owner: String,
+    status: KeyStatus,
+    last_used: Option<When>,
+    last_used_from: String,
+    calls: u64,
+}
+
+impl Stopping {
+    fn calls_words(&self) -> String {
+        thousands(self.calls)
+    }
+}
+
+/// The question before keys stop.
+#[derive(Debug, Template)]
+#[template(path = "canvas/keys/stop.html")]
+struct StopPage {
+    page: Page,
+    turn: Turn,
+    title: String,
+    lead: &'static str,
+    action: String,
+    back: String,
+    chosen: Vec<Stopping>,
+    below: Vec<Stopping>,
+    /// How many keys below are not named.
+    below_more: usize,
+    calls: String,
+    is_busy: bool,
+    is_many: bool,
+    /// The reader may let live what the key minted.
+    may_keep: bool,
+    typed: Typed,
+    problems: Vec<String>,
+}
+
+impl StopPage {
+    fn name(&self) -> &str {
+        self.chosen.first().map_or("", |one| &one.name)
+    }
+
+    const fn tone(&self) -> &'static str {
+        match self.turn {
+            Turn::Revoke => "destroy",
+            Turn::Suspend | Turn::Resume => "primary",
+        }
+    }
+
+    const fn is_revoke(&self) -> bool {
+        matches!(self.turn, Turn::Revoke)
+    }
+}
+
+/// `GET /canvas/keys/{id}/revoke`.
+///
+/// # Errors
+/// 403 without the permission, 404, 503.
+pub(in crate::web) async fn ask_revoke(call: Call<ReadKeys>) -> Result<Reply, Failure> {
+    call.ask::<SuspendKey>(None).await?;
+    ask_one(call, Turn::Revoke).await
+}
+
+/// `GET /canvas/keys/{id}/suspend`.
+///
+/// # Errors
+/// As [`ask_revoke`].
+pub(in crate::web) async fn ask_suspend(call: Call<ReadKeys>) -> Result<Reply, Failure> {
+    call.ask::<SuspendKey>(None).await?;
+    ask_one(call, Turn::Suspend).await
+}
+
+/// `GET /canvas/keys/{id}/resume`.
+///
+/// # Errors
+/// As [`ask_revoke`].
+pub(in crate::web) async fn ask_resume(call: Call<ReadKeys>) -> Result<Reply, Failure> {
+    call.ask::<ResumeKey>(None).await?;
+    ask_one(call, Turn::Resume).await
+}
+
+async fn ask_one(call: Call<ReadKeys>, turn: Turn) -> Result<Reply, Failure> {
+    call.query(&[])?;
+    let id: KeyId = call.id(0, "key")?;
+    let view = question(&call, &[id], (turn, Typed::default())).await?;
+    Ok(html(StatusCode::OK, &view))
+}
+
+/// `POST /canvas/keys/{id}/revoke`.
+///
+/// # Errors
+/// As [`lines::revoke`]; 422 when the typed name is another.
+pub(in crate::web) async fn revoke(mut call: Call<RevokeKey>) -> Result<Reply, Failure> {
+    let id: KeyId = call.id(0, "key")?;
+    let form = call.form().await?;
+    let outcome = revoke_one(&call, id, &form).await;
+    answer(&call, id, (Turn::Revoke, &form), outcome).await
+}
+
+async fn revoke_one(
+    call: &Call<RevokeKey>,
+    id: KeyId,
+    form: &Form,
+) -> Result<Option<Receipt>, Failure> {
+    let key = keys::get(&call.app, &call.permit, id).await?;
+    if form.get("name") != Some(key.name.as_str()) {
+        let reason = "must be the name of the key, letter by letter";
+        return Err(Failure::out_of_range("name", reason));
+    }
+    let end = End {
+        id,
+        reason: reason(form.get("reason"))?,
+        cascades: form.get("below") != Some("keep"),
+    };
+    let record = record_revocation(&call.trace, end.reason.clone(), true);
+    Ok(lines::revoke(&call.app, &call.permit, end, record)
+        .await?
+        .receipt)
+}
+
+/// `POST /canvas/keys/{id}/suspend`.
+///
+/// # Errors
+/// As [`keys::suspend`].
+pub(in crate::web) async fn suspend(mut call: Call<SuspendKey>) -> Result<Reply, Failure> {
+    let id: KeyId = call.id(0, "key")?;
+    let form = call.form().await?;
+    let outcome = suspend_one(&call, &call.permit, (id, form.get("reason")), true).await;
+    answer(&call, id, (Turn::Suspend, &form), outcome.map(Some)).await
+}
+
+async fn suspend_one<A: Action>(
+    call: &Call<A>,
+    permit: &Permit<SuspendKey>,
+    (id, why): (KeyId, Option<&str>),
+    is_own: bool,
+) -> Result<Receipt, Failure> {
+    let why = reason(why)?;
+    let record = record_suspension(&call.trace, "suspended", why.clone(), is_own);
+    let written = keys::suspend(&call.app, permit, (id, why), record).await?;
+    Ok(written.receipt)
+}
+
+/// `POST /canvas/keys/{id}/resume`.
+///
+/// # Errors
+/// As [`keys::resume`].
+pub(in crate::web) async fn resume(mut call: Call<ResumeKey>) -> Result<Reply, Failure> {
+    let id: KeyId = call.id(0, "key")?;
+    let form = call.form().await?;
+    let outcome = match reason(form.get("reason")) {
+        Ok(why) => {
+            let record = record_suspension(&call.trace, "resumed", why, true);
+            let written = keys::resume(&call.app, &call.permit, id, record).await;
+            written.map(|written| Some(written.receipt))
+        }
+        Err(failure) => Err(failure),
+    };
+    answer(&call, id, (Turn::Resume, &form), outcome).await
+}
+
+/// The page of the key when it was done, and the question again when it was refused.
+async fn answer<A: Action>(
+    call: &Call<A>,
+    id: KeyId,
+    (turn, form): (Turn, &Form),
+    outcome: Result<Option<Receipt>, Failure>,
+) -> Result<Reply, Failure> {
+    match outcome {
+        Ok(receipt) => {
+            let reply = see_other(&format!("{}?done={}", href(id), turn.done()));
+            Ok(match receipt {
+                Some(receipt) => reply.written(receipt),
+                None => reply,
+            })
+        }
+        Err(failure) if is_answerable(&failure) && !matches!(failure, Failure::NotFound(_)) => {
+            let typed = Typed::of(form, &["reason", "name", "below"]).refused(&failure);
+            let view = question(call, &[id], (turn, typed)).await?;
+            Err(refused(failure, &view))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// `GET /canvas/keys/selected?id=…&id=…&do=revoke`.
+///
+/// # Errors
+/// 400 for a query that is not ours, 403, 404, 503.
+pub(in crate::web) async fn ask_selected(call: Call<SuspendKey>) -> Result<Reply, Failure> {
+    let asked = call.query_lists();
+    let ids = selected(
+        asked
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str())),
+    )?;
+    let turn = asked.iter().find(|(name, _)| name == "do");
+    let turn = turn_of(turn.map(|(_, word)| word.as_str()))?;
+    if ids.is_empty() {
+        return Ok(see_other(PATH));
+    }
+    let view = question(&call, &ids, (turn, Typed::default())).await?;
+    Ok(html(StatusCode::OK, &view))
+}
+
+/// `POST /canvas/keys/selected`: one after the other, so that one that is refused keeps no other.
+///
+/// # Errors
+/// 400 for a form that is not ours, and what no key of them is the cause of.
+pub(in crate::web) async fn stop_selected(mut call: Call<SuspendKey>) -> Result<Reply, Failure> {
+    let form = call.form().await?;
+    let ids = selected(form.all("id").map(|id| ("id", id)))?;
+    let turn = turn_of(form.get("do"))?;
+    let revoking = call.ask::<RevokeKey>(None).await?;
+    let why = reason(form.get("reason"))?;
+    let (mut first, mut refusals) = (None, Vec::new());
+    for id in ids {
+        let outcome = if turn == Turn::Revoke {
+            let end = End {
+                id,
+                reason: why.clone(),
+                cascades: true,
+            };
+            let record = record_revocation(&call.trace, why.clone(), first.is_none());
+            let ended = lines::revoke(&call.app, &revoking, end, record).await;
+            ended.map(|ended| ended.receipt)
+        } else {
+            let which = (id, why.as_deref());
+            let written = suspend_one(&call, &call.permit, which, first.is_none()).await;
+            written.map(Some)
+        };
+        match outcome {
+            Ok(receipt) => first = first.or(receipt),
+            Err(failure) if is_answerable(&failure) => refusals.push((id, failure)),
+            Err(failure) => return Err(failure),
+        }
+    }
+    let reply = if refusals.is_empty() {
+        see_other(&format!("{PATH}?done={}", turn.done()))
+    } else {
+        let left: Vec<KeyId> = refusals.iter().map(|(id, _)| *id).collect();
+        let mut view = question(&call, &left, (turn, Typed::default())).await?;
+        view.problems = refusals
+            .iter()
+            .map(|(id, failure)| format!("{id}: {failure}"))
+            .collect();
+        html(StatusCode::OK, &view)
+    };
+    Ok(match first {
+        Some(receipt) => reply.written(receipt),
+        None => reply,
+    })
+}
+
+fn turn_of(word: Option<&str>) -> Result<Turn, Failure> {
+    match word {
+        Some("revoke") => Ok(Turn::Revoke),
+        Some("suspend") => Ok(Turn::Suspend),
+        _ => Err(Failure::Malformed {
+            code: "bad_form",
+            field: Some("do".to_owned()),
+            reason: "`do` must be `revoke` or `suspend`".to_owned(),
+        }),
+    }
+}
+
+fn selected<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Vec<KeyId>, Failure> {
+    let ids = pairs.filter(|(name, _)| *name == "id");
+    let ids: Result<BTreeSet<KeyId>, _> = ids.map(|(_, id)| id.parse()).collect();
+    let ids = ids.map_err(|_| Failure::NotFound("key"))?;
+    if ids.len() > SELECTED_MAX {
+        let reason = format!("can be {SELECTED_MAX} keys at once");
+        return Err(Failure::out_of_range("id", reason));
+    }
+    Ok(ids.into_iter().collect())
+}
+
+/// The page that asks, with everything that would stop.
+async fn question<A: Action>(
+    call: &Call<A>,
+    ids: &[KeyId],
+    (turn, typed): (Turn, Typed),
+) -> Result<StopPage, Failure> {
+    let permit = call.ask::<ReadKeys>(None).await?;
+    let part = || Part {
+        after: None,
+        limit: BELOW_MAX,
+    };
+    let (mut chosen, mut below) = (Vec::new(), Vec::new());
+    for id in ids {
+        let line = lines::lineage(&call.app, &permit, *id, part()).await?;
+        let living = line.below.into_iter();
+        below.extend(living.filter(|key| key.state() != KeyState::Revoked));
+        chosen.push(line.key);
+    }
+    below.retain(|key| !ids.contains(&key.id));
+    below.sort_by_key(|key| key.id);
+    below.dedup_by_key(|key| key.id);
+    let page = page::of(call, turn.label(), Nav::Keys).below("Org API Keys", PATH);
+    let (chosen, below) = rows(call, &page, (&chosen, &below)).await?;
+    let is_many = ids.len() > 1;
+    let calls: u64 = chosen.iter().chain(&below).map(|one| one.calls).sum();
+    let first = chosen.first();
+    let (action, back) = match first.filter(|_| !is_many) {
+        Some(one) => (format!("{}/{}", one.href, turn.word()), one.href.clone()),
+        None => (format!("{PATH}/selected"), PATH.to_owned()),
+    };
+    Ok(StopPage {
+        title: match first.filter(|_| !is_many) {
+            Some(one) => format!("{} {}?", turn.label(), one.name),
+            None => format!("{} {} keys?", turn.label(), chosen.len()),
+        },
+        lead: match turn {
+            Turn::Revoke => "For good: every request is refused from then on, on every node.",
+            Turn::Suspend => "Every request is refused until somebody resumes it.",
+            Turn::Resume => "Its requests are accepted again.",
+        },
+        may_keep: !is_many && !below.is_empty() && call.permit.has(Permission::OrgAdmin),
+        below_more: below.len().saturating_sub(NAMED_MAX),
+        below: below.into_iter().take(NAMED_MAX).collect(),
+        calls: thousands(calls),
+        is_busy: calls > 0,
+        page: match first.filter(|_| !is_many) {
+            Some(one) => page.below(one.name.clone(), one.href.clone()),
+            None => page,
+        },
+        problems: match typed.other_error("name reason") {
+            "" => Vec::new(),
+            error => vec![error.to_owned()],
+        },
+        turn,
+        action,
+        back,
+        chosen,
+        is_many,
+        typed,
+    })
+}
+
+async fn rows<A: Action>(
+    call: &Call<A>,
+    page: &Page,
+    (chosen, below): (&[OrgKey], &[OrgKey]),
+) -> Result<(Vec<Stopping>, Vec<Stopping>), Failure> {
+    let (app, org) = (&call.app, call.org());
+    app.flush_usage().await?;
+    let ids: Vec<KeyId> = chosen.iter().chain(below).map(|key| key.id).collect();
+    let since = page.now.minus(HOUR);
+    let calls = app.store.calls_of_keys(org, &ids, since).await?;
+    let calls: HashMap<KeyId, u64> = calls
+        .iter()
+        .map(|one| (one.key, one.calls.saturating_add(one.refusals)))
+        .collect();
+    let row = |key: &OrgKey| {
+        let from = key.last_use.and_then(|last| last.from);
+        Stopping {
+            id: key.id.to_string(),
+            name: key.name.clone(),
+            prefix: key.prefix.to_string(),
+            href: href(key.id),
+            owner: names::of_owner(app, org, &key.minter),
+            status: status::of_key(app, key, page.now),
+            last_used: key.last_use.map(|last| page.when(last.at)),
+            last_used_from: from.map(|from| from.to_string()).unwrap_or_default(),
+            calls: calls.get(&key.id).copied().unwrap_or(0),
+        }
+    };
+    Ok((
+        chosen.iter().map(row).collect(),
+        below.iter().map(row).collect(),
+    ))
+}
