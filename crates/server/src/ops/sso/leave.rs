@@ -1,0 +1,86 @@
+//! Signing out: at the provider too, and when the provider says so.
+
+use std::sync::Arc;
+
+use claviger_core::{action::SignIn, authorize::Permit, person::Session};
+use claviger_store::WhichSessions;
+
+use super::{provider, unseal};
+use crate::{
+    app::App,
+    clock,
+    failure::Failure,
+    ops::sign_ins,
+    provider::{LogoutUrl, Private, ProviderError},
+    trace::Trace,
+};
+
+/// Where the browser goes so that the session at the provider ends too; `None` where there is no
+/// such place.
+pub(crate) async fn logout_url(app: &App, session: &Session) -> Option<String> {
+    let provider = app.provider.as_ref()?;
+    let sealed = app.store.find_sealed(session.id).await.ok().flatten();
+    let given = sealed.and_then(|sealed| unseal(app, session.id, &sealed));
+    let id_token = given.and_then(|given| given.id_token).map(Private::new);
+    let base = app.config.public_url.as_deref()?;
+    let logout = LogoutUrl {
+        id_token: id_token.as_ref(),
+        provider_session: session.provider_session.as_deref(),
+        return_to: &format!("{base}/canvas/sign-in?reason=signed_out"),
+        now: clock::now(),
+    };
+    match provider.logout_url(&logout).await {
+        Ok(url) => url.map(String::from),
+        Err(error) => {
+            tracing::warn!(
+                cause = error.cause(),
+                "cannot sign out at the identity provider"
+            );
+            None
+        }
+    }
+}
+
+/// Ends what the provider has signed out (`OpenID` Connect Back-Channel Logout 1.0): the sessions
+/// that belong to one of its own, or all of a person. Gives how many.
+///
+/// # Errors
+/// 400 for a token that does not hold.
+pub async fn back_channel(
+    app: &Arc<App>,
+    _permit: &Permit<SignIn>,
+    token: &str,
+    trace: &Arc<Trace>,
+) -> Result<usize, Failure> {
+    app.sign_in_limiter.check(trace.client, trace.at)?;
+    let logout = provider(app)?
+        .verify_logout_token(token, clock::now())
+        .await
+        .map_err(|error| match error {
+            ProviderError::Refused(refusal) => Failure::Malformed {
+                code: "bad_logout_token",
+                field: Some("logout_token".to_owned()),
+                reason: refusal.to_string(),
+            },
+            other => other.into(),
+        })?;
+    app.sign_in_limiter.forgive(trace.client, trace.at);
+    let is_meant = |session: &Session| {
+        let is_person = |subject: &String| session.person.as_str() == subject;
+        match (&logout.provider_session, &logout.subject) {
+            (Some(sid), subject) => {
+                session.provider_session.as_ref() == Some(sid)
+                    && subject.as_ref().is_none_or(is_person)
+            }
+            (None, Some(subject)) => is_person(subject),
+            (None, None) => false,
+        }
+    };
+    let found = app.sessions.select(is_meant);
+    for live in &found {
+        let session = &live.session;
+        let which = WhichSessions::One(session.person.clone(), session.id);
+        sign_ins::end(app, session.org, which, trace).await?;
+    }
+    Ok(found.len())
+}
