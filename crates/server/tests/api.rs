@@ -106,6 +106,8 @@ mod rotation;
 mod service;
 #[path = "api/sessions.rs"]
 mod sessions;
+#[path = "api/sessions_of_keys.rs"]
+mod sessions_of_keys;
 #[path = "api/stops.rs"]
 mod stops;
 #[path = "api/streams.rs"]

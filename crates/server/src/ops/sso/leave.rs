@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use claviger_core::{action::SignIn, authorize::Permit, person::Session};
+use claviger_core::{action::SignIn, authorize::Permit, claims::SKEW, person::Session};
 use claviger_store::WhichSessions;
 
 use super::{provider, unseal};
@@ -52,9 +52,9 @@ pub async fn back_channel(
     token: &str,
     trace: &Arc<Trace>,
 ) -> Result<usize, Failure> {
-    app.sign_in_limiter.check(trace.client, trace.at)?;
+    let now = clock::now();
     let logout = provider(app)?
-        .verify_logout_token(token, clock::now())
+        .verify_logout_token(token, now)
         .await
         .map_err(|error| match error {
             ProviderError::Refused(refusal) => Failure::Malformed {
@@ -64,17 +64,23 @@ pub async fn back_channel(
             },
             other => other.into(),
         })?;
-    app.sign_in_limiter.forgive(trace.client, trace.at);
+    // Presented again it ends nothing more.
+    if app.logouts.is_known(&logout.token_id, now) {
+        return Ok(0);
+    }
     let is_meant = |session: &Session| {
         let is_person = |subject: &String| session.person.as_str() == subject;
-        match (&logout.provider_session, &logout.subject) {
+        // Whoever has signed in since is not meant; the two clocks may differ.
+        let had_begun = session.created_at <= logout.issued_at.plus(SKEW);
+        let is_named = match (&logout.provider_session, &logout.subject) {
             (Some(sid), subject) => {
                 session.provider_session.as_ref() == Some(sid)
                     && subject.as_ref().is_none_or(is_person)
             }
             (None, Some(subject)) => is_person(subject),
             (None, None) => false,
-        }
+        };
+        had_begun && is_named
     };
     let found = app.sessions.select(is_meant);
     for live in &found {
@@ -82,5 +88,7 @@ pub async fn back_channel(
         let which = WhichSessions::One(session.person.clone(), session.id);
         sign_ins::end(app, session.org, which, trace).await?;
     }
+    app.logouts
+        .remember(logout.token_id, (now, logout.remember_until));
     Ok(found.len())
 }
