@@ -89,6 +89,7 @@ fn row(number: u64) -> KeyRow {
             String::new()
         },
         expires: (!number.is_multiple_of(3)).then(|| ahead(DAY * (number * 7 % 90) + 9000)),
+        revoked: None,
         calls: Spark {
             days: if is_used {
                 days(number, 40 + number * 13)

@@ -333,6 +333,7 @@ fn row(
         last_used: key.last_use.map(|last| surroundings.when(last.at)),
         last_used_from: used_from.map(|from| from.to_string()).unwrap_or_default(),
         expires: key.expires_at.map(|at| surroundings.when(at)),
+        revoked: key.revocation.as_ref().map(|end| surroundings.when(end.at)),
         calls,
         tags: key
             .metadata

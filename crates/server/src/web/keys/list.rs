@@ -74,6 +74,8 @@ pub struct KeyRow {
     pub last_used_from: String,
     /// When it ends by itself.
     pub expires: Option<When>,
+    /// When it was revoked.
+    pub revoked: Option<When>,
     /// Its calls of the last 30 days.
     pub calls: Spark,
     /// Its tags, as `name=value`.
@@ -279,6 +281,7 @@ mod tests {
             last_used: Some(When::new(before, now)),
             last_used_from: "203.0.113.77".to_owned(),
             expires: Some(When::new(before, now)),
+            revoked: None,
             calls: Spark {
                 days: (0..30).map(|day| (day * 7 + number) % 19).collect(),
             },

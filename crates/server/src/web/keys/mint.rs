@@ -390,7 +390,7 @@ pub(super) fn shown_once(page: Page, (key, secret): (&OrgKey, &Secret), url: &st
     let env_line = format!("CLAVIGER_TOKEN={secret}");
     let mut curl = String::new();
     // Writing to a string does not fail.
-    write!(curl, "export CLAVIGER_TOKEN={secret}\ncurl -sS -H \"Authorization: Bearer $CLAVIGER_TOKEN\" {url}/org/whoami")
+    write!(curl, "export CLAVIGER_TOKEN={secret}\ncurl -sS {url}/org/whoami \\\n  -H \"Authorization: Bearer $CLAVIGER_TOKEN\"")
         .unwrap_or_default();
     ShownPage {
         page,
