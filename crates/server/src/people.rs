@@ -181,6 +181,13 @@ impl Sessions {
             .retain(|_, live| !is_meant(&live.session));
     }
 
+    /// Forgets those that are over at this instant: they are refused in any case.
+    pub(crate) fn forget_over(&self, now: Timestamp) {
+        self.by_digest
+            .write()
+            .retain(|_, live| !live.session.is_over(live.seen_at(), self.idle, now));
+    }
+
     /// Those of one person, in no order.
     pub(crate) fn of_person(&self, org: OrgId, person: &PersonId) -> Vec<Arc<LiveSession>> {
         let sessions = self.by_digest.read();

@@ -78,6 +78,16 @@ impl Proof {
         }
     }
 
+    /// When it ends at the latest, where it is a person's.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Session(live) => Some(live.session.ends_at),
+            Self::Person(bearer) => Some(bearer.expires_at),
+            Self::Bootstrap | Self::WorkspaceToken(_) | Self::AdminToken(_) | Self::Key(_) => None,
+        }
+    }
+
     /// Whether it would still be accepted: a request whose body took its time must not pass on
     /// what was revoked meanwhile.
     ///

@@ -1,6 +1,11 @@
 //! Signing in with the identity provider: there and back, asking again, and signing out.
 
-use std::sync::Arc;
+mod logout;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use claviger_core::{
@@ -25,11 +30,14 @@ use crate::{
     failure::Failure,
     people::{Known, LiveSession},
     provider::{
-        Begin, Due, Finish, LogoutUrl, Private, Provider, ProviderError, Refusal, Verified,
+        Begin, Due, Finish, Private, Provider, ProviderError, Refusal, Verified,
     },
     seal::Place,
     trace::Trace,
 };
+
+pub use logout::back_channel;
+pub(crate) use logout::logout_url;
 
 /// How long a sign-in may take at the provider.
 pub(crate) const SIGN_IN_LASTS: std::time::Duration = std::time::Duration::from_secs(600);
@@ -285,16 +293,21 @@ async fn ask_again(app: &Arc<App>, live: &Arc<LiveSession>, now: Timestamp) {
     };
     let id = live.session.id;
     let turn = Digest::of(id.to_string().as_bytes());
-    let kept = Arc::new(parking_lot::Mutex::new(None));
+    let (kept, is_lost) = (parking_lot::Mutex::new(None), AtomicBool::new(false));
     let load = async {
         // Another request may have been first.
         let current = app.sessions.find_same(live)?;
         current.session.fresh_until.filter(|until| *until <= now)?;
-        let sealed = app.store.find_sealed(id).await.ok().flatten()?;
-        let given = unseal(app, id, &sealed)?;
-        *kept.lock() = Some(sealed);
+        let sealed = app.store.find_sealed(id).await.ok()?;
+        let given = sealed.as_ref().and_then(|sealed| unseal(app, id, sealed));
+        let Some(refresh) = given.and_then(|given| given.refresh) else {
+            // The master key was changed: nobody can be asked about it any more.
+            is_lost.store(true, Ordering::Relaxed);
+            return None;
+        };
+        *kept.lock() = sealed;
         Some(Due {
-            token: Private::new(given.refresh?),
+            token: Private::new(refresh),
             subject: live.session.person.to_string(),
             now,
         })
@@ -304,6 +317,9 @@ async fn ask_again(app: &Arc<App>, live: &Arc<LiveSession>, now: Timestamp) {
         keep_answer(app, live, (verified, before), now).await
     };
     match provider.refresh_in_turn(&turn, load, keep).await {
+        Ok(None) if is_lost.load(Ordering::Relaxed) => {
+            end_quietly(app, live, "the identity provider cannot be asked again").await;
+        }
         Ok(None | Some(Ok(()))) => {}
         Ok(Some(Err(failure))) => {
             tracing::warn!(%failure, session = %id, "cannot keep what the identity provider said");
@@ -463,74 +479,4 @@ fn person_of_token(app: &App, verified: &Verified, now: Timestamp) -> Result<Per
         }
         _ => person_of(app, verified, now),
     }
-}
-
-/// Where the browser goes so that the session at the provider ends too; `None` where there is no
-/// such place.
-pub(crate) async fn logout_url(app: &App, session: &Session) -> Option<String> {
-    let provider = app.provider.as_ref()?;
-    let sealed = app.store.find_sealed(session.id).await.ok().flatten();
-    let given = sealed.and_then(|sealed| unseal(app, session.id, &sealed));
-    let id_token = given.and_then(|given| given.id_token).map(Private::new);
-    let base = app.config.public_url.as_deref()?;
-    let logout = LogoutUrl {
-        id_token: id_token.as_ref(),
-        provider_session: session.provider_session.as_deref(),
-        return_to: &format!("{base}/canvas/sign-in?reason=signed_out"),
-        now: clock::now(),
-    };
-    match provider.logout_url(&logout).await {
-        Ok(url) => url.map(String::from),
-        Err(error) => {
-            tracing::warn!(
-                cause = error.cause(),
-                "cannot sign out at the identity provider"
-            );
-            None
-        }
-    }
-}
-
-/// Ends what the provider has signed out (`OpenID` Connect Back-Channel Logout 1.0): the sessions
-/// that belong to one of its own, or all of a person. Gives how many.
-///
-/// # Errors
-/// 400 for a token that does not hold.
-pub async fn back_channel(
-    app: &Arc<App>,
-    _permit: &Permit<SignIn>,
-    token: &str,
-    trace: &Arc<Trace>,
-) -> Result<usize, Failure> {
-    app.sign_in_limiter.check(trace.client, trace.at)?;
-    let logout = provider(app)?
-        .verify_logout_token(token, clock::now())
-        .await
-        .map_err(|error| match error {
-            ProviderError::Refused(refusal) => Failure::Malformed {
-                code: "bad_logout_token",
-                field: Some("logout_token".to_owned()),
-                reason: refusal.to_string(),
-            },
-            other => other.into(),
-        })?;
-    app.sign_in_limiter.forgive(trace.client, trace.at);
-    let is_meant = |session: &Session| {
-        let is_person = |subject: &String| session.person.as_str() == subject;
-        match (&logout.provider_session, &logout.subject) {
-            (Some(sid), subject) => {
-                session.provider_session.as_ref() == Some(sid)
-                    && subject.as_ref().is_none_or(is_person)
-            }
-            (None, Some(subject)) => is_person(subject),
-            (None, None) => false,
-        }
-    };
-    let found = app.sessions.select(is_meant);
-    for live in &found {
-        let session = &live.session;
-        let which = WhichSessions::One(session.person.clone(), session.id);
-        sign_ins::end(app, session.org, which, trace).await?;
-    }
-    Ok(found.len())
 }

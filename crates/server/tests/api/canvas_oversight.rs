@@ -149,9 +149,9 @@ async fn remedies_of_the_security_page_do_what_they_say(backend: Backend) {
         .ask_as(&key.secret, "GET", "/org/whoami")
         .send()
         .await
-        .refused(401);
+        .problem(401, "token_revoked");
     let records = service
-        .audit(ADMIN, "?actor=session:local-admin&method=POST")
+        .audit(ADMIN, "&actor=session:local-admin&method=POST")
         .await;
     let done = |what: &str| {
         records

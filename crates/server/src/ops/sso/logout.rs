@@ -1,0 +1,142 @@
+//! Signing out, there and here: with the person, and on the provider's word.
+
+use std::sync::Arc;
+
+use claviger_core::{
+    action::SignIn, authorize::Permit, claims::Logout, digest::Digest, person::Session,
+    time::Timestamp,
+};
+use claviger_store::{Acting, SignIn as StoredSignIn, StoreError, WhichSessions};
+
+use super::{provider, sign_ins, unseal};
+use crate::{
+    app::App,
+    clock,
+    failure::Failure,
+    people::LiveSession,
+    provider::{LogoutUrl, Private, ProviderError},
+    trace::Trace,
+};
+
+/// Where the browser goes so that the session at the provider ends too; `None` where there is no
+/// such place.
+pub(crate) async fn logout_url(app: &App, session: &Session) -> Option<String> {
+    let provider = app.provider.as_ref()?;
+    let sealed = app.store.find_sealed(session.id).await.ok().flatten();
+    let given = sealed.and_then(|sealed| unseal(app, session.id, &sealed));
+    let id_token = given.and_then(|given| given.id_token).map(Private::new);
+    let base = app.config.public_url.as_deref()?;
+    let logout = LogoutUrl {
+        id_token: id_token.as_ref(),
+        provider_session: session.provider_session.as_deref(),
+        return_to: &format!("{base}/canvas/sign-in?reason=signed_out"),
+        now: clock::now(),
+    };
+    match provider.logout_url(&logout).await {
+        Ok(url) => url.map(String::from),
+        Err(error) => {
+            tracing::warn!(
+                cause = error.cause(),
+                "cannot sign out at the identity provider"
+            );
+            None
+        }
+    }
+}
+
+/// Ends what the provider has signed out (`OpenID` Connect Back-Channel Logout 1.0): the sessions
+/// that belong to one of its own, or all of a person. Gives how many.
+///
+/// # Errors
+/// 400 for a token that does not hold, or that came before.
+pub async fn back_channel(
+    app: &Arc<App>,
+    _permit: &Permit<SignIn>,
+    token: &str,
+    trace: &Arc<Trace>,
+) -> Result<usize, Failure> {
+    app.sign_in_limiter.check(trace.client, trace.at)?;
+    let now = clock::now();
+    let provider = provider(app)?;
+    let logout = provider
+        .verify_logout_token(token, now)
+        .await
+        .map_err(|error| match error {
+            ProviderError::Refused(refusal) => bad(refusal.to_string()),
+            other => other.into(),
+        })?;
+    let mark = mark_of(&logout);
+    remember(app, &logout, (mark, now)).await?;
+    app.sign_in_limiter.forgive(trace.client, trace.at);
+    let found = meant(app, &logout);
+    for live in &found {
+        let session = &live.session;
+        let which = WhichSessions::One(session.person.clone(), session.id);
+        if let Err(failure) = sign_ins::end(app, session.org, which, trace).await {
+            // The provider says it once more, and must be heard then.
+            drop(app.store.take_sign_in(mark, now).await);
+            return Err(failure);
+        }
+    }
+    Ok(found.len())
+}
+
+fn bad(reason: String) -> Failure {
+    Failure::Malformed {
+        code: "bad_logout_token",
+        field: Some("logout_token".to_owned()),
+        reason,
+    }
+}
+
+/// The sessions that are meant.
+fn meant(app: &App, logout: &Logout) -> Vec<Arc<LiveSession>> {
+    app.sessions.select(|session: &Session| {
+        let is_person = |subject: &String| session.person.as_str() == subject;
+        match (&logout.provider_session, &logout.subject) {
+            (Some(sid), subject) => {
+                session.provider_session.as_ref() == Some(sid)
+                    && subject.as_ref().is_none_or(is_person)
+            }
+            (None, Some(subject)) => is_person(subject),
+            (None, None) => false,
+        }
+    })
+}
+
+/// What a token is remembered by. It is the digest of no text that anybody could bring, so no
+/// sign-in can take it away.
+fn mark_of(logout: &Logout) -> [u8; 32] {
+    let text = format!("claviger logout\n{}", logout.token_id);
+    Digest::of(text.as_bytes()).as_bytes().map(|byte| !byte)
+}
+
+/// A token counts once (2.6): later it would end sessions that began after it.
+async fn remember(
+    app: &App,
+    logout: &Logout,
+    (digest, now): ([u8; 32], Timestamp),
+) -> Result<(), Failure> {
+    let used = StoredSignIn {
+        digest,
+        org: None,
+        payload: "{}".to_owned(),
+        expires_at: logout.remember_until,
+    };
+    let acting = Acting {
+        key: None,
+        prefix: None,
+        session: None,
+        now,
+    };
+    match app.store.put_sign_in(used, acting, None).await {
+        Ok(_) => Ok(()),
+        Err(StoreError::Exists(_)) => Err(bad("the token was used before".to_owned())),
+        // That somebody is out is worth more than that nobody is put out twice.
+        Err(StoreError::LimitReached { .. }) => {
+            tracing::warn!("no room to remember a logout token");
+            Ok(())
+        }
+        Err(other) => Err(other.into()),
+    }
+}
