@@ -2,7 +2,7 @@
 
 use claviger_core::ledger::entry::{Draft, Kind};
 
-use super::write_line;
+use super::finish::write_line;
 use crate::{
     app::App,
     entropy,

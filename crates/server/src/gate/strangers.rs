@@ -8,7 +8,7 @@ use claviger_core::{
     tier::{Actor, Authority, Principal, Tier},
 };
 
-use super::write_line;
+use super::finish::write_line;
 use crate::{
     app::App,
     trace::{Ending, Trace},

@@ -52,7 +52,7 @@ async fn trail_is_filtered_paged_and_shown_whole(backend: Backend) {
         Some(&*format!("/canvas/audit?token={}", key.id))
     );
     // One record, with its exact bytes, what it changed, and a way to the key.
-    let minted = service.audit(ADMIN, "?method=POST&actor=admin-token").await;
+    let minted = service.audit(ADMIN, "&method=POST&actor=admin-token").await;
     let minted = minted
         .iter()
         .find(|one| one["change"]["minted"]["id"] == *key.id);

@@ -1,4 +1,4 @@
-//! Signing out, there and here: with the person, and on the provider's word.
+//! Signing out: at the provider too, and when the provider says so.
 
 use std::sync::Arc;
 
@@ -8,11 +8,12 @@ use claviger_core::{
 };
 use claviger_store::{Acting, SignIn as StoredSignIn, StoreError, WhichSessions};
 
-use super::{provider, sign_ins, unseal};
+use super::{provider, unseal};
 use crate::{
     app::App,
     clock,
     failure::Failure,
+    ops::sign_ins,
     people::LiveSession,
     provider::{LogoutUrl, Private, ProviderError},
     trace::Trace,
