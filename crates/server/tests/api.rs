@@ -40,6 +40,8 @@ macro_rules! on_each_database {
 mod abuse;
 #[path = "api/access.rs"]
 mod access;
+#[path = "api/access_pages.rs"]
+mod access_pages;
 #[path = "api/advice.rs"]
 mod advice;
 #[path = "api/ask.rs"]
@@ -72,6 +74,8 @@ mod found_limits;
 mod github;
 #[path = "api/grants.rs"]
 mod grants;
+#[path = "api/idp.rs"]
+mod idp;
 #[path = "api/input.rs"]
 mod input;
 #[path = "api/key_lists.rs"]
@@ -106,6 +110,10 @@ mod rotation;
 mod service;
 #[path = "api/sessions.rs"]
 mod sessions;
+#[path = "api/sso.rs"]
+mod sso;
+#[path = "api/sso_leave.rs"]
+mod sso_leave;
 #[path = "api/stops.rs"]
 mod stops;
 #[path = "api/streams.rs"]

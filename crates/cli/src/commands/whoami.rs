@@ -1,6 +1,9 @@
 //! `claviger whoami`.
 
-use claviger_wire::{keys::Grant, whoami::{OwnPerson, WhoAmI}};
+use claviger_wire::{
+    keys::Grant,
+    whoami::{OwnPerson, WhoAmI},
+};
 
 use crate::{
     client::Client,

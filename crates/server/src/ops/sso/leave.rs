@@ -7,13 +7,14 @@ use claviger_core::{
     time::Timestamp,
 };
 use claviger_store::{Acting, SignIn as StoredSignIn, StoreError, WhichSessions};
+use serde_json::json;
 
-use super::{provider, unseal};
+use super::{provider, record_alone, unseal};
 use crate::{
     app::App,
     clock,
     failure::Failure,
-    ops::sign_ins,
+    ops::narrowing_failed,
     people::LiveSession,
     provider::{LogoutUrl, Private, ProviderError},
     trace::Trace,
@@ -71,15 +72,27 @@ pub async fn back_channel(
     app.sign_in_limiter.forgive(trace.client, trace.at);
     let found = meant(app, &logout);
     for live in &found {
-        let session = &live.session;
-        let which = WhichSessions::One(session.person.clone(), session.id);
-        if let Err(failure) = sign_ins::end(app, session.org, which, trace).await {
+        if let Err(failure) = end(app, &live.session).await {
             // The provider says it once more, and must be heard then.
             drop(app.store.take_sign_in(mark, now).await);
             return Err(failure);
         }
     }
     Ok(found.len())
+}
+
+/// Ends a session; its org's trail says so, for the request of the provider is of no org.
+async fn end(app: &Arc<App>, session: &Session) -> Result<(), Failure> {
+    let which = WhichSessions::One(session.person.clone(), session.id);
+    let change = json!({
+        "sessions_ended": [session.id.to_string()],
+        "why": "the identity provider has signed it out",
+    });
+    let record = record_alone(session.org, &session.person, change);
+    let written = app.store.end_sessions(session.org, which, record).await;
+    written.map_err(|error| narrowing_failed(app, error))?;
+    app.sessions.end(|other| other.id == session.id);
+    Ok(())
 }
 
 fn bad(reason: String) -> Failure {
