@@ -76,6 +76,6 @@ pub struct OwnPerson {
     /// The session, where it is one in a browser.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
-    /// When the session or the access token ends at the latest.
+    /// When the access token ends, or the session if it is not used meanwhile.
     pub expires_at: String,
 }

@@ -112,10 +112,11 @@ impl<A: Action> Call<A> {
         self.proof.as_ref().and_then(Proof::session)
     }
 
-    /// When what the person presented ends at the latest.
+    /// When what the person presented ends, if it is not used meanwhile.
     #[must_use]
     pub fn ends_at(&self) -> Option<Timestamp> {
-        self.proof.as_ref().and_then(Proof::ends_at)
+        let idle = self.app.sessions.idle;
+        self.proof.as_ref().and_then(|proof| proof.ends_at(idle))
     }
 
     /// The permit of another action for the same principal, about this workspace if it is about one:

@@ -78,11 +78,11 @@ impl Proof {
         }
     }
 
-    /// When it ends at the latest, where it is a person's.
+    /// When it ends if it is not used for so long, where it is a person's.
     #[must_use]
-    pub fn ends_at(&self) -> Option<Timestamp> {
+    pub fn ends_at(&self, idle: std::time::Duration) -> Option<Timestamp> {
         match self {
-            Self::Session(live) => Some(live.session.ends_at),
+            Self::Session(live) => Some(live.session.ends_at.min(live.seen_at().plus(idle))),
             Self::Person(bearer) => Some(bearer.expires_at),
             Self::Bootstrap | Self::WorkspaceToken(_) | Self::AdminToken(_) | Self::Key(_) => None,
         }

@@ -37,6 +37,7 @@ const CALLERS: &[&str] = &[
     "person, admin",
     "person, editor",
     "person, reader",
+    "person of channels alone",
     "person of another org",
     "person, from another site",
     "person, signed out",
@@ -144,6 +145,13 @@ impl Bed {
         if caller == "person of another org" {
             let other = Some("other".to_owned());
             self.idp.workos.with(|state| state.visitor.org = other);
+        }
+        if caller == "person of channels alone" {
+            self.idp.visitor("user_channels", "nothing");
+            let alone = vec!["channels:read".to_owned()];
+            self.idp
+                .workos
+                .with(|state| state.visitor.permissions = alone);
         }
         let cookie = self.idp.sign_in().await;
         if caller == "person, signed out" {

@@ -19,7 +19,7 @@ on_each_database!(
     sign_in_of_another_browser_is_refused,
     person_without_a_role_or_an_org_here_gets_no_session,
     forged_access_tokens_are_refused,
-    new_key_of_the_provider_is_taken_without_a_restart,
+    key_that_the_provider_publishes_ahead_is_taken_at_once,
     racing_requests_ask_the_provider_once,
     role_that_changed_at_the_provider_counts_from_the_next_word,
     session_that_the_provider_has_ended_ends_here,
@@ -114,6 +114,16 @@ async fn person_signs_in_at_the_provider(backend: Backend) {
         person["session"]
     );
     assert_eq!(signed_in["tier"], "1");
+
+    // Whoever is signed in may sign in anew, and what another site embeds is told nothing.
+    let again = go_away(service, "").await;
+    let both = format!("{cookie}; {}", again.cookie());
+    let framed = service.ask("GET", &again.back).header("cookie", &both);
+    let framed = framed.header("sec-fetch-site", "cross-site").send().await;
+    assert!(framed.is(403).contains("cross_site"));
+    assert!(session_of(&framed).is_none());
+    let back = come_back(service, &again.back, &both).await;
+    assert_eq!(back.status, 303, "{}", back.text());
 
     // The same person by an access token.
     let token = idp.access_token();
@@ -268,17 +278,29 @@ async fn forged_access_tokens_are_refused(backend: Backend) {
     assert_eq!(keys["tokens"], json!([]));
 }
 
-async fn new_key_of_the_provider_is_taken_without_a_restart(backend: Backend) {
+async fn key_that_the_provider_publishes_ahead_is_taken_at_once(backend: Backend) {
     let idp = Idp::start(backend).await;
     let service = &idp.service;
+    let next = std::sync::Arc::new(Signer::new("sso_oidc_key_next"));
+    idp.workos.with(|state| state.published.push(next.jwk()));
     let old = idp.access_token();
     service.get(&old, "/org/whoami").await;
-    idp.workos.with(|state| state.rotate("sso_oidc_key_next"));
+    idp.workos.with(|state| state.signer = next);
     let new = idp.access_token();
     for token in [&new, &old, &new] {
         service.get(token, "/org/whoami").await;
     }
-    assert_eq!(idp.workos.with(|state| state.key_requests), 2);
+    assert!(idp.sign_in().await.starts_with(COOKIE));
+    // Names of keys that nobody has cost the provider nothing.
+    for number in 0..5 {
+        let forged = Signer::impostor(&format!("forged-{number}"));
+        let claims = idp
+            .workos
+            .with(|state| state.token_claims(&state.visitor, "s"));
+        let me = service.ask_as(&forged.sign(&claims), "GET", "/org/whoami");
+        me.send().await.problem(401, "unknown_key");
+    }
+    assert_eq!(idp.workos.with(|state| state.key_requests), 1);
 }
 
 async fn racing_requests_ask_the_provider_once(backend: Backend) {
