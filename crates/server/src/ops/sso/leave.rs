@@ -57,9 +57,9 @@ pub async fn back_channel(
     token: &str,
     trace: &Arc<Trace>,
 ) -> Result<usize, Failure> {
+    let provider = provider(app)?;
     app.sign_in_limiter.check(trace.client, trace.at)?;
     let now = clock::now();
-    let provider = provider(app)?;
     let logout = provider
         .verify_logout_token(token, now)
         .await
