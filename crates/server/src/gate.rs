@@ -224,6 +224,8 @@ async fn decide<A: Action>(
         Ok(proof) => check_freshness::<A>(&admitted.trace, proof)?,
         // Nobody was shown, and nobody is asked for; a credential that is bad is refused here too.
         Err(Denial::NoCredential) if A::NEEDS == Needs::NoCredential => {}
+        // Not even the sign-in page is for what another site asks for in somebody's name.
+        Err(Denial::CrossSite) => return Err(Denial::CrossSite.into()),
         // An ended session must not keep its owner from signing in again.
         Err(_) if A::NEEDS == Needs::NoCredential && admitted.trace.is_page => {}
         Err(denial) => return Err(Failure::Denied(*denial)),

@@ -66,6 +66,8 @@ const FLUSH_REPEATS_EVERY: Duration = Duration::from_secs(1);
 const NOTICES_EVERY: Duration = Duration::from_secs(60);
 /// How often it is looked for what policies suspend.
 const POLICIES_EVERY: Duration = Duration::from_secs(600);
+/// How often sessions that are over are cleared away.
+const PURGE_SESSIONS_EVERY: Duration = Duration::from_secs(3600);
 /// How often it is forgotten what keys were used for long ago.
 const PURGE_USAGE_EVERY: Duration = Duration::from_secs(3600);
 
@@ -255,13 +257,16 @@ async fn sweeps(app: Arc<App>, stopped: watch::Receiver<bool>) {
 async fn sweep_for_ever(app: &Arc<App>) {
     let mut notices = tokio::time::interval(NOTICES_EVERY);
     let mut policies = tokio::time::interval(POLICIES_EVERY);
+    let mut sessions = tokio::time::interval(PURGE_SESSIONS_EVERY);
     // After a long sweep the next one waits its time.
-    notices.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    policies.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for interval in [&mut notices, &mut policies, &mut sessions] {
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    }
     loop {
         let outcome = tokio::select! {
             _ = notices.tick() => app.tell_what_is_due(clock::now()).await,
             _ = policies.tick() => app.suspend_by_policy(clock::now()).await,
+            _ = sessions.tick() => app.purge_sessions(clock::now()).await,
         };
         if let Err(error) = outcome {
             tracing::warn!(%error, "cannot do what is due; it is done later");

@@ -22,6 +22,8 @@ const NOTICE_DAYS: [u16; 4] = [0, 1, 3, 14];
 const DAY: Duration = Duration::from_hours(24);
 /// For how long after something has come it is still told.
 const TOLD_AFTER: Duration = Duration::from_hours(24 * 7);
+/// A session may have been used this much later than is kept: uses are written behind.
+const USES_LAG_MAX: Duration = Duration::from_hours(1);
 /// For how long notices are kept, so that none is said twice.
 const NOTICES_KEPT: Duration = Duration::from_hours(24 * 30);
 /// How many notices share one commit.
@@ -36,7 +38,20 @@ impl App {
     /// When the store cannot be asked: what was not done is done the next time.
     pub async fn sweep(self: &Arc<Self>, now: Timestamp) -> claviger_store::Result<()> {
         self.tell_what_is_due(now).await?;
-        self.suspend_by_policy(now).await
+        self.suspend_by_policy(now).await?;
+        self.purge_sessions(now).await
+    }
+
+    /// Forgets sessions that are over, and sign-ins that nobody ended.
+    ///
+    /// # Errors
+    /// As [`App::sweep`].
+    pub async fn purge_sessions(&self, now: Timestamp) -> claviger_store::Result<()> {
+        self.sessions.forget_over(now);
+        let unused_since = now.minus(self.sessions.idle + USES_LAG_MAX);
+        let purged = self.store.purge_sessions(now, unused_since).await?;
+        tracing::debug!(purged, "cleared sessions away that were over");
+        Ok(())
     }
 
     /// Says what is to be said of keys, each thing once.

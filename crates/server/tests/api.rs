@@ -40,6 +40,8 @@ macro_rules! on_each_database {
 mod abuse;
 #[path = "api/access.rs"]
 mod access;
+#[path = "api/access_pages.rs"]
+mod access_pages;
 #[path = "api/advice.rs"]
 mod advice;
 #[path = "api/ask.rs"]
@@ -76,6 +78,8 @@ mod found_limits;
 mod github;
 #[path = "api/grants.rs"]
 mod grants;
+#[path = "api/idp.rs"]
+mod idp;
 #[path = "api/input.rs"]
 mod input;
 #[path = "api/key_lists.rs"]
@@ -112,6 +116,10 @@ mod service;
 mod sessions;
 #[path = "api/sessions_of_keys.rs"]
 mod sessions_of_keys;
+#[path = "api/sso.rs"]
+mod sso;
+#[path = "api/sso_leave.rs"]
+mod sso_leave;
 #[path = "api/stops.rs"]
 mod stops;
 #[path = "api/streams.rs"]

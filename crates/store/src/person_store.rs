@@ -135,7 +135,8 @@ pub trait SessionStore: Send + Sync + 'static {
     /// gives somebody a way in has a record.
     ///
     /// # Errors
-    /// [`StoreError::ActorGone`](crate::StoreError::ActorGone); [`StoreError::LimitReached`](crate::StoreError::LimitReached).
+    /// [`StoreError::ActorGone`](crate::StoreError::ActorGone); [`StoreError::LimitReached`](crate::StoreError::LimitReached);
+    /// [`StoreError::Exists`](crate::StoreError::Exists) for a digest that is there already.
     async fn put_sign_in(
         &self,
         sign_in: SignIn,
@@ -149,7 +150,8 @@ pub trait SessionStore: Send + Sync + 'static {
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable): then it may have been taken.
     async fn take_sign_in(&self, digest: [u8; 32], now: Timestamp) -> Result<Option<SignIn>>;
 
-    /// Clears away sessions that ended by themselves before this instant, or were unused since.
+    /// Clears away sessions that ended by themselves before this instant, or were unused since; and
+    /// sign-ins that nobody ended. Gives how many sessions.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

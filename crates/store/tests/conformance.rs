@@ -122,6 +122,7 @@ conformance! {
     deployment::master_key_check_is_kept_once,
     deployment::of_racing_master_key_checks_one_is_kept,
     deployment::rekey_reseals_every_row,
+    deployment::rekey_takes_away_what_providers_gave,
     deployment::rekey_of_nothing_keeps_the_new_check,
     deployment::refusing_resealer_changes_nothing,
     deployment::bootstrap_stays_closed,

@@ -17,6 +17,9 @@ pub struct WhoAmI {
     pub org: OrgName,
     /// The key, where the caller is one.
     pub key: Option<OwnKey>,
+    /// The person, where a session or an access token was presented.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<OwnPerson>,
     /// Where the chain of authority began.
     pub root: String,
     /// The caller's own grant.
@@ -52,4 +55,27 @@ pub struct OwnKey {
     pub created_at: String,
     /// When it ends by itself.
     pub expires_at: Option<String>,
+}
+
+/// The person whose session or access token was presented.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct OwnPerson {
+    /// Its stable id, as the identity provider has it.
+    pub id: String,
+    /// Shown beside the id; never trusted for anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// As people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The last known role.
+    pub role: String,
+    /// Who acts as the person, where the provider says that somebody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impersonator: Option<String>,
+    /// The session, where it is one in a browser.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// When the access token ends, or the session if it is not used meanwhile.
+    pub expires_at: String,
 }

@@ -1,6 +1,9 @@
 //! `claviger whoami`.
 
-use claviger_wire::{keys::Grant, whoami::WhoAmI};
+use claviger_wire::{
+    keys::Grant,
+    whoami::{OwnPerson, WhoAmI},
+};
 
 use crate::{
     client::Client,
@@ -26,6 +29,9 @@ fn table(me: &WhoAmI) -> Table {
         table.field("created at", key.created_at.as_str());
         table.field("expires at", or_dash(key.expires_at.as_deref()));
     }
+    if let Some(person) = &me.person {
+        push_person(&mut table, person);
+    }
     table.field("root", me.root.as_str());
     push_grant(&mut table, &me.grant);
     for above in &me.within {
@@ -42,6 +48,21 @@ fn table(me: &WhoAmI) -> Table {
         push_grant_of("policy: ", &mut table, ceiling);
     }
     table
+}
+
+fn push_person(table: &mut Table, person: &OwnPerson) {
+    let shown = [person.name.as_deref(), person.email.as_deref()];
+    let shown: Vec<_> = shown.into_iter().flatten().collect();
+    let who = match shown.join(", ") {
+        empty if empty.is_empty() => person.id.clone(),
+        shown => format!("{shown} ({})", person.id),
+    };
+    table.field("person", who);
+    table.field("role", person.role.as_str());
+    if let Some(other) = &person.impersonator {
+        table.field("acting for it", other.as_str());
+    }
+    table.field("signed in until", person.expires_at.as_str());
 }
 
 /// Adds what a key may do.

@@ -6,12 +6,14 @@ use claviger_core::{
     ledger::entry::push_actor,
     tier::Principal,
 };
+use claviger_wire::whoami::OwnPerson;
 use http::StatusCode;
 
 use super::grant_view;
 use crate::{
     failure::Failure,
     gate::{Call, KeySlot, Reply},
+    ops::sign_ins,
 };
 
 /// Room for the answer to a plain key.
@@ -24,13 +26,34 @@ const BYTES: usize = 768;
 pub async fn whoami(call: Call<WhoAmI>) -> Result<Reply, Failure> {
     let principal = call.permit.principal();
     let org = call.app.orgs.name(principal.org).unwrap_or_default();
-    let answer = render(principal, &org, call.key().as_ref());
+    let person = own_person(&call);
+    let answer = render(principal, &org, (call.key().as_ref(), person.as_ref()));
     Ok(Reply::body(StatusCode::OK, "application/json", answer))
+}
+
+/// The person, where the caller is one.
+fn own_person(call: &Call<WhoAmI>) -> Option<OwnPerson> {
+    let expires_at = call.ends_at()?;
+    let principal = call.permit.principal();
+    let person = sign_ins::person(&call.app, principal)?;
+    Some(OwnPerson {
+        id: person.id.to_string(),
+        email: person.email,
+        name: person.name,
+        role: person.role,
+        impersonator: principal.impersonator.as_deref().map(str::to_owned),
+        session: principal.session.map(|id| id.to_string()),
+        expires_at: expires_at.to_string(),
+    })
 }
 
 /// The JSON of [`claviger_wire::whoami::WhoAmI`], written by hand: this is the route that every
 /// gateway and health check calls, and the shape as a value took five times as long to write.
-fn render(principal: &Principal, org: &str, slot: Option<&KeySlot>) -> Vec<u8> {
+fn render(
+    principal: &Principal,
+    org: &str,
+    (slot, person): (Option<&KeySlot>, Option<&OwnPerson>),
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(BYTES);
     let to = &mut out;
     push(to, "{\"actor\":");
@@ -45,6 +68,10 @@ fn render(principal: &Principal, org: &str, slot: Option<&KeySlot>) -> Vec<u8> {
     match slot {
         Some(slot) => push_key(to, slot),
         None => push(to, "null"),
+    }
+    if let Some(person) = person {
+        push(to, ",\"person\":");
+        to.extend(serde_json::to_vec(person).unwrap_or_default());
     }
     push(to, ",\"root\":");
     push_actor(to, principal.root());

@@ -8,6 +8,7 @@ use claviger_core::{
     authorize::Permit,
     id::{OrgId, WorkspaceId},
     ledger::entry::Entry,
+    time::Timestamp,
 };
 use claviger_store::{Acting, Receipt, Recorder};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, request::Parts};
@@ -109,6 +110,13 @@ impl<A: Action> Call<A> {
     #[must_use]
     pub fn session(&self) -> Option<&Arc<LiveSession>> {
         self.proof.as_ref().and_then(Proof::session)
+    }
+
+    /// When what the person presented ends, if it is not used meanwhile.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        let idle = self.app.sessions.idle;
+        self.proof.as_ref().and_then(|proof| proof.ends_at(idle))
     }
 
     /// The permit of another action for the same principal, about this workspace if it is about one:

@@ -78,6 +78,16 @@ impl Proof {
         }
     }
 
+    /// When it ends if it is not used for so long, where it is a person's.
+    #[must_use]
+    pub fn ends_at(&self, idle: std::time::Duration) -> Option<Timestamp> {
+        match self {
+            Self::Session(live) => Some(live.session.ends_at.min(live.seen_at().plus(idle))),
+            Self::Person(bearer) => Some(bearer.expires_at),
+            Self::Bootstrap | Self::WorkspaceToken(_) | Self::AdminToken(_) | Self::Key(_) => None,
+        }
+    }
+
     /// Whether it would still be accepted: a request whose body took its time must not pass on
     /// what was revoked meanwhile.
     ///

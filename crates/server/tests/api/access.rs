@@ -9,7 +9,7 @@ use claviger_server::router::{OPEN_ROUTES, RouteInfo, routes};
 use serde_json::{Value, json};
 
 use crate::{
-    ask::Answer,
+    ask::{Answer, Ask},
     cast::{CALLERS, Cast},
     service::{ADMIN, Backend, Minted, Service, text},
 };
@@ -33,6 +33,8 @@ const OPEN_ROUTES_EVER: &[&str] = &[
 const FOR_STRANGERS: &[&str] = &[
     "POST /org/tokens/found (ReportFound)",
     "POST /integrations/github/secret-scanning (ReportFound)",
+    // The identity provider signs what it sends.
+    "POST /oidc/back-channel-logout (SignIn)",
 ];
 
 /// The callers without a credential, on a server of their own.
@@ -154,11 +156,22 @@ fn body(route: &RouteInfo, at: usize) -> Option<Value> {
         }
         ("PUT", "/org/policy") => Some(json!({})),
         ("POST", "/org/login-links") => None,
+        // A form: see `fill`.
+        ("POST", "/oidc/back-channel-logout") => None,
         ("POST", path) if path.starts_with("/org/members/{id}/") => None,
         ("POST", "/org/tokens/found") => Some(json!({"tokens": ["mole_"]})),
         ("POST", "/integrations/github/secret-scanning") => Some(json!([])),
         ("POST", "/admin/orgs") => Some(json!({"name": format!("made-{at}")})),
         (method, path) => panic!("no body for {method} {path}: add one here"),
+    }
+}
+
+/// The request with a body that the route takes.
+fn fill(ask: Ask, route: &RouteInfo, at: usize) -> Ask {
+    match body(route, at) {
+        Some(body) => ask.json(&body),
+        None if route.path == "/oidc/back-channel-logout" => ask.form(&[("logout_token", "a.b.c")]),
+        None => ask,
     }
 }
 
@@ -190,11 +203,8 @@ async fn tier_0(service: &Service) -> Vec<[String; 2]> {
 }
 
 async fn as_nobody(service: &Service, route: &RouteInfo, path: &str, at: usize) -> String {
-    let mut ask = service.ask(route.method.as_str(), path);
-    if let Some(body) = body(route, at) {
-        ask = ask.json(&body);
-    }
-    cell(&ask.send().await)
+    let ask = service.ask(route.method.as_str(), path);
+    cell(&fill(ask, route, at).send().await)
 }
 
 async fn table(service: &Service, fresh: &Service) -> String {
@@ -217,10 +227,7 @@ async fn table(service: &Service, fresh: &Service) -> String {
             if let Some(org) = cast.org(caller) {
                 ask = ask.header("x-org-id", org);
             }
-            if let Some(body) = body(route, at) {
-                ask = ask.json(&body);
-            }
-            let cell = cell(&ask.send().await);
+            let cell = cell(&fill(ask, route, at).send().await);
             writeln!(table, "    {caller:<32}{cell}").expect("a string");
         }
         for (caller, cell) in TIER_0.iter().zip(&tier_0[row]) {
@@ -269,11 +276,8 @@ async fn enough_alone(
     for (column, (permission, key)) in keys.iter().enumerate() {
         let at = 1_000_000 + row * keys.len() + column;
         let (path, _) = fresh_path(service, Some(ADMIN), route, at).await;
-        let mut ask = service.ask_as(&key.secret, route.method.as_str(), &path);
-        if let Some(body) = body(route, at) {
-            ask = ask.json(&body);
-        }
-        let code = ask.send().await.code();
+        let ask = service.ask_as(&key.secret, route.method.as_str(), &path);
+        let code = fill(ask, route, at).send().await.code();
         if !["missing_permission", "admin_token_only"].contains(&code.as_str()) {
             enough.push(permission.as_str());
         }

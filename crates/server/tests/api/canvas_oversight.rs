@@ -52,7 +52,7 @@ async fn trail_is_filtered_paged_and_shown_whole(backend: Backend) {
         Some(&*format!("/canvas/audit?token={}", key.id))
     );
     // One record, with its exact bytes, what it changed, and a way to the key.
-    let minted = service.audit(ADMIN, "?method=POST&actor=admin-token").await;
+    let minted = service.audit(ADMIN, "&method=POST&actor=admin-token").await;
     let minted = minted
         .iter()
         .find(|one| one["change"]["minted"]["id"] == *key.id);
@@ -148,7 +148,7 @@ async fn remedies_of_the_security_page_do_what_they_say(backend: Backend) {
     let after = service.ask_as(&key.secret, "GET", "/org/whoami");
     assert_eq!(after.send().await.status, 401);
     let records = service
-        .audit(ADMIN, "?actor=session:local-admin&method=POST")
+        .audit(ADMIN, "&actor=session:local-admin&method=POST")
         .await;
     let done = |what: &str| {
         records

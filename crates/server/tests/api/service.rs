@@ -29,6 +29,8 @@ pub(crate) struct Service {
     directory: TempDir,
     database: Option<Database>,
     flags: Flags,
+    /// What its configuration says besides `ADMIN_TOKEN`.
+    settings: String,
 }
 
 impl Service {
@@ -87,6 +89,7 @@ impl Service {
             },
             directory,
             database,
+            settings: String::new(),
         };
         service.write_config("");
         service
@@ -99,6 +102,11 @@ impl Service {
         self.write_config(&format!("admin-token-file = {:?}\n", path_text(&file)));
     }
 
+    /// Adds a setting, for the next start.
+    pub(crate) fn add_setting(&mut self, name: &str, value: &str) {
+        self.settings.push_str(&format!("{name} = {value:?}\n"));
+    }
+
     /// The file that holds `ADMIN_TOKEN`.
     pub(crate) fn admin_token_file(&self) -> std::path::PathBuf {
         self.directory.path().join("admin-token")
@@ -106,6 +114,7 @@ impl Service {
 
     fn write_config(&mut self, text: &str) {
         let file = self.directory.path().join("claviger.toml");
+        let text = format!("{text}{}", self.settings);
         std::fs::write(&file, text).expect("a file");
         self.flags.config = Some(path_text(&file));
     }

@@ -149,14 +149,16 @@ impl SessionStore for Postgres {
             change.execute(sql, &[&acting.now.millis()]).await?;
             require_room(&change).await?;
             let sql = "insert into sign_ins (digest, org, payload, expires_at) \
-                       values ($1, $2, $3, $4)";
+                       values ($1, $2, $3, $4) on conflict do nothing";
             let values: Params<'_> = &[
                 &&sign_in.digest[..],
                 &sign_in.org.map(|org| org.to_string()),
                 &sign_in.payload,
                 &sign_in.expires_at.millis(),
             ];
-            change.execute(sql, values).await?;
+            if change.execute(sql, values).await? == 0 {
+                return Err(StoreError::Exists("sign-in").into());
+            }
             match record {
                 Some(record) => Ok(Some(commit(change, sign_in, record).await?.receipt)),
                 None => {
@@ -187,6 +189,8 @@ impl SessionStore for Postgres {
             let sql = "delete from sessions where ends_at <= $1 or seen_at <= $2";
             let values: Params<'_> = &[&ended.millis(), &unused_since.millis()];
             let purged = change.execute(sql, values).await?;
+            let sql = "delete from sign_ins where expires_at <= $1";
+            change.execute(sql, &[&ended.millis()]).await?;
             change.commit().await?;
             Ok(purged)
         })

@@ -142,14 +142,16 @@ impl SessionStore for Sqlite {
             row::run(tx.sql, statement, params![acting.now.millis()])?;
             require_room(tx.sql)?;
             let statement = "insert into sign_ins (digest, org, payload, expires_at)
-                 values (?1, ?2, ?3, ?4)";
+                 values (?1, ?2, ?3, ?4) on conflict do nothing";
             let bound = params![
                 sign_in.digest,
                 sign_in.org.map(IdText::of),
                 sign_in.payload,
                 sign_in.expires_at.millis(),
             ];
-            row::run(tx.sql, statement, bound)?;
+            if row::run(tx.sql, statement, bound)? == 0 {
+                return Err(StoreError::Exists("sign-in").into());
+            }
             match record {
                 Some(record) => Ok(Some(tx.written(sign_in, record)?.receipt)),
                 None => Ok(None),
@@ -177,6 +179,8 @@ impl SessionStore for Sqlite {
             let statement = "delete from sessions where ends_at <= ?1 or seen_at <= ?2";
             let bound = params![ended.millis(), unused_since.millis()];
             let purged = row::run(tx.sql, statement, bound)?;
+            let statement = "delete from sign_ins where expires_at <= ?1";
+            row::run(tx.sql, statement, params![ended.millis()])?;
             Ok(u64::try_from(purged).unwrap_or(u64::MAX))
         };
         self.writer

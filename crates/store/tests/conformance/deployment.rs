@@ -7,8 +7,10 @@ use futures_util::future::join_all;
 
 use crate::{
     bed::{Bed, Db},
+    people::{know, person},
+    sessions::{begin, session},
     support::{
-        NOBODY, NOW, batch, default_org, end, entry, first, first_key, insert_channel,
+        NOBODY, NOW, batch, default_org, digest, end, entry, first, first_key, insert_channel,
         insert_workspace, key, later, mint, other_org, put_secret,
     },
     witness::{
@@ -301,6 +303,20 @@ pub(crate) async fn rekey_reseals_every_row(bed: &Bed) {
 
     let db = bed.reopen(db).await;
     expect_resealed(&db, &rows).await;
+}
+
+pub(crate) async fn rekey_takes_away_what_providers_gave(bed: &Bed) {
+    let db = bed.open().await;
+    let org = default_org(&db).await;
+    let known = know(&db, person(org, "user_1")).await;
+    let live = begin(&db, session(&known), digest()).await;
+    assert!(db.find_sealed(live.id).await.expect("found").is_some());
+    let (reseal, _) = resealer(0);
+    done(&db, org, |record| db.rekey([2; 32], reseal, record)).await;
+    // The new master key does not open it, and the session is still there.
+    assert_eq!(db.find_sealed(live.id).await.expect("found"), None);
+    let loaded = db.load_sessions(NOW).await.expect("sessions");
+    assert_same!(loaded[0].session, live);
 }
 
 pub(crate) async fn rekey_of_nothing_keeps_the_new_check(bed: &Bed) {

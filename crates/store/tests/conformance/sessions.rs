@@ -188,8 +188,20 @@ pub(crate) async fn uses_are_kept_and_old_sessions_purged(bed: &Bed) {
     let loaded = db.load_sessions(NOW).await.expect("sessions");
     let seen = loaded.iter().find(|loaded| loaded.session.id == used);
     assert_eq!(seen.expect("it").session.seen_at, later(900));
+    let (stale, fresh) = (digest(), digest());
+    for (secret, expires_at) in [(stale, later(10)), (fresh, later(11))] {
+        let begun = SignIn {
+            expires_at,
+            ..sign_in(secret, None)
+        };
+        db.put_sign_in(begun, NOBODY, None).await.expect("kept");
+    }
     let purged = db.purge_sessions(later(10), NOW).await.expect("purged");
     assert_eq!(purged, 2);
+    for (secret, is_there) in [(stale, false), (fresh, true)] {
+        let taken = db.take_sign_in(secret, NOW).await.expect("an answer");
+        assert_eq!(taken.is_some(), is_there);
+    }
     assert_eq!(living(&db, NOW).await, [used]);
     assert!(idle != used);
 }
@@ -328,6 +340,15 @@ pub(crate) async fn sign_in_is_taken_once(bed: &Bed) {
     };
     assert_eq!(taken.org, Some(org));
     assert_eq!(taken.payload, r#"{"kind":"ünder way"}"#);
+    // Of two with the same secret the first counts.
+    let twice = digest();
+    for expected in [Ok(()), Err(StoreError::Exists("sign-in"))] {
+        let kept = db.put_sign_in(sign_in(twice, None), NOBODY, None).await;
+        match expected {
+            Ok(()) => assert!(kept.is_ok(), "{kept:?}"),
+            Err(_) => assert_error!(kept.err(), Some(StoreError::Exists("sign-in"))),
+        }
+    }
     // One whose time is over is gone, and cleared away by the next.
     let late = digest();
     let receipt = db.put_sign_in(sign_in(late, None), NOBODY, None).await;

@@ -1,6 +1,9 @@
 //! Asking the provider again about a session whose word from it has aged.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use claviger_core::{digest::Digest, time::Timestamp};
 use claviger_store::WhichSessions;
@@ -38,16 +41,21 @@ async fn ask_again(app: &Arc<App>, live: &Arc<LiveSession>, now: Timestamp) {
     };
     let id = live.session.id;
     let turn = Digest::of(id.to_string().as_bytes());
-    let kept = Arc::new(parking_lot::Mutex::new(None));
+    let (kept, is_lost) = (parking_lot::Mutex::new(None), AtomicBool::new(false));
     let load = async {
         // Another request may have been first.
         let current = app.sessions.find_same(live)?;
         current.session.fresh_until.filter(|until| *until <= now)?;
-        let sealed = app.store.find_sealed(id).await.ok().flatten()?;
-        let given = unseal(app, id, &sealed)?;
-        *kept.lock() = Some(sealed);
+        let sealed = app.store.find_sealed(id).await.ok()?;
+        let given = sealed.as_ref().and_then(|sealed| unseal(app, id, sealed));
+        let Some(refresh) = given.and_then(|given| given.refresh) else {
+            // The master key was changed: nobody can be asked about it any more.
+            is_lost.store(true, Ordering::Relaxed);
+            return None;
+        };
+        *kept.lock() = sealed;
         Some(Due {
-            token: Private::new(given.refresh?),
+            token: Private::new(refresh),
             subject: live.session.person.to_string(),
             now,
         })
@@ -57,6 +65,9 @@ async fn ask_again(app: &Arc<App>, live: &Arc<LiveSession>, now: Timestamp) {
         keep_answer(app, live, (verified, before), now).await
     };
     match provider.refresh_in_turn(&turn, load, keep).await {
+        Ok(None) if is_lost.load(Ordering::Relaxed) => {
+            end_quietly(app, live, "the identity provider cannot be asked again").await;
+        }
         Ok(None | Some(Ok(()))) => {}
         Ok(Some(Err(failure))) => {
             tracing::warn!(%failure, session = %id, "cannot keep what the identity provider said");

@@ -2,17 +2,25 @@
 
 use std::sync::Arc;
 
-use claviger_core::{action::SignIn, authorize::Permit, claims::SKEW, person::Session};
-use claviger_store::WhichSessions;
+use claviger_core::{
+    action::SignIn,
+    authorize::Permit,
+    claims::{Logout, SKEW},
+    digest::Digest,
+    person::Session,
+    time::Timestamp,
+};
+use claviger_store::{Acting, SignIn as StoredSignIn, StoreError, WhichSessions};
+use serde_json::json;
 
-use super::{provider, unseal};
+use super::{provider, record_alone, unseal};
 use crate::{
     app::App,
     clock,
     failure::Failure,
-    ops::sign_ins,
+    ops::narrowing_failed,
+    people::LiveSession,
     provider::{LogoutUrl, Private, ProviderError},
-    trace::Trace,
 };
 
 /// Where the browser goes so that the session at the provider ends too; `None` where there is no
@@ -45,30 +53,59 @@ pub(crate) async fn logout_url(app: &App, session: &Session) -> Option<String> {
 /// that belong to one of its own, or all of a person. Gives how many.
 ///
 /// # Errors
-/// 400 for a token that does not hold.
+/// 400 for a token that does not hold, or that came before.
 pub async fn back_channel(
     app: &Arc<App>,
     _permit: &Permit<SignIn>,
     token: &str,
-    trace: &Arc<Trace>,
 ) -> Result<usize, Failure> {
+    let provider = provider(app)?;
     let now = clock::now();
-    let logout = provider(app)?
+    let logout = provider
         .verify_logout_token(token, now)
         .await
         .map_err(|error| match error {
-            ProviderError::Refused(refusal) => Failure::Malformed {
-                code: "bad_logout_token",
-                field: Some("logout_token".to_owned()),
-                reason: refusal.to_string(),
-            },
+            ProviderError::Refused(refusal) => bad(refusal.to_string()),
             other => other.into(),
         })?;
-    // Presented again it ends nothing more.
-    if app.logouts.is_known(&logout.token_id, now) {
-        return Ok(0);
+    let mark = mark_of(&logout);
+    remember(app, &logout, (mark, now)).await?;
+    let found = meant(app, &logout);
+    for live in &found {
+        if let Err(failure) = end(app, &live.session).await {
+            // The provider says it once more, and must be heard then.
+            drop(app.store.take_sign_in(mark, now).await);
+            return Err(failure);
+        }
     }
-    let is_meant = |session: &Session| {
+    Ok(found.len())
+}
+
+/// Ends a session; its org's trail says so, for the request of the provider is of no org.
+async fn end(app: &Arc<App>, session: &Session) -> Result<(), Failure> {
+    let which = WhichSessions::One(session.person.clone(), session.id);
+    let change = json!({
+        "sessions_ended": [session.id.to_string()],
+        "why": "the identity provider has signed it out",
+    });
+    let record = record_alone(session.org, &session.person, change);
+    let written = app.store.end_sessions(session.org, which, record).await;
+    written.map_err(|error| narrowing_failed(app, error))?;
+    app.sessions.end(|other| other.id == session.id);
+    Ok(())
+}
+
+fn bad(reason: String) -> Failure {
+    Failure::Malformed {
+        code: "bad_logout_token",
+        field: Some("logout_token".to_owned()),
+        reason,
+    }
+}
+
+/// The sessions that are meant.
+fn meant(app: &App, logout: &Logout) -> Vec<Arc<LiveSession>> {
+    app.sessions.select(|session: &Session| {
         let is_person = |subject: &String| session.person.as_str() == subject;
         // Whoever has signed in since is not meant; the two clocks may differ.
         let had_begun = session.created_at <= logout.issued_at.plus(SKEW);
@@ -81,14 +118,42 @@ pub async fn back_channel(
             (None, None) => false,
         };
         had_begun && is_named
+    })
+}
+
+/// What a token is remembered by. It is the digest of no text that anybody could bring, so no
+/// sign-in can take it away.
+fn mark_of(logout: &Logout) -> [u8; 32] {
+    let text = format!("claviger logout\n{}", logout.token_id);
+    Digest::of(text.as_bytes()).as_bytes().map(|byte| !byte)
+}
+
+/// A token counts once (2.6): later it would end sessions that began after it.
+async fn remember(
+    app: &App,
+    logout: &Logout,
+    (digest, now): ([u8; 32], Timestamp),
+) -> Result<(), Failure> {
+    let used = StoredSignIn {
+        digest,
+        org: None,
+        payload: "{}".to_owned(),
+        expires_at: logout.remember_until,
     };
-    let found = app.sessions.select(is_meant);
-    for live in &found {
-        let session = &live.session;
-        let which = WhichSessions::One(session.person.clone(), session.id);
-        sign_ins::end(app, session.org, which, trace).await?;
+    let acting = Acting {
+        key: None,
+        prefix: None,
+        session: None,
+        now,
+    };
+    match app.store.put_sign_in(used, acting, None).await {
+        Ok(_) => Ok(()),
+        Err(StoreError::Exists(_)) => Err(bad("the token was used before".to_owned())),
+        // That somebody is out is worth more than that nobody is put out twice.
+        Err(StoreError::LimitReached { .. }) => {
+            tracing::warn!("no room to remember a logout token");
+            Ok(())
+        }
+        Err(other) => Err(other.into()),
     }
-    app.logouts
-        .remember(logout.token_id, (now, logout.remember_until));
-    Ok(found.len())
 }

@@ -111,6 +111,9 @@ fn question<A: Action>(call: &Call<A>, key: &OrgKey, typed: &Typed) -> RotatePag
 /// # Errors
 /// As [`rotations::rotate`]; 409 when the key has another secret than the page said.
 pub(in crate::web) async fn rotate(mut call: Call<RotateKey>) -> Result<Reply, Failure> {
+    // A form that is refused shows the key again: this is for whoever may see it.
+    call.ask::<ReadKeys>(None).await?;
+    call.ask::<ChangeKey>(None).await?;
     let id: KeyId = call.id(0, "key")?;
     let form = call.form().await?;
     let key = keys::get(&call.app, &call.permit, id).await?;

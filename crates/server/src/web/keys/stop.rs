@@ -174,6 +174,9 @@ async fn ask_one(call: Call<ReadKeys>, turn: Turn) -> Result<Reply, Failure> {
 /// # Errors
 /// As [`lines::revoke`]; 422 when the typed name is another.
 pub(in crate::web) async fn revoke(mut call: Call<RevokeKey>) -> Result<Reply, Failure> {
+    // A form that is refused shows the key again: this is for whoever may see it.
+    call.ask::<ReadKeys>(None).await?;
+    call.ask::<SuspendKey>(None).await?;
     let id: KeyId = call.id(0, "key")?;
     let form = call.form().await?;
     let outcome = revoke_one(&call, id, &form).await;

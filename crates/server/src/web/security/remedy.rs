@@ -201,7 +201,15 @@ pub(super) async fn ask_to_suspend(call: Call<SuspendKey>) -> Result<Reply, Fail
 
 /// `GET /canvas/security/{id}/revoke`.
 pub(super) async fn ask_to_revoke(call: Call<RevokeKey>) -> Result<Reply, Failure> {
+    may_look(&call).await?;
     ask(&call, Remedy::Revoke).await
+}
+
+/// The page shows the key, which to revoke it does not ask for.
+async fn may_look(call: &Call<RevokeKey>) -> Result<(), Failure> {
+    call.ask::<ReadKeys>(None).await?;
+    call.ask::<SuspendKey>(None).await?;
+    Ok(())
 }
 
 /// What was done leads back to the list, which need not be looked through again for it.
@@ -291,6 +299,7 @@ pub(super) async fn suspend(mut call: Call<SuspendKey>) -> Result<Reply, Failure
 
 /// `POST /canvas/security/{id}/revoke`.
 pub(super) async fn revoke(mut call: Call<RevokeKey>) -> Result<Reply, Failure> {
+    may_look(&call).await?;
     let id: KeyId = call.id(0, "key")?;
     let form = call.form().await?;
     let typed = form.get("reason");
