@@ -62,7 +62,7 @@ describe('signing in at the provider', () => {
       await visit(browser, `${server.url}/canvas/account`, {
         storageState,
         use: async (page) => {
-          await page.getByText(name).first().waitFor();
+          await page.getByRole('main').getByText(name).waitFor();
           const role = page.locator('dt', { hasText: /^Role$/ }).locator('xpath=following-sibling::dd');
           assert.equal(await role.innerText(), login);
           const places = await page.getByRole('navigation', { name: 'Main' }).getByRole('link').allInnerTexts();

@@ -86,17 +86,17 @@ describe('workspaces', () => {
     await page.getByRole('navigation', { name: 'Kind of channel' }).getByRole('link', { name: /Slack bot/ }).click();
     await page.getByLabel('Name', { exact: true }).fill('Alerts');
     await page.getByLabel(/token/i).fill(`xoxb-${HUSH}`);
-    await page.getByLabel(/^Channel/).fill('C1');
+    await page.getByLabel('Conversation').fill('C1');
     await page.getByRole('button', { name: 'Add channel' }).click();
-    await page.getByRole('link', { name: 'Alerts' }).waitFor();
+    await page.getByRole('link', { name: 'Alerts', exact: true }).waitFor();
     assert.equal((await channels())[0].enabled, true);
     assert.ok(!(await page.content()).includes(HUSH));
 
-    await page.getByRole('link', { name: 'Alerts' }).click();
+    await page.getByRole('link', { name: 'Alerts', exact: true }).click();
     assert.ok(!(await page.content()).includes(HUSH), 'what is sealed is not shown');
     await page.getByLabel('Name', { exact: true }).fill('Alarms');
     await page.getByRole('button', { name: 'Save' }).click();
-    await page.getByRole('link', { name: 'Alarms' }).waitFor();
+    await page.getByRole('link', { name: 'Alarms', exact: true }).waitFor();
     for (const [word, isEnabled] of [['Disable', false], ['Enable', true]]) {
       await page.getByRole('button', { name: `${word} Alarms` }).click();
       await page.getByText(isEnabled ? 'Enabled' : 'Disabled', { exact: true }).waitFor();
@@ -126,7 +126,7 @@ describe('workspaces', () => {
 
     const { events: [{ seq }] } = await server.api('GET', '/org/audit?limit=1');
     await page.getByRole('button', { name: 'Reveal values' }).click();
-    await page.getByText('Show the value of API_KEY').click();
+    await page.locator('summary', { hasText: 'API_KEY' }).click();
     await page.getByText(HUSH).waitFor();
     const records = (await eventsAfter(server, seq)).filter(({ actor }) => actor === 'session:local-admin');
     assert.equal(records.length, 1, 'the trail keeps that they were seen');
@@ -187,7 +187,7 @@ describe('workspaces', () => {
   async function furnished() {
     const { id } = await made('data-pipeline', { agent: 'data-pipeline', env: 'prod' });
     const at = `/workspaces/${id}`;
-    await server.api('POST', `${at}/channels`, { name: 'Alerts', type: 'slack-bot', config: { bot_token: `xoxb-${HUSH}`, channel: 'C0123' } });
+    await server.api('POST', `${at}/channels`, { name: 'Alerts', type: 'slack', config: { bot_token: `xoxb-${HUSH}`, channel: 'C0123' } });
     const { channels: [channel] } = await server.api('GET', `${at}/channels`);
     for (const key of ['API_KEY', 'DATABASE_URL', 'WEBHOOK_SIGNING_SECRET']) await server.api('PUT', `${at}/secrets`, { key, value: HUSH });
     const token = await server.api('POST', `${at}/tokens`, {});
