@@ -143,7 +143,9 @@ async function noting({ context, page, origin, home, sent }, attack, use) {
   await page.goto(`${origin}/`);
   const noted = [];
   const note = (request) => {
-    if (request.url().startsWith(home)) noted.push(describe(attack, request, home));
+    // What a page of ours fetches for itself is no attack.
+    const isOurs = request.url().startsWith(`${home}/canvas/assets/`);
+    if (request.url().startsWith(home) && !isOurs) noted.push(describe(attack, request, home));
   };
   context.on('request', note);
   try {
@@ -155,9 +157,14 @@ async function noting({ context, page, origin, home, sent }, attack, use) {
   }
 }
 
+const ANSWER_MS_MAX = 5000;
+
 /** `status` is null where the browser kept the answer from the page. */
 async function describe(attack, request, home) {
-  const response = await request.response().catch(() => null);
+  let limit;
+  // Of a request that went away with its page the browser may never tell the end.
+  const late = new Promise((done) => { limit = setTimeout(done, ANSWER_MS_MAX, null); });
+  const response = await Promise.race([request.response().catch(() => null), late]).finally(() => clearTimeout(limit));
   const headers = response ? await request.allHeaders().catch(() => ({})) : {};
   return {
     attack,

@@ -77,7 +77,7 @@ function elsewhere({ tok, req }) {
     '/canvas/first-run': { name: 'evil', preset: 'admin', ends: '90d', once: 'evil' },
     '/canvas/sign-in': { token: 'evil' },
     '/canvas/link': { token: 'evil' },
-    '/canvas/keys/selected': { id: tok, key: tok, what: 'revoke', action: 'revoke', reason: 'evil' },
+    '/canvas/keys/selected': { id: tok, do: 'revoke', reason: 'evil' },
     [`/canvas/keys/${tok}/resume`]: {},
     [`/canvas/keys/${tok}/rotate/finish`]: {},
     [`/canvas/keys/${tok}/rotate/cancel`]: {},
