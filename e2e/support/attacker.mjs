@@ -119,7 +119,8 @@ async function navigating(scene, name) {
     // Whatever window it ends in: the attack is over when the target has answered it there, and sends
     // it nowhere else.
     const answered = context.waitForEvent('response', {
-      predicate: (response) => response.url().startsWith(home) && Math.trunc(response.status() / 100) !== 3,
+      predicate: (response) => response.url().startsWith(home) && response.request().isNavigationRequest()
+        && Math.trunc(response.status() / 100) !== 3,
       timeout: ATTACK_MS_MAX,
     });
     const opens = name.includes('new window');
@@ -127,7 +128,7 @@ async function navigating(scene, name) {
     const only = { [name]: NAVIGATING[name] };
     // Leaving destroys the world in which this is evaluated.
     await page.evaluate(program(only, scene, 'Object.values(attacks)[0](target);')).catch(() => {});
-    await (await answered).finished();
+    await inTime((await answered).finished());
     if (opens) {
       const what = await page.evaluate(`(() => {
         try { return window.opened?.document.body.innerText } catch { return undefined }
@@ -159,12 +160,16 @@ async function noting({ context, page, origin, home, sent }, attack, use) {
 
 const ANSWER_MS_MAX = 5000;
 
+/** What is promised, or null: of a request that went away with its page the browser may never tell the end. */
+function inTime(promise) {
+  let limit;
+  const late = new Promise((done) => { limit = setTimeout(done, ANSWER_MS_MAX, null); });
+  return Promise.race([promise, late]).finally(() => clearTimeout(limit));
+}
+
 /** `status` is null where the browser kept the answer from the page. */
 async function describe(attack, request, home) {
-  let limit;
-  // Of a request that went away with its page the browser may never tell the end.
-  const late = new Promise((done) => { limit = setTimeout(done, ANSWER_MS_MAX, null); });
-  const response = await Promise.race([request.response().catch(() => null), late]).finally(() => clearTimeout(limit));
+  const response = await inTime(request.response().catch(() => null));
   const headers = response ? await request.allHeaders().catch(() => ({})) : {};
   return {
     attack,
