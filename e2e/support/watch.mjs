@@ -24,8 +24,9 @@ export async function watch(page) {
   page.on('pageerror', (error) => found.push(`script: ${error.message}`));
   page.on('requestfailed', (request) => {
     const why = request.failure()?.errorText;
-    // Leaving a page ends what it was still waiting for.
-    if (why !== 'net::ERR_ABORTED') found.push(`request: ${request.method()} ${request.url()} ${why}`);
+    // Leaving a page ends what it was still waiting for. Where scripts are off, they are not fetched; what
+    // the policy of the page forbids is found above.
+    if (why !== 'net::ERR_ABORTED' && why !== 'csp') found.push(`request: ${request.method()} ${request.url()} ${why}`);
   });
   page.on('response', (response) => {
     if (response.status() >= 400) found.push(`answer: ${response.status()} ${response.request().method()} ${response.url()}`);
