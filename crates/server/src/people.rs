@@ -30,10 +30,13 @@ pub(crate) struct Known {
     pub(crate) grant: Arc<Grant>,
 }
 
+/// The people of an org, by their ids.
+type ById = HashMap<Arc<str>, Arc<Known>>;
+
 /// Everybody who has signed in.
 #[derive(Debug, Default)]
 pub(crate) struct People {
-    by_org: RwLock<HashMap<OrgId, HashMap<Arc<str>, Arc<Known>>>>,
+    by_org: RwLock<HashMap<OrgId, ById>>,
 }
 
 impl People {

@@ -52,10 +52,14 @@ mod blast;
 mod bootstrap;
 #[path = "api/browser.rs"]
 mod browser;
+#[path = "api/canvas_keys.rs"]
+mod canvas_keys;
 #[path = "api/canvas_oversight.rs"]
 mod canvas_oversight;
 #[path = "api/canvas_people.rs"]
 mod canvas_people;
+#[path = "api/canvas_stops.rs"]
+mod canvas_stops;
 #[path = "api/canvas_workspaces.rs"]
 mod canvas_workspaces;
 #[path = "api/cast.rs"]

@@ -3,7 +3,7 @@
 // server is asked as well, and its answer takes the place of the element. Without scripts the form
 // is sent.
 //
-// A select in a form marked `data-auto` sends the form when it changes.
+// A select, or a field with suggestions, in a form marked `data-auto` sends the form when it changes.
 
 const PAUSE = 250;
 const waiting = new WeakMap();
@@ -70,7 +70,7 @@ export function startSearch() {
   });
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form[data-auto]");
-    if (form && event.target.matches("select, input[type=checkbox]")) {
+    if (form && event.target.matches("select, input[list], input[type=checkbox]")) {
       location.assign(addressOf(form));
     }
   });

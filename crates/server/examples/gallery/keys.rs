@@ -129,7 +129,8 @@ pub(crate) fn list(count: u64) -> KeysPage {
             Choice::new("session:user_01J8ZR", "Maximiliane von Hohenstein", ""),
         ],
         workspaces: vec![Choice::new("ws_1", "payments-eu", "")],
-        tags: vec![Choice::new("team=data", "team=data", "")],
+        tags: vec!["team=data".to_owned()],
+        is_sortable: true,
         pager: Pager {
             shown: count,
             total: Some(1204),

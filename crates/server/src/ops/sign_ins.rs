@@ -113,7 +113,7 @@ impl MinterText {
 /// A random text of 256 bits.
 pub(crate) fn random_text() -> Result<Zeroizing<String>, Failure> {
     let bytes = Zeroizing::new(entropy::for_secret()?);
-    Ok(Zeroizing::new(BASE64.encode(&*bytes)))
+    Ok(Zeroizing::new(BASE64.encode(*bytes)))
 }
 
 /// Makes a link with which one browser signs in, once, as the local administrator. The session holds

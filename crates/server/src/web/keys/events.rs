@@ -10,44 +10,44 @@ use crate::{
     app::App,
     ops::audit::{Event, Events},
     router,
-    web::{layout::Page, names, parts::Pager, time::When},
+    web::{layout::Page, parts::Pager, time::When, who},
 };
 
 /// A record as a row.
 #[derive(Debug, Clone)]
-pub struct EventRow {
+pub(super) struct EventRow {
     /// When.
-    pub at: When,
+    pub(super) at: When,
     /// The method.
-    pub method: String,
+    pub(super) method: String,
     /// The path.
-    pub path: String,
+    pub(super) path: String,
     /// The workspace by name, and its id; empty for none.
-    pub workspace: String,
+    pub(super) workspace: String,
     /// Its id.
-    pub workspace_id: String,
+    pub(super) workspace_id: String,
     /// The status.
-    pub status: u16,
+    pub(super) status: u16,
     /// The stable code of a refusal; empty for none.
-    pub code: String,
+    pub(super) code: String,
     /// From where.
-    pub client: String,
+    pub(super) client: String,
     /// How long it took.
-    pub duration: String,
+    pub(super) duration: String,
     /// Who acted, in words.
-    pub actor: String,
+    pub(super) actor: String,
     /// The same as the trail writes it.
-    pub actor_label: String,
+    pub(super) actor_label: String,
     /// What was changed, in words; empty for nothing.
-    pub change: String,
+    pub(super) change: String,
     /// How many requests it stands for.
-    pub count: u64,
+    pub(super) count: u64,
 }
 
 impl EventRow {
     /// The tone of the status.
     #[must_use]
-    pub const fn tone(&self) -> &'static str {
+    pub(super) const fn tone(&self) -> &'static str {
         match self.status {
             500.. => "bad",
             400.. => "warn",
@@ -58,13 +58,13 @@ impl EventRow {
 
 /// A part of a trail as it is shown.
 #[derive(Debug, Clone, Default)]
-pub struct EventPart {
+pub(super) struct EventPart {
     /// The rows, newest first.
-    pub rows: Vec<EventRow>,
+    pub(super) rows: Vec<EventRow>,
     /// Where it stands.
-    pub pager: Pager,
+    pub(super) pager: Pager,
     /// The address of what comes live; empty for nothing.
-    pub live: String,
+    pub(super) live: String,
 }
 
 /// Whether there is a stream of what a key does.
@@ -119,7 +119,7 @@ fn row(app: &App, surroundings: &Page, event: &Event, workspaces: &WorkspaceName
         client: record.client.map(|one| one.to_string()).unwrap_or_default(),
         duration: duration(record.duration_us),
         actor: match (actor, org_of(app, surroundings)) {
-            (Ok(actor), Some(org)) => names::of_actor(app, org, &actor),
+            (Ok(actor), Some(org)) => who::words(app, org, &actor),
             _ => record.actor.clone(),
         },
         actor_label: record.actor.clone(),

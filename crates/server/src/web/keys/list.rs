@@ -29,8 +29,10 @@ pub struct KeysPage {
     pub creators: Vec<Choice>,
     /// The workspaces that a filter may name.
     pub workspaces: Vec<Choice>,
-    /// The tags that keys carry, as `name=value`.
-    pub tags: Vec<Choice>,
+    /// Tags that keys carry, as `name=value`: those of the rows. Another may be typed.
+    pub tags: Vec<String>,
+    /// The list may be sorted: with revoked keys it is newest first.
+    pub is_sortable: bool,
     /// Where this part of the list stands.
     pub pager: Pager,
     /// The org has, or has had, a key: without one the page leads to the first.
@@ -294,6 +296,7 @@ mod tests {
             creators: vec![],
             workspaces: vec![],
             tags: vec![],
+            is_sortable: true,
             pager: Pager::default(),
             has_keys: rows > 0,
             may_mint: true,

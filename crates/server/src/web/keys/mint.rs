@@ -24,13 +24,14 @@ use super::{
 use crate::{
     api::keys::asked_mint,
     app::App,
-    clock, entropy,
+    clock,
     failure::Failure,
     gate::{Call, Form, Reply},
     ops::mints,
     web::{
         html::{html, refused},
         layout::{Nav, Page},
+        mint::{base_url, new_once},
         page,
         parts::Choice,
     },
@@ -75,7 +76,6 @@ struct Outcome {
     summary: Option<Summary>,
     /// Why it cannot be minted so.
     problem: String,
-    name: String,
     is_reviewed: bool,
 }
 
@@ -126,7 +126,7 @@ pub(in crate::web) async fn form(call: Call<MintKey>) -> Result<Reply, Failure> 
         .with("access", "restricted")
         .with("where", "all")
         .with("expires", "90d")
-        .with("once", format!("{:032x}", entropy::bits()));
+        .with("once", new_once());
     let view = view(&call, typed, (&known, Outcome::default()));
     Ok(html(StatusCode::OK, &view))
 }
@@ -219,10 +219,6 @@ fn outcome(
     asked: Result<wire::MintRequest, Failure>,
     (known, is_reviewed): (&[Workspace], bool),
 ) -> Outcome {
-    let name = asked
-        .as_ref()
-        .map(|asked| asked.name.clone())
-        .unwrap_or_default();
     let come_to = asked.and_then(|mut asked| {
         if asked.name.is_empty() && !is_reviewed {
             // While it is filled in, a name may come last.
@@ -232,7 +228,6 @@ fn outcome(
         mints::preview(&call.app, &call.permit, &mint)
     });
     let mut outcome = Outcome {
-        name,
         is_reviewed: is_reviewed && come_to.is_ok(),
         ..Outcome::default()
     };
@@ -376,7 +371,7 @@ fn shown(call: &Call<MintKey>, key: &OrgKey, secret: &Secret) -> ShownPage {
         notes: Vec::new(),
         waits: true,
         curl_label: "Its first call",
-        ..shown_once(page, (key, secret), &address(&call.app, &call.headers))
+        ..shown_once(page, (key, secret), &base_url(&call.app, &call.headers))
     }
 }
 
@@ -401,22 +396,5 @@ pub(super) fn shown_once(page: Page, (key, secret): (&OrgKey, &Secret), url: &st
         notes: Vec::new(),
         waits: false,
         href: href(key.id),
-    }
-}
-
-/// Where programs reach the service, as far as this request tells.
-pub(super) fn address(app: &App, headers: &http::HeaderMap) -> String {
-    if let Some(url) = &app.config.public_url {
-        return url.trim_end_matches('/').to_owned();
-    }
-    let host = headers.get(http::header::HOST);
-    let host = host.and_then(|host| host.to_str().ok());
-    let is_plain = |host: &&str| {
-        host.bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b".:-[]".contains(&b))
-    };
-    match host.filter(is_plain) {
-        Some(host) => format!("http://{host}"),
-        None => format!("http://{}", app.config.listen),
     }
 }

@@ -24,7 +24,7 @@ const NAMED_MAX: usize = 5;
 pub(super) type WorkspaceNames = HashMap<WorkspaceId, String>;
 
 /// What a permission lets a key do, after "It can" and "It cannot".
-pub(super) const fn deed(permission: Permission) -> &'static str {
+pub(in crate::web) const fn deed(permission: Permission) -> &'static str {
     match permission {
         Permission::WorkspacesRead => "see workspaces and their labels",
         Permission::WorkspacesWrite => "create workspaces, and change their names and labels",
@@ -115,23 +115,23 @@ pub(super) fn workspaces(bound: &Workspaces, names: &WorkspaceNames) -> (String,
 }
 
 /// `agent=data, region=eu`.
-pub(super) fn label_words(labels: &Labels) -> String {
+pub(in crate::web) fn label_words(labels: &Labels) -> String {
     let pairs = labels.iter().map(|(name, value)| format!("{name}={value}"));
     pairs.collect::<Vec<_>>().join(", ")
 }
 
 /// The routes that a grant is cut to.
-pub(super) fn endpoints(grant: &Grant) -> Vec<String> {
+pub(in crate::web) fn endpoints(grant: &Grant) -> Vec<String> {
     grant.endpoints.iter().map(ToString::to_string).collect()
 }
 
 /// The addresses that a grant is cut to.
-pub(super) fn addresses(grant: &Grant) -> Vec<String> {
+pub(in crate::web) fn addresses(grant: &Grant) -> Vec<String> {
     grant.ip_allow.iter().map(ToString::to_string).collect()
 }
 
 /// `60 requests a minute and 1,000 a day`; nothing for no limit.
-pub(super) fn rate(limit: RateLimit) -> Option<String> {
+pub(in crate::web) fn rate(limit: RateLimit) -> Option<String> {
     match (limit.per_minute, limit.per_day) {
         (None, None) => None,
         (Some(minute), None) => Some(format!("{} requests a minute", number(minute))),
@@ -150,22 +150,22 @@ fn number(count: u32) -> String {
 
 /// A key to be, or one that is, in two lists of sentences: what it can, and what it cannot do.
 #[derive(Debug, Clone, Default)]
-pub struct Summary {
+pub(super) struct Summary {
     /// What it can do.
-    pub can: Vec<Sentence>,
+    pub(super) can: Vec<Sentence>,
     /// What it cannot do.
-    pub cannot: Vec<String>,
+    pub(super) cannot: Vec<String>,
     /// Where, when, from where, how often.
-    pub bounds: Vec<String>,
+    pub(super) bounds: Vec<String>,
 }
 
 /// Something that a key can do.
 #[derive(Debug, Clone)]
-pub struct Sentence {
+pub(super) struct Sentence {
     /// In words.
-    pub text: String,
+    pub(super) text: String,
     /// It does the most harm in wrong hands.
-    pub is_sensitive: bool,
+    pub(super) is_sensitive: bool,
 }
 
 /// Says of a grant and an end what they come to.
@@ -240,7 +240,7 @@ fn place(bound: &Workspaces, names: &WorkspaceNames) -> String {
 }
 
 /// How far what a key holds may be passed on.
-pub(super) fn passing_on(delegation: &Delegation) -> String {
+pub(in crate::web) fn passing_on(delegation: &Delegation) -> String {
     if delegation.depth == Some(0) {
         return "It may mint no key of its own.".to_owned();
     }
