@@ -6,13 +6,16 @@ import { byLink } from './people.mjs';
 import { startServer } from './server.mjs';
 import { watch } from './watch.mjs';
 
-/** Starts it. `furnish` makes what the org has; `server` are options of `startServer`. */
-export async function startDesk({ furnish = furnishOrg, server: options } = {}) {
+/**
+ * Starts it. `furnish` makes what the org has, `signIn` somebody's `storageState`; `server` are options of
+ * `startServer`.
+ */
+export async function startDesk({ furnish = furnishOrg, signIn = byLink, server: options } = {}) {
   const [browser, server] = await Promise.all([startBrowser(), startServer({ adminToken: true, ...options })]);
   try {
     await server.firstKey();
     const org = await furnish(server);
-    return new Desk({ browser, server, org, storageState: await byLink(browser, server) });
+    return new Desk({ browser, server, org, storageState: await signIn(browser, server) });
   } catch (error) {
     await Promise.allSettled([browser.close(), server.stop()]);
     throw error;
