@@ -24,8 +24,8 @@ export async function watch(page) {
   page.on('pageerror', (error) => found.push(`script: ${error.message}`));
   page.on('requestfailed', (request) => {
     const why = request.failure()?.errorText;
-    // Leaving a page ends what it was still waiting for. Where scripts are off, they are not fetched; what
-    // the policy of the page forbids is found above.
+    // Leaving a page ends what it was still waiting for. Where scripts are off, the browser says so of
+    // each as `csp`; a breach of a policy is noted above.
     if (why !== 'net::ERR_ABORTED' && why !== 'csp') found.push(`request: ${request.method()} ${request.url()} ${why}`);
   });
   page.on('response', (response) => {
@@ -43,6 +43,8 @@ export async function watch(page) {
     /** Origins beside the first that are no surprise, such as that of the identity provider. */
     expectOrigins(...origins) { home.others = origins; },
     problems: () => [...found],
+    /** Forgets what was found so far: the next page begins. */
+    forget() { found.length = 0; },
     expectNone({ except = [] } = {}) {
       const rest = found.filter((line) => !except.some((pattern) => pattern.test(line)));
       if (rest.length > 0) throw new Error(`${page.url()}:\n  ${rest.join('\n  ')}`);

@@ -43,8 +43,14 @@ pub(crate) fn failure(app: &App, trace: &Trace, failure: &Failure) -> Response {
             Failure::Denied(Denial::NoCredential) => "",
             _ => answer.code,
         };
-        let next = (trace.method == Method::GET).then_some(trace);
-        return sign_in::redirect(next, reason);
+        let next = if trace.method == Method::GET {
+            let query = trace.query.as_ref().map(|query| format!("?{query}"));
+            Some(format!("{}{}", trace.path, query.unwrap_or_default()))
+        } else {
+            // What was typed is gone, but not the way back to where it was.
+            trace.from.clone()
+        };
+        return sign_in::redirect(next.as_deref(), reason);
     }
     let title = match answer.status {
         StatusCode::FORBIDDEN => "You may not do this",
