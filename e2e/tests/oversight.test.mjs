@@ -95,7 +95,7 @@ describe('oversight in the Canvas', () => {
         await page.getByRole('checkbox', { name: /^Every key must have an end/ }).check();
         await page.getByRole('button', { name: 'Preview' }).click();
         const preview = await seen(page.getByRole('region', { name: 'What this policy would do' }));
-        await seen(preview.getByText(/^\d+ keys? blocked$/));
+        await seen(preview.getByText(/^\d+ keys? blocked$/).first());
         await seen(preview.getByRole('link', { name: `forever-${hasScripts}` }));
         assert.equal((await desk.call(forever.auth_token)).status, 200, 'a preview changes nothing');
         await preview.getByRole('button', { name: 'Apply this policy' }).click();
@@ -158,7 +158,7 @@ describe('oversight in the Canvas', () => {
     });
 
     it('approves less than was asked for', async () => {
-      const { id } = await ask('less', { workspaces: [desk.org.workspaces.billing, desk.org.workspaces.support] });
+      const { id } = await ask('less', { expires_in: '30d', workspaces: [desk.org.workspaces.billing, desk.org.workspaces.support] });
       await desk.at('/canvas/requests', async (page) => {
         await open(page, 'less');
         await page.getByText('Narrow it first').click();

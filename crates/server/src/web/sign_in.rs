@@ -305,7 +305,10 @@ pub(super) async fn sign_out(call: Call<UseAccount>) -> Result<Reply, Failure> {
 fn leaving(call: &Call<UseAccount>, there: String) -> Reply {
     let mut page = surroundings::surroundings(&call.app, &call.trace);
     page.title = "Signing out".to_owned();
-    without_cookie(&call.app, html(StatusCode::OK, &LeavingPage { page, there }))
+    without_cookie(
+        &call.app,
+        html(StatusCode::OK, &LeavingPage { page, there }),
+    )
 }
 
 /// Takes the cookie away, and says so.
