@@ -2,7 +2,7 @@
 
 import { newContext, startBrowser } from './browser.mjs';
 import { furnishOrg } from './org.mjs';
-import { byLink } from './people.mjs';
+import { byAdminToken } from './people.mjs';
 import { startServer } from './server.mjs';
 import { watch } from './watch.mjs';
 
@@ -10,7 +10,7 @@ import { watch } from './watch.mjs';
  * Starts it. `furnish` makes what the org has, `signIn` somebody's `storageState`; `server` are options of
  * `startServer`.
  */
-export async function startDesk({ furnish = furnishOrg, signIn = byLink, server: options } = {}) {
+export async function startDesk({ furnish = furnishOrg, signIn = byAdminToken, server: options } = {}) {
   const [browser, server] = await Promise.all([startBrowser(), startServer({ adminToken: true, ...options })]);
   try {
     await server.firstKey();

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
 import { gone, seen, startDesk } from '../support/desk.mjs';
+import { ADMIN_TOKEN } from '../support/server.mjs';
 
 describe('oversight in the Canvas', () => {
   let desk;
@@ -86,11 +87,13 @@ describe('oversight in the Canvas', () => {
   });
 
   describe('the policy', () => {
-    after(() => desk.server.api('PUT', '/org/policy', {}));
+    // The first key has no end: a policy stops it as it stops others.
+    const set = (policy) => desk.server.api('PUT', '/org/policy', policy, { token: ADMIN_TOKEN });
+
+    after(() => set({}));
 
     for (const hasScripts of [true, false]) {
       it(`says whom it would stop before it does${hasScripts ? '' : ', without scripts'}`, () => desk.at('/canvas/policy', async (page) => {
-        await desk.server.api('PUT', '/org/policy', {});
         const forever = await desk.mint(`forever-${hasScripts}`);
         await page.getByRole('checkbox', { name: /^Every key must have an end/ }).check();
         await page.getByRole('button', { name: 'Preview' }).click();
@@ -102,7 +105,7 @@ describe('oversight in the Canvas', () => {
         await seen(page.getByText('The policy is in force.'));
         assert.ok(await page.getByRole('checkbox', { name: /^Every key must have an end/ }).isChecked());
         assert.notEqual((await desk.call(forever.auth_token)).status, 200);
-        await desk.server.api('PUT', '/org/policy', {}, { token: desk.server.env.ADMIN_TOKEN });
+        await set({});
         assert.equal((await desk.call(forever.auth_token)).status, 200);
       }, { view: { hasScripts } }));
     }
@@ -121,11 +124,11 @@ describe('oversight in the Canvas', () => {
       await page.getByRole('textbox', { name: 'Living keys of the org, at most' }).fill('500');
       await page.getByRole('button', { name: 'Preview' }).click();
       await seen(page.getByText(/It holds for what is minted from then on\./));
-      await desk.server.api('PUT', '/org/policy', { keys_max: 400 });
+      await set({ keys_max: 400 });
       await page.getByRole('button', { name: 'Apply this policy' }).click();
       await seen(page.getByText(/Somebody has changed the policy since/i));
       assert.equal((await desk.server.api('GET', '/org/policy')).keys_max, 400);
-      await desk.server.api('PUT', '/org/policy', {});
+      await set({});
     }, { except: [/409/] }));
   });
 
