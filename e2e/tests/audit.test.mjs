@@ -81,6 +81,7 @@ describe('the trail in the Canvas', () => {
     const live = page.getByRole('button', { name: 'Live' });
     assert.equal(await live.getAttribute('aria-pressed'), 'false');
     await live.click();
+    assert.equal(await live.getAttribute('aria-pressed'), 'true');
     await desk.call(desk.org.keys['ci-deploy'].auth_token, path);
     const row = await seen(page.getByRole('row').filter({ hasText: path }));
     assert.match(await row.innerText(), /just now[^]*GET[^]*200[^]*org-token:mole_/);
@@ -89,8 +90,20 @@ describe('the trail in the Canvas', () => {
     await page.keyboard.press('Escape');
     await gone(dialog);
     assert.ok(await page.evaluate(() => window.isTheSame), 'the page was not loaded again');
-    await page.getByRole('button', { name: 'Live' }).click();
+    await live.click();
     assert.equal(await live.getAttribute('aria-pressed'), 'false');
+  }));
+
+  it('stands still until it is asked to follow', () => desk.at('/canvas/audit', async (page, { context }) => {
+    const streams = [];
+    page.on('request', (request) => { if (request.url().includes('/stream')) streams.push(request.url()); });
+    await page.reload();
+    await seen(records(page).first());
+    // Another page is opened, and so recorded, after this one has run all that it runs.
+    const other = await context.newPage();
+    await other.goto(`${desk.server.url}/canvas/audit`);
+    await seen(other.getByRole('row').filter({ hasText: '/canvas/audit' }).first());
+    assert.deepEqual(streams, []);
   }));
 
   it('follows only what fits the filters', () => desk.at('/canvas/audit?status=4xx', async (page) => {
