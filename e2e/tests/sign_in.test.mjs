@@ -62,7 +62,7 @@ describe('signing in at the provider', () => {
       await visit(browser, `${server.url}/canvas/account`, {
         storageState,
         use: async (page) => {
-          await page.getByText(name).first().waitFor();
+          await page.getByRole('main').getByText(name).waitFor();
           const role = page.locator('dt', { hasText: /^Role$/ }).locator('xpath=following-sibling::dd');
           assert.equal(await role.innerText(), login);
           const places = await page.getByRole('navigation', { name: 'Main' }).getByRole('link').allInnerTexts();
@@ -191,7 +191,7 @@ describe('signing in with ADMIN_TOKEN', () => {
 
   for (const view of VIEWS.filter(({ colorScheme }) => colorScheme === 'dark')) {
     it(`says at the field what is wrong, and comes back to where one was, at ${view.name}`, () =>
-      visit(browser, `${server.url}/canvas/keys?status=all`, {
+      visit(browser, `${server.url}/canvas/audit?status=200`, {
         view,
         except: [/401/],
         use: async (page) => {
@@ -201,7 +201,7 @@ describe('signing in with ADMIN_TOKEN', () => {
           assert.equal(await page.getByLabel('ADMIN_TOKEN').inputValue(), '', 'no credential is sent back');
           await page.getByLabel('ADMIN_TOKEN').fill(ADMIN_TOKEN);
           await page.getByRole('button', { name: 'Sign in' }).click();
-          await page.waitForURL(`${server.url}/canvas/keys?status=all`);
+          await page.waitForURL(`${server.url}/canvas/audit?status=200`);
         },
       }));
   }
