@@ -9,16 +9,17 @@ const PAUSE = 250;
 const waiting = new WeakMap();
 
 function filter(list, text) {
+  // What is chosen to be acted on must be seen; what is filled in stays, seen or not.
+  const isChoosing = list.closest("form[data-select]") !== null;
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   let shown = 0;
   for (const row of list.querySelectorAll("[data-rows] > *")) {
     const content = row.textContent.toLowerCase();
     row.hidden = !words.every((word) => content.includes(word));
-    if (row.hidden) {
+    if (row.hidden && isChoosing) {
       for (const box of row.querySelectorAll("input:checked")) box.checked = false;
-    } else {
-      shown += 1;
     }
+    if (!row.hidden) shown += 1;
   }
   const none = list.querySelector("[data-none]");
   if (none) none.hidden = shown > 0;

@@ -162,7 +162,7 @@ async fn access(call: &Call<ReadKeys>, id: KeyId) -> Result<Reply, Failure> {
     let (page, head) = surroundings(call, &line.key, "access").await?;
     let known = names_of(&workspaces_of(call).await?);
     let view = Access {
-        grant: words::badges(&line.key.grant),
+        grant: words::all_badges(&line.key.grant),
         effective: effective::of(&call.app, &line, (page.now, &known)),
         page,
         head,

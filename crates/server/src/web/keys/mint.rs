@@ -49,8 +49,10 @@ const FIELDS: &[&str] = &[
     "rotate_every",
     "once",
 ];
+/// After how long a key ends, as the form stands there first.
+const FIRST_END: &str = "90d";
 /// Names in failures that stand at a field of the form.
-const AT_FIELDS: &str = "name metadata permissions preset workspaces expires_in expires_at \
+const AT_FIELDS: &str = "name metadata tags permissions preset workspaces expires_in expires_at \
     ip_allow endpoints rate_limit delegation not_before rotate_every";
 
 /// The form.
@@ -125,9 +127,16 @@ pub(in crate::web) async fn form(call: Call<MintKey>) -> Result<Reply, Failure> 
     let typed = Typed::default()
         .with("access", "restricted")
         .with("where", "all")
-        .with("expires", "90d")
+        .with("expires", FIRST_END)
         .with("once", new_once());
-    let view = view(&call, typed, (&known, Outcome::default()));
+    // What the form comes to as it stands there first.
+    let asked = wire::MintRequest {
+        permissions: Some(Vec::new()),
+        expires_in: Some(FIRST_END.to_owned()),
+        ..wire::MintRequest::default()
+    };
+    let outcome = outcome(&call, Ok(asked), (&known, false));
+    let view = view(&call, typed, (&known, outcome));
     Ok(html(StatusCode::OK, &view))
 }
 
@@ -247,7 +256,7 @@ fn outcome(
 fn request(form: &Form, required: &[(String, String)]) -> Result<wire::MintRequest, Failure> {
     let text = |name: &str| form.get(name).map(str::to_owned);
     let wish = sheet::wish(form)?;
-    let mut metadata = pairs("metadata", form.get("tags").unwrap_or_default())?;
+    let mut metadata = pairs("tags", form.get("tags").unwrap_or_default())?;
     let of_policy = required
         .iter()
         .map(|(field, name)| (field.as_str(), name.as_str()));

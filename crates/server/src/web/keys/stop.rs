@@ -10,7 +10,7 @@ use claviger_core::{
     key::{KeyState, OrgKey},
     permission::Permission,
 };
-use claviger_store::{HOUR, Page as Part, Receipt};
+use claviger_store::{HOUR, Page as Part, Receipt, hour_of};
 use http::StatusCode;
 
 use super::{index::href, list::PATH, mint::is_answerable, status, typed::Typed};
@@ -27,7 +27,7 @@ use crate::{
         layout::{Nav, Page},
         page,
         parts::KeyStatus,
-        time::{When, thousands},
+        time::{When, clock_time, thousands},
         who,
     },
 };
@@ -108,6 +108,8 @@ struct StopPage {
     /// How many keys below are not named.
     below_more: usize,
     calls: String,
+    /// From when on calls are counted: they are kept by the hour.
+    since: String,
     is_busy: bool,
     is_many: bool,
     /// The reader may let live what the key minted.
@@ -430,6 +432,7 @@ async fn question<A: Action>(
         below_more: below.len().saturating_sub(NAMED_MAX),
         below: below.into_iter().take(NAMED_MAX).collect(),
         calls: thousands(calls),
+        since: clock_time(hour_of(page.now.minus(HOUR))),
         is_busy: calls > 0,
         page: match first.filter(|_| !is_many) {
             Some(one) => page.below(one.name.clone(), one.href.clone()),

@@ -51,6 +51,15 @@ pub(super) fn is_sensitive(permission: Permission) -> bool {
 
 /// What a grant permits, in a few badges.
 pub(super) fn badges(grant: &Grant) -> Vec<Badge> {
+    some_badges(grant, BADGES_MAX)
+}
+
+/// The same with nothing left out.
+pub(super) fn all_badges(grant: &Grant) -> Vec<Badge> {
+    some_badges(grant, usize::MAX)
+}
+
+fn some_badges(grant: &Grant, most: usize) -> Vec<Badge> {
     let set = grant.permissions;
     let preset = |name: &str| PermissionSet::preset(name).is_ok_and(|preset| preset == set);
     let mut badges = if set == PermissionSet::ALL {
@@ -62,7 +71,7 @@ pub(super) fn badges(grant: &Grant) -> Vec<Badge> {
     } else if preset("editor") {
         vec![Badge::new(Tone::Neutral, "Editor").titled(set.patterns().join(", "))]
     } else {
-        of_patterns(&set.patterns())
+        of_patterns(&set.patterns(), most)
     };
     if !grant.endpoints.is_empty() {
         badges.push(Badge::new(Tone::Info, "Some routes").titled(endpoints(grant).join(", ")));
@@ -73,15 +82,15 @@ pub(super) fn badges(grant: &Grant) -> Vec<Badge> {
     badges
 }
 
-fn of_patterns(patterns: &[String]) -> Vec<Badge> {
+fn of_patterns(patterns: &[String], most: usize) -> Vec<Badge> {
     let mut patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
     let is_sharp = |pattern: &str| {
         let covered = PermissionSet::parse([pattern]).unwrap_or_default();
         SENSITIVE.iter().any(|sharp| covered.has(*sharp))
     };
     patterns.sort_by_key(|pattern| !is_sharp(pattern));
-    let rest: Vec<&str> = patterns.iter().skip(BADGES_MAX).copied().collect();
-    let shown = patterns.iter().take(BADGES_MAX).map(|pattern| {
+    let rest: Vec<&str> = patterns.iter().skip(most).copied().collect();
+    let shown = patterns.iter().take(most).map(|pattern| {
         let tone = if is_sharp(pattern) {
             Tone::Warn
         } else {

@@ -12,16 +12,14 @@ use crate::{
     web::{
         html::html,
         keys::{
+            events::by_route,
             index::{DAY, names_of, workspaces_of},
             words,
         },
         layout::Page,
-        time::{When, thousands},
+        time::{Exact, thousands},
     },
 };
-
-/// How many routes are listed.
-const ROUTES_MAX: usize = 20;
 
 #[derive(Debug, Template)]
 #[template(path = "canvas/keys/key_advice.html")]
@@ -29,10 +27,11 @@ struct AdvicePage {
     page: Page,
     head: Head,
     concerns: Vec<(String, String)>,
-    window: (When, u64),
+    window: (Exact, String),
     /// A grant that would have been enough, in badges and lines; empty when it is what it holds.
     suggestion: Option<Suggestion>,
-    used: Vec<UsedRoute>,
+    /// Method, route, calls.
+    used: Vec<(String, String, String)>,
     unused: Vec<String>,
     cannot_say: bool,
 }
@@ -53,14 +52,6 @@ impl Suggestion {
     }
 }
 
-/// A route that was used.
-#[derive(Debug)]
-struct UsedRoute {
-    method: String,
-    route: String,
-    calls: String,
-}
-
 pub(super) async fn show(call: &Call<ReadKeys>, id: KeyId) -> Result<Reply, Failure> {
     let asked = Asked {
         window: DAY * 30,
@@ -79,20 +70,16 @@ pub(super) async fn show(call: &Call<ReadKeys>, id: KeyId) -> Result<Reply, Fail
             })
             .collect(),
         window: (
-            page.when(judged.judged_since),
-            judged.used.iter().map(|one| one.calls).sum(),
+            page.when(judged.judged_since).exact(),
+            thousands(judged.used.iter().map(|one| one.calls).sum()),
         ),
         suggestion: suggestion(&judged, (&head.href, &known)),
-        used: judged
-            .used
-            .iter()
-            .take(ROUTES_MAX)
-            .map(|one| UsedRoute {
-                method: one.method.clone(),
-                route: one.route.clone(),
-                calls: thousands(one.calls),
-            })
-            .collect(),
+        used: by_route(
+            judged
+                .used
+                .iter()
+                .map(|one| (one.method.as_str(), one.route.as_str(), one.calls)),
+        ),
         unused: judged.advice.as_ref().map_or_else(Vec::new, |advice| {
             advice.unused.iter().map(ToString::to_string).collect()
         }),

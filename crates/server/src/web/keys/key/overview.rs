@@ -105,7 +105,7 @@ pub(super) async fn show(
     let view = Overview {
         owner: who::owner(&call.app, key.org, &key.minter),
         made_by: who::maker(&call.app, key.org, &key.minter),
-        grant: words::badges(&key.grant),
+        grant: words::all_badges(&key.grant),
         place: words::workspaces(&key.grant.workspaces, &known),
         notices: notices(call, &line, &page),
         rotation: rotation(&call.app, key, &page),
