@@ -55,8 +55,8 @@ describe('the page of a key', () => {
   }));
 
   it('shows refused calls as they are refused', () => desk.at(at('ci-deploy', '?tab=refused'), async (page) => {
-    await desk.call(desk.org.keys['ci-deploy'].auth_token, '/org/audit');
-    const row = await seen(page.getByRole('row').filter({ hasText: '/org/audit' }).first());
+    for (const path of ['/org/audit', '/org/members']) await desk.call(desk.org.keys['ci-deploy'].auth_token, path);
+    const row = await seen(page.getByRole('row').filter({ hasText: '/org/members' }).first());
     assert.match(await row.innerText(), /403/);
     assert.equal(await page.getByRole('row').filter({ hasText: '200' }).count(), 0, 'what was answered is not refused');
   }));
