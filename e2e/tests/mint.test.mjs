@@ -32,6 +32,14 @@ describe('minting in the Canvas', () => {
     return found;
   };
 
+  it('shows the sheet of permissions on a window or two', () => desk.at(FORM, async (page) => {
+    const sheet = await page.getByRole('group', { name: 'Workspaces', exact: true }).boundingBox();
+    assert.ok(sheet.height < 60, `a row is ${sheet.height} px high`);
+    const [who, what] = await Promise.all(['Who', 'Permissions'].map((name) =>
+      page.locator('section').filter({ has: page.getByRole('heading', { name, exact: true }) }).boundingBox()));
+    assert.ok(what.y - who.y - who.height >= 16, 'cards stand apart');
+  }));
+
   it('says in plain words what is being chosen', () => desk.at(FORM, async (page) => {
     await name(page).fill('words');
     await seen(summary(page).getByText('It can do nothing yet.'));
