@@ -7,9 +7,15 @@ import { fileURLToPath } from 'node:url';
 const FOLDER = fileURLToPath(new URL('../../docs/images/', import.meta.url));
 const BYTES_MAX = 150_000;
 
-/** Takes a picture of the window as it is. It is taken always, and written to `docs/images` if wanted. */
+/** How large a window is in a picture: what is in it can be read where a document shows it. */
+const WINDOW = { width: 1440, height: 720 };
+
+/** Takes a picture of a page. It is taken always, and written to `docs/images` if wanted. */
 export async function shoot(page, name) {
+  const before = page.viewportSize();
+  await page.setViewportSize(WINDOW);
   const image = await page.screenshot({ type: 'png', scale: 'css', animations: 'disabled', caret: 'hide' });
+  await page.setViewportSize(before);
   if (image.length > BYTES_MAX) {
     throw new Error(`the screenshot ${name} has ${image.length} bytes, and may have ${BYTES_MAX}: show less`);
   }

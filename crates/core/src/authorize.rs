@@ -175,9 +175,10 @@ const fn by_policy(denial: Denial) -> Denial {
     }
 }
 
-/// Whether it is nobody, and the action asks for nobody.
+/// Whether it is nobody, and the action asks for nobody. Whose session has ended is nobody too: it must
+/// not keep anybody from signing in again.
 fn is_welcome_stranger<A: Action>(principal: &Principal) -> bool {
-    principal.tier == Tier::Anonymous
+    matches!(principal.tier, Tier::Anonymous | Tier::Session)
         && match A::NEEDS {
             Needs::NoCredential => true,
             Needs::Anyone | Needs::Permission(_) | Needs::AdminToken => false,
@@ -240,7 +241,7 @@ mod tests {
     use crate::{
         action::{
             Action, ListSecrets, ManageOrgs, MintKey, ReadWorkspace, ReportFound, RevealSecrets,
-            RevokeKey, WhoAmI,
+            RevokeKey, SignIn, WhoAmI,
         },
         authenticate,
         denial::Denial,
@@ -308,6 +309,11 @@ mod tests {
         // Whoever lost all authority is no stranger.
         let stripped = principal(Tier::OrgKey, Vec::new());
         assert!(decide::<ReportFound>(&stripped, None).is_err());
+        // Whose session has ended is: it signs in again.
+        let ended = principal(Tier::Session, Vec::new());
+        assert_eq!(decide::<SignIn>(&ended, None), Ok(()));
+        assert!(decide::<WhoAmI>(&ended, None).is_err());
+        assert!(decide::<MintKey>(&ended, None).is_err());
     }
 
     #[test]

@@ -54,11 +54,17 @@ function fill(row, value) {
   }
 }
 
+/** What belongs to a list: in the same part of the page, or else anywhere on it. */
+function beside(list, what) {
+  const parts = [list.closest("section, form"), list.closest("main")];
+  return parts.map((part) => part?.querySelector(what)).find(Boolean);
+}
+
 /** Opens the stream of one list; gives back what closes it. `accept` may leave events out. */
 export function tail(list, accept = () => true) {
   const template = document.getElementById(list.dataset.liveTemplate);
   const most = Number(list.dataset.liveMax) || ROWS_MAX;
-  const state = list.closest("section, form, main")?.querySelector("[data-live-state]");
+  const state = beside(list, "[data-live-state]");
   const say = (text) => state && state.textContent !== text && (state.textContent = text);
   const source = new EventSource(list.dataset.live);
   source.addEventListener("open", () => say("Live"));
@@ -86,7 +92,7 @@ export function tail(list, accept = () => true) {
 
 export function startTails() {
   for (const list of document.querySelectorAll("[data-live]")) {
-    const toggle = list.closest("section, form, main")?.querySelector("[data-live-toggle]");
+    const toggle = beside(list, "[data-live-toggle]");
     let stop = toggle?.getAttribute("aria-pressed") === "false" ? null : tail(list);
     toggle?.addEventListener("click", () => {
       stop?.();

@@ -11,15 +11,22 @@ const PAUSE = 300;
 const LOOK_EVERY = 5000;
 const LOOKS_MAX = 180;
 
+const waiting = new WeakMap();
+
 async function summarise(form) {
   const summary = form.querySelector("#summary");
   const values = new FormData(form);
   values.set("step", "summary");
+  // What was asked before must not be answered after this.
+  waiting.get(form)?.abort();
+  const control = new AbortController();
+  waiting.set(form, control);
   try {
     const answer = await fetch(form.action, {
       method: "POST",
       headers: { accept: "text/html" },
       body: new URLSearchParams(values),
+      signal: control.signal,
     });
     if (!answer.ok || answer.redirected) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -36,7 +43,7 @@ function startSummary(form) {
     clearTimeout(timer);
     timer = setTimeout(summarise, PAUSE, form);
   };
-  form.addEventListener("change", (event) => {
+  form.addEventListener("input", (event) => {
     if (!event.target.name?.startsWith("find")) later();
   });
   later();

@@ -14,6 +14,7 @@ on_each_database!(
     home_leads_where_there_is_something_to_do,
     wrong_admin_token_is_said_at_the_field,
     used_link_says_how_to_get_another,
+    ended_session_keeps_nobody_from_signing_in,
 );
 
 async fn members_are_shown_and_nobody_acts_on_itself(backend: Backend) {
@@ -218,4 +219,27 @@ async fn used_link_says_how_to_get_another(backend: Backend) {
             assert!(!text.contains(&*token));
         }
     }
+}
+
+async fn ended_session_keeps_nobody_from_signing_in(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let maker = service.mint(ADMIN, json!({"name": "maker"})).await;
+    let admin = Browser::with_link_of(&service, &maker.secret).await;
+    let suspended = format!("{}/suspend", maker.path());
+    service
+        .ask_as(ADMIN, "POST", &suspended)
+        .send()
+        .await
+        .ok(200);
+    let away = admin.get("/canvas/keys").await;
+    assert_eq!(away.status, 303);
+    let path = away.header("location").expect("a place").to_owned();
+    let page = admin.get(&path).await.page();
+    assert!(page.contains("Your session has ended."), "{page}");
+    let typed = [("token", ADMIN), ("next", "/canvas/keys")];
+    let signed_in = admin.post("/canvas/sign-in", &typed).await;
+    assert_eq!(
+        (signed_in.status, signed_in.header("location")),
+        (303, Some("/canvas/keys"))
+    );
 }

@@ -52,6 +52,8 @@ pub(super) async fn show(
     let after = query.parse::<u64>("cursor", "the number of a record")?;
     let (page, head) = surroundings(call, &key, tab).await?;
     let part = (Order::NewestFirst, Part { after, limit: ROWS });
+    // Before the read: what is recorded meanwhile comes live, and nothing is left out.
+    let size = call.app.store.audit_size(call.org()).await?;
     let refused = (tab == "refused").then_some((400, 499));
     let found = if tab == "changes" {
         let filter = AuditFilter {
@@ -80,8 +82,9 @@ pub(super) async fn show(
             (&address, after.is_none()),
         )
     });
-    if after.is_none() && tab == "activity" && *HAS_STREAM {
-        shown.live = format!("/org/tokens/{id}/activity/stream");
+    if after.is_none() && tab != "changes" && *HAS_STREAM {
+        let only = if tab == "refused" { "&status=4xx" } else { "" };
+        shown.live = format!("/org/tokens/{id}/activity/stream?after={size}{only}");
     }
     let (title, empty) = words_of(tab);
     let view = EventsPage {

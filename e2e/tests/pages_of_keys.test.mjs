@@ -1,0 +1,83 @@
+// The pages about keys, looked at in every view: nothing is wrong with any, and each can be read
+// without scripts.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+
+import { VIEWS } from '../support/browser.mjs';
+import { seen, startDesk } from '../support/desk.mjs';
+import { shoot } from '../support/shots.mjs';
+import { tour } from '../support/visit.mjs';
+
+/**
+ * Every page: its path, its heading, words that must be there, and the name of its screenshot. `org` is
+ * what `furnishOrg` gave, with the id of a request and of a record.
+ */
+const PAGES = [
+  ['the list', () => '/canvas/keys', 'Org API Keys', ['nightly-report', 'Full access', 'billing'], 'keys'],
+  ['the list of all', () => '/canvas/keys?status=all', 'Org API Keys', ['old-importer', 'Revoked']],
+  ['a search that finds nothing', () => '/canvas/keys?q=nothing-like-it', 'Org API Keys', ['No key fits']],
+  ['the mint', () => '/canvas/keys/new', 'Mint a key', ['In plain words'], 'mint'],
+  ['a key', ({ of }) => of('nightly-report'), 'nightly-report', ['Lineage', 'data-pipeline'], 'key'],
+  ['a key with others below', ({ of }) => of('chat-agent'), 'chat-agent', ['chat-agent-summary']],
+  ['a key that rotates', ({ of }) => of('partner-feed'), 'partner-feed', ['A rotation is under way']],
+  ['a key that is revoked', ({ of }) => of('old-importer'), 'old-importer', ['Revoked']],
+  ['what a key may do', ({ of }) => of('chat-agent-summary', '?tab=access'), 'chat-agent-summary', ['What limits it', 'chat-agent']],
+  ['what a key did', ({ of }) => of('nightly-report', '?tab=activity'), 'nightly-report', ['/secrets/values']],
+  ['what a key was refused', ({ of }) => of('nightly-report', '?tab=refused'), 'nightly-report', ['/org/audit']],
+  ['advice on a key', ({ of }) => of('nightly-report', '?tab=advice'), 'nightly-report', ['What would be enough']],
+  ['what was done to a key', ({ of }) => of('staging-bot', '?tab=changes'), 'staging-bot', ['staging is down', 'Minted']],
+  ['the change of a key', ({ of }) => of('chat-agent', '/edit'), 'Edit', ['a grant can only get narrower']],
+  ['the rotation of a key', ({ of }) => of('chat-agent', '/rotate'), 'Rotate', ['On first use']],
+  ['a rotation that lasts', ({ of }) => of('partner-feed', '/rotate'), 'Rotate', ['Old secret']],
+  ['the end of a key', ({ of }) => of('chat-agent', '/revoke'), 'Revoke chat-agent?', ['These die with it', 'chat-agent-summary']],
+  ['the suspension of a key', ({ of }) => of('chat-agent', '/suspend'), 'Suspend chat-agent?', ['These stop with it']],
+  ['the blast radius', ({ of }) => of('nightly-report', '/blast-radius'), 'Blast radius', ['DB_PASSWORD', '/secrets/values']],
+  ['security', () => '/canvas/security', 'Security', ['No expiry', 'Over-broad', 'chat-agent'], 'security'],
+  ['uses of ADMIN_TOKEN', () => '/canvas/security?show=admin_token', 'Security', ['/org/tokens']],
+  ['a remedy', ({ keys }) => `/canvas/security/${keys['chat-agent'].id}/narrow`, 'Narrow', ['chat-agent']],
+  ['the policy', () => '/canvas/policy', 'Policy', ['Every key must have an end'], 'policy'],
+  ['requests', () => '/canvas/requests', 'Requests', ['report-writer', 'to write the report'], 'requests'],
+  ['a request', ({ request }) => `/canvas/requests/${request}`, 'report-writer', ['What the key would do']],
+  ['the trail', () => '/canvas/audit', 'Audit', ['/org/whoami'], 'audit'],
+  ['the trail of refusals', () => '/canvas/audit?status=4xx', 'Audit', ['/org/audit']],
+  ['a record', () => '/canvas/audit/3', 'Record 3', ['The record as it is kept']],
+];
+
+describe('the pages about keys', () => {
+  let desk;
+  let scene;
+
+  before(async () => {
+    desk = await startDesk();
+    const { keys } = desk.org;
+    const request = await desk.server.api('POST', '/org/requests',
+      { name: 'report-writer', preset: 'editor', justification: 'to write the report of the month' },
+      { token: keys['warehouse-sync'].auth_token });
+    await desk.call(keys['ci-deploy'].auth_token);
+    // The first look at all keys takes a moment.
+    await desk.at('/canvas/security', (page) => seen(page.getByText('Looked at', { exact: false })));
+    scene = { keys, request: request.id, of: (name, rest = '') => `/canvas/keys/${keys[name].id}${rest}` };
+  });
+  after(() => desk?.stop());
+
+  /** The pages as a tour takes them. */
+  const pages = (isPictured) => PAGES.map(([name, path, heading, words, shot]) => [path(scene), {
+    use: async (page) => {
+      await expectWords(page, heading, words).catch((error) => { throw new Error(`${name}: ${error.message}`); });
+      if (shot && isPictured) await shoot(page, shot);
+    },
+  }]);
+
+  for (const view of VIEWS.filter((one) => one.hasScripts || one.name.startsWith('390 px, light'))) {
+    const isPictured = view.hasScripts && view.width === 'wide' && view.colorScheme === 'light';
+    it(`are well made at ${view.name}`, () =>
+      tour(desk.browser, desk.server, pages(isPictured), { views: [view], storageState: desk.storageState }));
+  }
+});
+
+async function expectWords(page, heading, words) {
+  await page.getByRole('heading', { level: 1, name: heading }).waitFor();
+  const text = await page.locator('main').innerText();
+  for (const word of words) assert.ok(text.includes(word), `${word} is not in:\n${text}`);
+}
