@@ -84,7 +84,7 @@ async fn filters_that_cannot_be_read_are_said_at_the_field(backend: Backend) {
         ("cursor=x", "must be the number of a record"),
     ] {
         let text = admin.get(&format!("/canvas/audit?{query}")).await.is(400);
-        assert!(text.contains(&words.replace('`', "`")), "{query}: {text}");
+        assert!(text.contains(words), "{query}: {text}");
     }
     assert_eq!(admin.get("/canvas/audit?colour=red").await.status, 400);
 }

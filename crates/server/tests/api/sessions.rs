@@ -214,7 +214,8 @@ async fn session_is_used_from_our_own_pages_alone(backend: Backend) {
     let cookie = service.sign_in(ADMIN).await;
     let own = format!("http://{}", service.address());
     let evil = "https://evil.example";
-    let table: [(&[(&str, &str)], bool, bool); 9] = [
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+    let table: [(Headers<'_>, bool, bool); 9] = [
         (&[("sec-fetch-site", "same-origin")], true, true),
         (
             &[("sec-fetch-site", "same-origin"), ("origin", &own)],
