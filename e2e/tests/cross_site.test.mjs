@@ -74,7 +74,7 @@ describe('pages of other origins', () => {
     it('change and read nothing by any route of the API that changes something', async () => {
       const targets = await apiTargets(server, ids);
       assert.ok(targets.length >= 35, `${targets.length} routes`);
-      await fromEverywhere(Object.values(ORIGINS), (context, host) => attacker.sweep(context, { host, home: server.url, targets }));
+      await fromEverywhere([ORIGINS['another site'], ORIGINS['another port']], (context, host) => attacker.sweep(context, { host, home: server.url, targets }));
     });
 
     it('change and read nothing by any form of the Canvas', async () => {
@@ -83,7 +83,7 @@ describe('pages of other origins', () => {
       await context.close();
       const found = [...new Set(targets.map(({ path }) => pattern(path)))].sort();
       for (const path of FORMS) assert.ok(found.includes(path), `a form at ${path} is on some page; found ${found.join(', ')}`);
-      await fromEverywhere(Object.values(ORIGINS), (other, host) => attacker.sweep(other, { host, home: server.url, targets }));
+      await fromEverywhere([ORIGINS['another site'], ORIGINS['another port']], (other, host) => attacker.sweep(other, { host, home: server.url, targets }));
     });
   });
 });
