@@ -105,7 +105,8 @@ async function sweeping(scene, targets) {
     const next = async () => {
       for (let it = work.shift(); it; it = work.shift()) {
         const { one, name, attack } = it;
-        const what = await Promise.resolve(attack({ form: {}, json: {}, ...one, url: ${JSON.stringify(scene.home)} + one.path })).catch(() => undefined);
+        const limit = new Promise((done) => setTimeout(done, ${ANSWER_MS_MAX}));
+        const what = await Promise.race([limit, attack({ form: {}, json: {}, ...one, url: ${JSON.stringify(scene.home)} + one.path })]).catch(() => undefined);
         if (what !== undefined) found.push({ attack: name + ': ' + one.method + ' ' + one.path, what });
       }
     };

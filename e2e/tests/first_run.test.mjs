@@ -90,8 +90,9 @@ describe('a newcomer', () => {
     await page.goBack().catch(() => {});
     await page.waitForLoadState();
     assert.equal(await page.getByText(secret).count(), 0, 'the secret was shown once');
-    await page.goto(`${server.url}/canvas`);
-    await page.waitForURL('**/canvas/keys');
+    const later = await context.newPage();
+    await later.goto(`${server.url}/canvas`);
+    await later.waitForURL('**/canvas/keys');
     await context.close();
   });
 });
