@@ -8,7 +8,7 @@ const FOLDER = fileURLToPath(new URL('../../docs/images/', import.meta.url));
 const BYTES_MAX = 150_000;
 
 /** How large a window is in a picture: what is in it can be read where a document shows it. */
-const WINDOW = { width: 1440, height: 720 };
+const WINDOW = { width: 1440, height: 660 };
 
 /** Takes a picture of a page. It is taken always, and written to `docs/images` if wanted. */
 export async function shoot(page, name) {
