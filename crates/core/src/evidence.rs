@@ -278,19 +278,36 @@ mod tests {
         assert_eq!(read(&["s=1", "s=1"]), Err(Denial::SessionEnded));
     }
 
+    const OWN: FetchSite<'_> = FetchSite {
+        site: Some("same-origin"),
+        mode: Some("cors"),
+        dest: Some("empty"),
+        origin: Some("https://keys.example"),
+        own: "https://keys.example",
+        is_read: false,
+        is_page: false,
+    };
+
     #[test]
-    fn session_is_used_from_our_own_pages() {
-        let own = FetchSite {
-            site: Some("same-origin"),
-            mode: Some("cors"),
-            dest: Some("empty"),
-            origin: Some("https://keys.example"),
-            own: "https://keys.example",
-            is_read: false,
-            is_page: false,
-        };
-        let silent = FetchSite { site: None, ..own };
-        let elsewhere = Some("https://evil.example");
+    fn change_is_made_from_our_own_pages_alone() {
+        assert!(OWN.may_use_session());
+        // "none": typed in, which no change is.
+        for site in ["cross-site", "same-site", "none", "x"] {
+            let site = Some(site);
+            assert!(!FetchSite { site, ..OWN }.may_use_session(), "{site:?}");
+        }
+        // An old browser says nothing of sites.
+        let silent = FetchSite { site: None, ..OWN };
+        assert!(silent.may_use_session());
+        // "null": a sandboxed frame.
+        for origin in [Some("https://evil.example"), Some("null"), None] {
+            let other = FetchSite { origin, ..silent };
+            assert!(!other.may_use_session(), "{origin:?}");
+        }
+    }
+
+    #[test]
+    fn page_is_followed_to_from_elsewhere_and_nothing_else_is() {
         let followed = FetchSite {
             site: Some("cross-site"),
             mode: Some("navigate"),
@@ -298,115 +315,36 @@ mod tests {
             origin: None,
             is_read: true,
             is_page: true,
-            ..own
+            ..OWN
         };
-        let table = [
-            ("our own change", own, true),
-            (
-                "another site",
-                FetchSite {
-                    site: Some("cross-site"),
-                    ..own
-                },
-                false,
-            ),
-            (
-                "a neighbour",
-                FetchSite {
-                    site: Some("same-site"),
-                    ..own
-                },
-                false,
-            ),
-            (
-                "a change that was typed in",
-                FetchSite {
-                    site: Some("none"),
-                    ..own
-                },
-                false,
-            ),
-            (
-                "a word of no meaning",
-                FetchSite {
-                    site: Some("x"),
-                    is_read: true,
-                    ..own
-                },
-                false,
-            ),
-            ("an old browser", silent, true),
-            (
-                "an old browser, elsewhere",
-                FetchSite {
-                    origin: elsewhere,
-                    ..silent
-                },
-                false,
-            ),
-            (
-                "a change that says nothing",
-                FetchSite {
-                    origin: None,
-                    ..silent
-                },
-                false,
-            ),
-            (
-                "a sandboxed frame",
-                FetchSite {
-                    origin: Some("null"),
-                    ..silent
-                },
-                false,
-            ),
-            (
-                "a read that says nothing",
-                FetchSite {
-                    origin: None,
-                    is_read: true,
-                    ..silent
-                },
-                true,
-            ),
-            ("a link to a page", followed, true),
-            (
-                "a link to data",
-                FetchSite {
-                    is_page: false,
-                    ..followed
-                },
-                false,
-            ),
-            (
-                "a page in a frame",
-                FetchSite {
-                    dest: Some("iframe"),
-                    ..followed
-                },
-                false,
-            ),
-            (
-                "a page as an image",
-                FetchSite {
-                    mode: Some("no-cors"),
-                    dest: Some("image"),
-                    ..followed
-                },
-                false,
-            ),
-            (
-                "a form of another site",
-                FetchSite {
-                    is_read: false,
-                    ..followed
-                },
-                false,
-            ),
-        ];
-        for (what, fetch, expected) in table {
-            assert_eq!(fetch.may_use_session(), expected, "{what}");
+        assert!(followed.may_use_session());
+        let data = FetchSite {
+            is_page: false,
+            ..followed
+        };
+        let form = FetchSite {
+            is_read: false,
+            ..followed
+        };
+        let odd = FetchSite {
+            site: Some("x"),
+            ..followed
+        };
+        let (mode, dest) = (Some("no-cors"), Some("image"));
+        let image = FetchSite {
+            mode,
+            dest,
+            ..followed
+        };
+        let dest = Some("iframe");
+        let frame = FetchSite { dest, ..followed };
+        for other in [data, form, odd, image, frame] {
+            assert!(!other.may_use_session(), "{other:?}");
         }
+        // Programs say nothing, and have no session that another site could use.
+        let site = None;
+        assert!(FetchSite { site, ..followed }.may_use_session());
+        assert!(FetchSite { site, ..data }.may_use_session());
     }
 
     fn local() -> Arrival<'static> {
