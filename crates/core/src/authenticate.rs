@@ -8,7 +8,7 @@ use crate::{
     id::{OrgId, SessionId},
     key::{Credential, KeyCredential, KeyStatus, WorkspaceTokenCredential},
     person::{Person, PersonState},
-    tier::{Actor, Authority, Minter, Principal, Tier},
+    tier::{Actor, Authority, Principal, Tier},
     time::Timestamp,
     token::Prefix,
 };
@@ -97,35 +97,58 @@ pub fn replaced_secret(
 /// Tier 1: the principal of a request that presents the session of an active person, or that
 /// person's access token.
 ///
-/// `own` is the grant that the person's role comes to; `above` are the grants of the keys whose link
-/// began the session, nearest first.
+/// `grants` are what the person's role comes to, and what a token says of it.
 ///
 /// # Errors
 /// A [`Denial`] for a person who is not active.
 pub fn person(
     person: &Person,
-    (own, minter): (Arc<Grant>, Option<Arc<Minter>>),
-    above: impl IntoIterator<Item = Arc<Grant>>,
+    grants: Vec<Arc<Grant>>,
     (session, impersonator): (Option<SessionId>, Option<Arc<str>>),
 ) -> Result<Principal, Denial> {
-    match person.state {
-        PersonState::Active => {}
-        PersonState::Suspended => return Err(Denial::PersonSuspended),
-        PersonState::Removed => return Err(Denial::PersonRemoved),
-    }
+    check_person(person)?;
     Ok(Principal {
         tier: Tier::Session,
         org: person.org,
         actor: person.id.actor(),
         key: None,
-        minter,
+        minter: None,
         own_workspace: None,
         replaced_until: None,
         impersonator,
         session,
-        // Of a session that a key began, that key comes first: what a mint leaves out is as with it.
-        authority: Authority::of(above.into_iter().chain([own]).collect()),
+        authority: Authority::of(grants),
     })
+}
+
+/// Tier 1: the principal of a request that presents a session which a key's link began. It is the key
+/// in all that the key holds, is held to, and leaves in the trail; a person is at the keyboard.
+///
+/// `key` is the principal that the key itself would be now, under the org's policy.
+///
+/// # Errors
+/// A [`Denial`] for a person who is not active.
+pub fn through_key(
+    person: &Person,
+    key: Principal,
+    (session, impersonator): (Option<SessionId>, Option<Arc<str>>),
+) -> Result<Principal, Denial> {
+    check_person(person)?;
+    Ok(Principal {
+        tier: Tier::Session,
+        actor: person.id.actor(),
+        impersonator,
+        session,
+        ..key
+    })
+}
+
+fn check_person(person: &Person) -> Result<(), Denial> {
+    match person.state {
+        PersonState::Active => Ok(()),
+        PersonState::Suspended => Err(Denial::PersonSuspended),
+        PersonState::Removed => Err(Denial::PersonRemoved),
+    }
 }
 
 /// Tier 3: the principal of a request that presents a known workspace token.

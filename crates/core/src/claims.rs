@@ -185,6 +185,12 @@ impl Claims {
         }
     }
 
+    /// When it was issued, `iat`, if it says so.
+    #[must_use]
+    pub fn issued_at(&self) -> Option<Timestamp> {
+        self.time("iat").ok().flatten()
+    }
+
     fn issued_by(&self, is_issuer: impl FnOnce(&str) -> bool) -> Result<(), ClaimError> {
         let issuer = self.text("iss").ok_or(ClaimError::Missing("iss"))?;
         is_issuer(issuer).then_some(()).ok_or(ClaimError::Issuer)
@@ -365,6 +371,8 @@ pub struct Logout {
     pub subject: Option<String>,
     /// The session at the provider; `None`: every session of the person.
     pub provider_session: Option<String>,
+    /// When it signed them out: sessions that began later are not meant.
+    pub issued_at: Timestamp,
     /// The id of the token, which counts once.
     pub token_id: String,
     /// Until when the id must be remembered: later the token is too old.
@@ -398,6 +406,7 @@ impl LogoutToken<'_> {
         let logout = Logout {
             subject: owned(claims.id("sub")?),
             provider_session: owned(claims.id("sid")?),
+            issued_at: issued,
             token_id: owned(claims.id("jti")?).ok_or(ClaimError::Missing("jti"))?,
             remember_until,
         };

@@ -123,6 +123,8 @@ pub struct Person {
     pub role: String,
     /// What that role comes to.
     pub permissions: PermissionSet,
+    /// Of what instant the role is, by the provider's clock: an older word does not change it.
+    pub told_at: Timestamp,
     /// When it first signed in.
     pub first_seen_at: Timestamp,
     /// When it last signed in.

@@ -179,7 +179,7 @@ pub struct Principal {
     pub org: OrgId,
     /// Who acts.
     pub actor: Actor,
-    /// The org API key that was presented.
+    /// The org API key that was presented, or whose link began the session that was presented.
     pub key: Option<KeyId>,
     /// Whom the key came from; absent where the principal is not a key.
     pub minter: Option<Arc<Minter>>,

@@ -89,7 +89,9 @@ pub struct Verified {
     pub refresh_token: Option<Private>,
     /// What a sign-out at the provider is asked with (OIDC).
     pub id_token: Option<Private>,
-    /// When the token that says all this ends; the present where a refresh brings none.
+    /// When the token that says all this was issued, if it says so.
+    pub issued_at: Option<Timestamp>,
+    /// When what it says ends: with the token, or as the provider says of a refresh without one.
     pub expires_at: Timestamp,
 }
 

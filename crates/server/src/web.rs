@@ -19,7 +19,6 @@ pub mod keys;
 pub mod layout;
 mod members;
 mod mint;
-mod names;
 mod page;
 pub mod parts;
 mod policy;

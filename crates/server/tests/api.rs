@@ -54,10 +54,14 @@ mod blast;
 mod bootstrap;
 #[path = "api/browser.rs"]
 mod browser;
+#[path = "api/canvas_keys.rs"]
+mod canvas_keys;
 #[path = "api/canvas_oversight.rs"]
 mod canvas_oversight;
 #[path = "api/canvas_people.rs"]
 mod canvas_people;
+#[path = "api/canvas_stops.rs"]
+mod canvas_stops;
 #[path = "api/canvas_workspaces.rs"]
 mod canvas_workspaces;
 #[path = "api/cast.rs"]
@@ -110,6 +114,8 @@ mod rotation;
 mod service;
 #[path = "api/sessions.rs"]
 mod sessions;
+#[path = "api/sessions_of_keys.rs"]
+mod sessions_of_keys;
 #[path = "api/sso.rs"]
 mod sso;
 #[path = "api/sso_leave.rs"]

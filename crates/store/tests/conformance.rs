@@ -271,6 +271,7 @@ conformance! {
     sessions::ended_session_changes_nothing,
     sessions::uses_are_kept_and_old_sessions_purged,
     sessions::person_has_so_many_sessions_and_no_more,
+    sessions::sessions_of_a_key_are_counted_and_ended_by_themselves,
     sessions::what_a_provider_gave_is_spent_once,
     sessions::sign_in_is_taken_once,
 }

@@ -190,6 +190,7 @@ fn logout_token_names_whom_and_counts_for_minutes() {
     let expected = Logout {
         subject: Some("ada".to_owned()),
         provider_session: Some("s1".to_owned()),
+        issued_at: Timestamp::from_millis(1_800_000_000_000),
         token_id: "j1".to_owned(),
         remember_until: Timestamp::from_millis(1_800_000_660_000),
     };

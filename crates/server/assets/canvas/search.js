@@ -3,22 +3,23 @@
 // server is asked as well, and its answer takes the place of the element. Without scripts the form
 // is sent.
 //
-// A select in a form marked `data-auto` sends the form when it changes.
+// A select, or a field with suggestions, in a form marked `data-auto` sends the form when it changes.
 
 const PAUSE = 250;
 const waiting = new WeakMap();
 
 function filter(list, text) {
+  // What is chosen to be acted on must be seen; what is filled in stays, seen or not.
+  const isChoosing = list.closest("form[data-select]") !== null;
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   let shown = 0;
   for (const row of list.querySelectorAll("[data-rows] > *")) {
     const content = row.textContent.toLowerCase();
     row.hidden = !words.every((word) => content.includes(word));
-    if (row.hidden) {
+    if (row.hidden && isChoosing) {
       for (const box of row.querySelectorAll("input:checked")) box.checked = false;
-    } else {
-      shown += 1;
     }
+    if (!row.hidden) shown += 1;
   }
   const none = list.querySelector("[data-none]");
   if (none) none.hidden = shown > 0;
@@ -70,7 +71,7 @@ export function startSearch() {
   });
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form[data-auto]");
-    if (form && event.target.matches("select, input[type=checkbox]")) {
+    if (form && event.target.matches("select, input[list], input[type=checkbox]")) {
       location.assign(addressOf(form));
     }
   });

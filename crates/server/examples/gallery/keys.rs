@@ -89,6 +89,7 @@ fn row(number: u64) -> KeyRow {
             String::new()
         },
         expires: (!number.is_multiple_of(3)).then(|| ahead(DAY * (number * 7 % 90) + 9000)),
+        revoked: None,
         calls: Spark {
             days: if is_used {
                 days(number, 40 + number * 13)
@@ -129,7 +130,8 @@ pub(crate) fn list(count: u64) -> KeysPage {
             Choice::new("session:user_01J8ZR", "Maximiliane von Hohenstein", ""),
         ],
         workspaces: vec![Choice::new("ws_1", "payments-eu", "")],
-        tags: vec![Choice::new("team=data", "team=data", "")],
+        tags: vec!["team=data".to_owned()],
+        is_sortable: true,
         pager: Pager {
             shown: count,
             total: Some(1204),

@@ -6,9 +6,8 @@ use claviger_core::{
     action::{ManagePeople, ReadPeople, UseAccount},
     id::SessionId,
     person::{PersonId, PersonState},
-    tier::Actor,
 };
-use claviger_store::{PersonRow, WhichSessions, Written};
+use claviger_store::{PersonRow, Written};
 use claviger_wire::people as wire;
 use http::StatusCode;
 
@@ -146,8 +145,8 @@ pub async fn end_sessions(call: Call<ManagePeople>) -> Result<Reply, Failure> {
 /// # Errors
 /// 403 for whoever is no person.
 pub async fn own_sessions(call: Call<UseAccount>) -> Result<Reply, Failure> {
-    own_id(&call)?;
-    let found = sign_ins::own(&call.app, &call.permit);
+    sign_ins::person_id(call.permit.principal())?;
+    let found = sign_ins::own_sessions(&call.app, &call.permit);
     let current = call.permit.principal().session;
     Ok(Reply::json(
         StatusCode::OK,
@@ -160,8 +159,7 @@ pub async fn own_sessions(call: Call<UseAccount>) -> Result<Reply, Failure> {
 /// # Errors
 /// 403 for whoever is no person.
 pub async fn end_own_sessions(call: Call<UseAccount>) -> Result<Reply, Failure> {
-    let which = WhichSessions::OfPerson(own_id(&call)?);
-    let ended = sign_ins::end_own(&call.app, &call.permit, which, &call.trace).await?;
+    let ended = sign_ins::end_own(&call.app, &call.permit, sign_ins::Own::All, &call.trace).await?;
     Ok(ended_reply(ended))
 }
 
@@ -171,22 +169,9 @@ pub async fn end_own_sessions(call: Call<UseAccount>) -> Result<Reply, Failure> 
 /// 403 for whoever is no person; 404.
 pub async fn end_own_session(call: Call<UseAccount>) -> Result<Reply, Failure> {
     let id: SessionId = call.id(0, "session")?;
-    let own = own_id(&call)?;
-    let all = sign_ins::own(&call.app, &call.permit);
-    if all.iter().all(|live| live.session.id != id) {
-        return Err(Failure::NotFound("session"));
-    }
-    let which = WhichSessions::One(own, id);
+    let which = sign_ins::Own::One(id);
     let ended = sign_ins::end_own(&call.app, &call.permit, which, &call.trace).await?;
     Ok(ended_reply(ended))
-}
-
-fn own_id(call: &Call<UseAccount>) -> Result<PersonId, Failure> {
-    let none = Failure::Denied(claviger_core::denial::Denial::PersonWanted);
-    match &call.permit.principal().actor {
-        Actor::Session(id) => id.parse().map_err(|_not_an_id| none),
-        _ => Err(none),
-    }
 }
 
 fn ended_reply(ended: Written<Vec<SessionId>>) -> Reply {

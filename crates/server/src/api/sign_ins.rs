@@ -34,6 +34,6 @@ pub async fn back_channel_logout(mut call: Call<SignIn>) -> Result<Reply, Failur
         field: Some("logout_token".to_owned()),
         reason: "the form has no `logout_token`".to_owned(),
     })?;
-    let ended = sso::back_channel(&call.app, &call.permit, token, &call.trace).await?;
+    let ended = sso::back_channel(&call.app, &call.permit, token).await?;
     Ok(Reply::json(StatusCode::OK, &SignedOut { sessions: ended }))
 }

@@ -278,7 +278,11 @@ fn with_key(
     }
 }
 
-fn accept_key(app: &App, presented: &Credential<Key>, now: Timestamp) -> Result<Principal, Denial> {
+pub(super) fn accept_key(
+    app: &App,
+    presented: &Credential<Key>,
+    now: Timestamp,
+) -> Result<Principal, Denial> {
     let found;
     let key = if presented.is_replaced {
         found = app.keys.find_by_id(presented.id).ok_or(Denial::Unknown)?;
@@ -341,7 +345,7 @@ fn accept_workspace_token(
 
 /// The grants of the keys above a credential and of the person at its root, or `None` when one of
 /// them is refused now.
-pub(super) fn above(
+fn above(
     app: &App,
     org: OrgId,
     minter: &Minter,

@@ -62,8 +62,9 @@ pub(super) fn check_freshness<A: Action>(trace: &Trace, proof: &Proof) -> Result
 /// Pages are for people: a session, or nobody where nobody is asked for.
 pub(super) fn check_page<A: Action>(admitted: &Admitted) -> Result<(), Denial> {
     let trace = &*admitted.trace;
-    let is_read = matches!(trace.method, Method::GET | Method::HEAD);
-    if !is_read && !admitted.comes_from_us {
+    // Also where nobody need be signed in: as an image on another site a page would spend the
+    // visitor's attempts to sign in.
+    if !admitted.comes_from_us {
         return Err(Denial::CrossSite);
     }
     match trace.principal.tier {

@@ -13,7 +13,7 @@ use claviger_core::{
 };
 use http::{header, request::Parts};
 
-use super::identify::{Identified, Proof, above, in_its_org};
+use super::identify::{Identified, Proof, accept_key, in_its_org};
 use crate::{app::App, people::LiveSession};
 
 /// The random id in the cookie of the Canvas.
@@ -89,19 +89,18 @@ pub(super) fn accept_session(
         .people
         .get(session.org, session.person.as_str())
         .ok_or(Denial::SessionEnded)?;
-    let policy = app.policies.of(session.org);
-    let minter = session.minter.clone().map(Arc::new);
-    let above = match &minter {
-        Some(minter) => above(app, session.org, minter, policy.as_deref(), now),
-        None => Some(Vec::new()),
-    };
-    authenticate::person(
-        &known.person,
-        (Arc::clone(&known.grant), minter),
-        above.ok_or(Denial::SessionEnded)?,
-        (
-            Some(session.id),
-            session.impersonator.as_deref().map(Arc::from),
-        ),
-    )
+    let proof = (
+        Some(session.id),
+        session.impersonator.as_deref().map(Arc::from),
+    );
+    let maker = session.minter.as_ref().and_then(|m| m.chain.first());
+    match maker {
+        None => authenticate::person(&known.person, vec![Arc::clone(&known.grant)], proof),
+        Some(key) => {
+            let slot = app.keys.find_by_id(*key).ok_or(Denial::SessionEnded)?;
+            // How the key stands is for whoever holds its secret to know.
+            let key = accept_key(app, &slot.credential, now).or(Err(Denial::SessionEnded))?;
+            authenticate::through_key(&known.person, key, proof)
+        }
+    }
 }

@@ -90,10 +90,11 @@ pub(super) fn accept_bearer(
     }
     let known = app.people.get(before.org, before.id.as_str());
     let known = known.ok_or(Denial::SessionEnded)?;
+    // Never more than the token itself says, though it be older than the last word.
+    let grants = bearer.said.iter().chain([&known.grant]).map(Arc::clone);
     authenticate::person(
         &known.person,
-        (Arc::clone(&known.grant), None),
-        [],
+        grants.collect(),
         (None, bearer.impersonator.clone()),
     )
 }

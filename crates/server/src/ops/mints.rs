@@ -176,7 +176,11 @@ fn new_key(org: OrgId, minter: &Minter, mint: &Mint, (prefix, now): (Prefix, Tim
 
 pub(super) fn minting<'a>(app: &App, principal: &'a Principal, minter: &'a Minter) -> Minting<'a> {
     Minting {
-        tier: principal.tier,
+        // A session that a key began is that key.
+        tier: match principal.key {
+            Some(_) => Tier::OrgKey,
+            None => principal.tier,
+        },
         policy: app.policies.of(principal.org),
         authority: &principal.authority,
         above: &minter.chain,

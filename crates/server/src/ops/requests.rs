@@ -397,7 +397,7 @@ impl<'a> Draft<'a> {
         let authority = Authority::of(grants.collect());
         let minting = Minting {
             tier: match &self.minter.created_by {
-                Actor::OrgKey(_) => Tier::OrgKey,
+                _ if !self.minter.chain.is_empty() => Tier::OrgKey,
                 Actor::Session(_) => Tier::Session,
                 _ => Tier::AdminToken,
             },

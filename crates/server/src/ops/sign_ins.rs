@@ -72,6 +72,9 @@ struct LinkText {
     /// The root and the chain of keys that the session ends with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     minter: Option<MinterText>,
+    /// The session in which it was made: it ends with that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    session: Option<String>,
     /// The `ADMIN_TOKEN` that the session ends with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     admin_token: Option<[u8; 32]>,
@@ -113,7 +116,7 @@ impl MinterText {
 /// A random text of 256 bits.
 pub(crate) fn random_text() -> Result<Zeroizing<String>, Failure> {
     let bytes = Zeroizing::new(entropy::for_secret()?);
-    Ok(Zeroizing::new(BASE64.encode(&*bytes)))
+    Ok(Zeroizing::new(BASE64.encode(*bytes)))
 }
 
 /// Makes a link with which one browser signs in, once, as the local administrator. The session holds
@@ -137,6 +140,7 @@ pub async fn make_link(
         kind: Kind::Link,
         made_by: principal.actor.to_string(),
         minter: (!minter.chain.is_empty()).then(|| MinterText::of(&minter)),
+        session: principal.session.map(|id| id.to_string()),
         admin_token: match principal.tier {
             Tier::AdminToken => app.admin_token.fingerprint(),
             _ => session.and_then(|live| live.session.admin_token),
@@ -162,6 +166,7 @@ pub(crate) async fn console_link(app: &Arc<App>) -> Result<Link, Failure> {
         kind: Kind::Link,
         made_by: "console".to_owned(),
         minter: None,
+        session: None,
         admin_token: None,
     };
     let acting = Acting {
@@ -226,6 +231,11 @@ pub async fn use_link(
         None => None,
         Some(minter) => Some(minter.read().ok_or(Denial::BadLink)?),
     };
+    // Whoever has signed out everywhere has taken back what was made while signed in.
+    let is_alive = |id: &String| !app.sessions.select(|s| s.id.to_string() == *id).is_empty();
+    if !text.session.as_ref().is_none_or(is_alive) {
+        return Err(Denial::BadLink.into());
+    }
     let how = How {
         method: SignInMethod::Link,
         minter,
@@ -297,6 +307,7 @@ async fn begin_local(
         name: Some("Local administrator".to_owned()),
         role: "admin".to_owned(),
         permissions: PermissionSet::ALL,
+        told_at: now,
         first_seen_at: now,
         last_seen_at: now,
         state: PersonState::Active,
@@ -384,18 +395,56 @@ pub(crate) fn refusal(error: StoreError) -> Failure {
     }
 }
 
-/// Ends sessions of the caller: this one, another of its own, or all of them. When it returns, no
-/// request with any of them is accepted.
+/// Ends sessions of the caller. When it returns, no request with any of them is accepted. A session
+/// that a key began has those for its own that the same key began, or one that it minted.
 ///
 /// # Errors
-/// That of the store.
+/// 403 for whoever is no person; 404 for a session of somebody else; that of the store.
 pub async fn end_own(
     app: &Arc<App>,
     permit: &Permit<UseAccount>,
-    which: WhichSessions,
+    which: Own,
     trace: &Arc<Trace>,
 ) -> Result<Written<Vec<SessionId>>, Failure> {
+    let principal = permit.principal();
+    let person = person_id(principal)?;
+    let own = principal.session;
+    let which = match (which, own, principal.key) {
+        (Own::One(id), ..) => {
+            let mut all = own_sessions(app, permit).into_iter();
+            if all.all(|live| live.session.id != id) {
+                return Err(Failure::NotFound("session"));
+            }
+            WhichSessions::One(person, id)
+        }
+        (Own::Others, Some(own), Some(key)) => WhichSessions::OthersOfKey(key, own),
+        (Own::Others, Some(own), None) => WhichSessions::OthersOf(person, own),
+        (Own::All | Own::Others, _, Some(key)) => WhichSessions::OfKey(key),
+        (Own::All | Own::Others, _, None) => WhichSessions::OfPerson(person),
+    };
     end(app, permit.org(), which, trace).await
+}
+
+/// Sessions of the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Own {
+    /// This one.
+    One(SessionId),
+    /// All but the one that asks.
+    Others,
+    /// All of them.
+    All,
+}
+
+/// The person that acts.
+///
+/// # Errors
+/// 403 for whoever is no person.
+pub fn person_id(principal: &Principal) -> Result<PersonId, Denial> {
+    match &principal.actor {
+        Actor::Session(id) => id.parse().map_err(|_not_an_id| Denial::PersonWanted),
+        _ => Err(Denial::PersonWanted),
+    }
 }
 
 pub(crate) async fn end(
@@ -420,14 +469,20 @@ pub(crate) async fn end(
 
 /// The sessions of the caller, the one used last first.
 #[must_use]
-pub fn own(app: &App, permit: &Permit<UseAccount>) -> Vec<Arc<LiveSession>> {
-    let Actor::Session(person) = &permit.principal().actor else {
+pub fn own_sessions(app: &App, permit: &Permit<UseAccount>) -> Vec<Arc<LiveSession>> {
+    let principal = permit.principal();
+    let Ok(person) = person_id(principal) else {
         return Vec::new();
     };
-    match person.parse() {
-        Ok(person) => of_person(app, permit.org(), &person),
-        Err(_) => Vec::new(),
+    let mut own = of_person(app, permit.org(), &person);
+    if let Some(key) = principal.key {
+        let began = |live: &Arc<LiveSession>| {
+            let minter = live.session.minter.as_ref();
+            minter.is_some_and(|minter| minter.chain.contains(&key))
+        };
+        own.retain(began);
     }
+    own
 }
 
 /// The sessions of a person, the one used last first.

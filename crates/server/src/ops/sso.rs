@@ -11,6 +11,7 @@ use claviger_core::{
     authorize::Permit,
     denial::Denial,
     digest::Digest,
+    grant::Grant,
     id::{OrgId, SessionId},
     permission::PermissionSet,
     person::{Person, PersonId, PersonState, Session, SignInMethod},
@@ -98,7 +99,7 @@ pub async fn begin(
     trace: &Arc<Trace>,
 ) -> Result<Journey, Failure> {
     let provider = provider(app)?;
-    app.sign_in_limiter.check(trace.client, trace.at)?;
+    app.away_limiter.check(trace.client, trace.at)?;
     let (state, browser) = (sign_ins::random_text()?, sign_ins::random_text()?);
     let now = clock::now();
     let url = provider
@@ -162,12 +163,14 @@ pub async fn finish(
 ) -> Result<(SignedIn, String), Failure> {
     let provider = provider(app)?;
     let now = clock::now();
+    // Nobody comes back who was not sent off.
+    let browser = back.browser.ok_or(Denial::SignInSpent)?;
+    app.sign_in_limiter.check(trace.client, trace.at)?;
     let digest = *Digest::of(back.state.as_bytes()).as_bytes();
     let taken = app.store.take_sign_in(digest, now).await?;
     let taken = taken.ok_or(Denial::SignInSpent)?;
     let away: Away =
         serde_json::from_str(&taken.payload).map_err(|_other_kind| Denial::SignInSpent)?;
-    let browser = back.browser.ok_or(Denial::SignInSpent)?;
     if *Digest::of(browser.as_bytes()).as_bytes() != away.browser {
         return Err(Denial::SignInSpent.into());
     }
@@ -181,7 +184,7 @@ pub async fn finish(
             now,
         })
         .await?;
-    let person = person_of(app, &verified, now)?;
+    let person = newest(app, person_of(app, &verified, now)?);
     let session = sign_ins::new_session(app, &person, trace, now);
     let session = told(session, &verified);
     let session = Session {
@@ -241,11 +244,22 @@ fn person_of(app: &App, verified: &Verified, now: Timestamp) -> Result<Person, F
             .or_else(|| verified.role_name.clone())
             .unwrap_or_else(|| "permissions".to_owned()),
         permissions,
+        told_at: verified.issued_at.unwrap_or(now),
         first_seen_at: now,
         last_seen_at: now,
         state: PersonState::Active,
         decision: None,
     })
+}
+
+/// The same as the newest word: the provider has just said it itself, whatever its clock says.
+fn newest(app: &App, person: Person) -> Person {
+    let known = app.people.get(person.org, person.id.as_str());
+    let before = known.map(|known| known.person.told_at);
+    Person {
+        told_at: before.map_or(person.told_at, |before| before.max(person.told_at)),
+        ..person
+    }
 }
 
 fn seal(app: &App, session: SessionId, verified: &Verified) -> Result<Vec<u8>, Failure> {
@@ -334,6 +348,8 @@ async fn meet(app: &Arc<App>, person: Person, now: Timestamp) -> Result<Arc<Know
 #[derive(Debug, Clone)]
 pub struct Bearer {
     pub(crate) known: Arc<Known>,
+    /// What the token itself says that the person may do, if it speaks of that.
+    pub(crate) said: Option<Arc<Grant>>,
     pub(crate) impersonator: Option<Arc<str>>,
     pub(crate) expires_at: Timestamp,
 }
@@ -344,27 +360,49 @@ pub struct Bearer {
 /// 401 for one that the provider's keys or settings do not bear out; 503 when they are not to be had.
 pub(crate) async fn bearer(app: &Arc<App>, token: &str, now: Timestamp) -> Result<Bearer, Failure> {
     let verified = provider(app)?.verify_access_token(token, now).await?;
-    let person = person_of_token(app, &verified, now)?;
+    // Its last minute is over on our clock as well: what it says is of no account any more.
+    if verified.expires_at <= now {
+        return Err(Denial::SessionEnded.into());
+    }
+    let org = app.orgs.find(&verified.org).ok_or(Denial::NoOrgHere)?;
+    let known = app.people.get(org, &verified.subject);
+    let is_silent = verified.role.is_none()
+        && verified.role_name.is_none()
+        && verified.permissions == PermissionSet::NONE;
+    let (person, said) = match &known {
+        Some(known) if is_silent && known.person.issuer == verified.issuer => {
+            (known.person.clone(), None)
+        }
+        _ => {
+            let person = person_of(app, &verified, now)?;
+            let said = Arc::new(person.grant());
+            // A token that does not say since when is older than anything.
+            let told_at = verified.issued_at.unwrap_or(Timestamp::from_millis(0));
+            let person = Person { told_at, ..person };
+            (word_of_token(known.as_deref(), person), Some(said))
+        }
+    };
     let expires_at = verified.expires_at;
     let impersonator = verified.impersonator.map(|other| Arc::from(other.who));
     let known = meet(app, person, now).await?;
     Ok(Bearer {
         known,
+        said,
         impersonator,
         expires_at,
     })
 }
 
-/// The person of an access token: one that says nothing of roles leaves them as they were.
-fn person_of_token(app: &App, verified: &Verified, now: Timestamp) -> Result<Person, Failure> {
-    let is_silent = verified.role.is_none()
-        && verified.role_name.is_none()
-        && verified.permissions == PermissionSet::NONE;
-    let org = app.orgs.find(&verified.org).ok_or(Denial::NoOrgHere)?;
-    match app.people.get(org, &verified.subject) {
-        Some(known) if is_silent && known.person.issuer == verified.issuer => {
-            Ok(known.person.clone())
-        }
-        _ => person_of(app, verified, now),
+/// What a token changes about a person: nothing, unless it is newer than the last word. Otherwise
+/// whoever keeps an old one would get an old role back.
+fn word_of_token(known: Option<&Known>, person: Person) -> Person {
+    match known {
+        Some(known) if known.person.told_at >= person.told_at => Person {
+            role: known.person.role.clone(),
+            permissions: known.person.permissions,
+            told_at: known.person.told_at,
+            ..person
+        },
+        _ => person,
     }
 }

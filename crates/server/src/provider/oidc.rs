@@ -67,7 +67,15 @@ struct Tokens {
     access_token: Private,
     id_token: Option<Private>,
     refresh_token: Option<Private>,
+    /// For how many seconds the access token lives.
+    #[serde(default)]
+    expires_in: Option<u64>,
 }
+
+/// For how long a word of `userinfo` holds where the provider does not say.
+const WORD_LASTS: Duration = Duration::from_mins(5);
+/// For how long it holds at most.
+const WORD_LASTS_MAX: Duration = Duration::from_hours(1);
 
 /// Which request for tokens it is: what its refusal means.
 #[derive(Clone, Copy)]
@@ -194,7 +202,9 @@ impl Oidc {
                     return Err(ProviderError::unfit(cause));
                 };
                 let claims = self.userinfo(place, &tokens.access_token).await?;
-                (claims, refresh.now)
+                let lasts = tokens.expires_in.map(Duration::from_secs);
+                let lasts = lasts.unwrap_or(WORD_LASTS).min(WORD_LASTS_MAX);
+                (claims, refresh.now.plus(lasts))
             }
         };
         same_person(&claims, refresh.subject)?;
@@ -343,6 +353,7 @@ impl Oidc {
             impersonator: None,
             refresh_token: None,
             id_token: None,
+            issued_at: claims.issued_at(),
             expires_at,
         })
     }

@@ -229,6 +229,7 @@ impl Workos {
             impersonator: acting(claims)?,
             refresh_token: None,
             id_token: None,
+            issued_at: claims.issued_at(),
             expires_at,
         })
     }

@@ -5,9 +5,8 @@ use claviger_core::{
     action::UseAccount,
     denial::Denial,
     id::SessionId,
-    person::{LOCAL_ISSUER, PersonId, SignInMethod},
+    person::{LOCAL_ISSUER, SignInMethod},
 };
-use claviger_store::WhichSessions;
 use http::{Method, StatusCode};
 
 use super::{
@@ -126,7 +125,7 @@ async fn account(call: Call<UseAccount>) -> Result<Reply, Failure> {
     let own = call.session().map(|live| live.session.id);
     let session = call.session().map(|live| &live.session);
     let minter = session.and_then(|session| session.minter.as_ref());
-    let live = sign_ins::own(&call.app, &call.permit);
+    let live = sign_ins::own_sessions(&call.app, &call.permit);
     let idle = call.app.sessions.idle;
     let account = AccountPage {
         name: who::person(&call.app, person.org, person.id.as_str()),
@@ -167,25 +166,16 @@ fn flash(word: Option<&str>) -> Option<Flash> {
     }
 }
 
-fn own_id(call: &Call<UseAccount>) -> Result<(PersonId, SessionId), Failure> {
-    let live = call.session().ok_or(Denial::SessionEnded)?;
-    Ok((live.session.person.clone(), live.session.id))
-}
-
 /// `POST /canvas/account/sessions/{id}/end`.
 ///
 /// # Errors
 /// 404 for a session that is not one's own, or has ended.
 async fn end_one(call: Call<UseAccount>) -> Result<Reply, Failure> {
-    let (person, own) = own_id(&call)?;
+    let own = call.permit.principal().session;
     let id: SessionId = call.id(0, "session")?;
-    let all = sign_ins::own(&call.app, &call.permit);
-    if all.iter().all(|live| live.session.id != id) {
-        return Err(Failure::NotFound("session"));
-    }
-    let which = WhichSessions::One(person, id);
+    let which = sign_ins::Own::One(id);
     let ended = sign_ins::end_own(&call.app, &call.permit, which, &call.trace).await?;
-    if id == own {
+    if own == Some(id) {
         return Ok(sign_in::signed_out(&call.app).written(ended.receipt));
     }
     Ok(Reply::see_other(&format!("{PATH}?done=session_ended")).written(ended.receipt))
@@ -196,9 +186,8 @@ async fn end_one(call: Call<UseAccount>) -> Result<Reply, Failure> {
 /// # Errors
 /// That of the store: then they may live.
 async fn end_others(call: Call<UseAccount>) -> Result<Reply, Failure> {
-    let (person, own) = own_id(&call)?;
-    let which = WhichSessions::OthersOf(person, own);
-    let ended = sign_ins::end_own(&call.app, &call.permit, which, &call.trace).await?;
+    let ended =
+        sign_ins::end_own(&call.app, &call.permit, sign_ins::Own::Others, &call.trace).await?;
     Ok(Reply::see_other(&format!("{PATH}?done=others_ended")).written(ended.receipt))
 }
 
@@ -207,8 +196,6 @@ async fn end_others(call: Call<UseAccount>) -> Result<Reply, Failure> {
 /// # Errors
 /// That of the store: then they may live.
 async fn end_all(call: Call<UseAccount>) -> Result<Reply, Failure> {
-    let (person, _) = own_id(&call)?;
-    let which = WhichSessions::OfPerson(person);
-    let ended = sign_ins::end_own(&call.app, &call.permit, which, &call.trace).await?;
+    let ended = sign_ins::end_own(&call.app, &call.permit, sign_ins::Own::All, &call.trace).await?;
     Ok(sign_in::signed_out(&call.app).written(ended.receipt))
 }

@@ -247,7 +247,8 @@ fn did(record: &Record) -> String {
     word.map(|word| word.replace('_', " ")).unwrap_or_default()
 }
 
-const fn tone(status: u16) -> &'static str {
+/// The tone of an answer's status.
+pub(super) const fn tone(status: u16) -> &'static str {
     match status {
         500.. => "bad",
         400..=499 => "warn",
@@ -256,7 +257,7 @@ const fn tone(status: u16) -> &'static str {
 }
 
 /// A duration as it is read at a glance; `live.js` writes the same.
-fn took(micros: u64) -> String {
+pub(super) fn took(micros: u64) -> String {
     match micros {
         0..10_000 => format!("{}.{} ms", micros / 1000, micros % 1000 / 100),
         10_000..10_000_000 => format!("{} ms", micros / 1000),

@@ -33,10 +33,17 @@ impl Fault {
             StatusCode::FORBIDDEN => answer.code.starts_with("beyond_"),
             _ => false,
         };
-        is_about_form.then(|| Self {
+        is_about_form.then(|| Self::told(failure))
+    }
+
+    /// What a failure says, whatever it is about.
+    #[must_use]
+    pub fn told(failure: &Failure) -> Self {
+        let answer = problem::answer(failure);
+        Self {
             words: sentence(without_name(&answer.detail, answer.field.as_deref())),
             field: answer.field.unwrap_or_default(),
-        })
+        }
     }
 
     /// Whether anything is wrong.
@@ -51,12 +58,27 @@ impl Fault {
         if self.field == field { &self.words } else { "" }
     }
 
+    /// The words at one of these fields, given with spaces between, or at a part of one.
+    #[must_use]
+    pub fn at_any(&self, fields: &str) -> &str {
+        let whole = self.field.split('.').next().unwrap_or_default();
+        let mut fields = fields.split(' ');
+        if !whole.is_empty() && fields.any(|field| field == self.field || field == whole) {
+            &self.words
+        } else {
+            ""
+        }
+    }
+
     /// The words that belong to none of these fields, given with spaces between, for the head of the
     /// form.
     #[must_use]
     pub fn beside(&self, fields: &str) -> &str {
-        let has_place = fields.split(' ').any(|field| field == self.field);
-        if has_place { "" } else { &self.words }
+        if self.at_any(fields).is_empty() {
+            &self.words
+        } else {
+            ""
+        }
     }
 
     /// The same with another name of the field: forms and JSON do not name everything alike.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use claviger_core::{
     advice::SENSITIVE,
-    grant::{Grant, Workspaces},
+    grant::{Delegation, Grant, Workspaces},
     id::{OrgId, WorkspaceId},
     permission::{Permission, PermissionSet},
-    time::format_duration,
 };
 
+use super::keys::words::{self, deed};
 use crate::{app::App, failure::Failure};
 
 /// Of how many workspaces the names are looked up.
@@ -55,9 +55,9 @@ impl GrantWords {
         let lacked = SENSITIVE.iter().filter(|one| !grant.permissions.has(**one));
         Self {
             may: held
-                .map(|one| (one.as_str(), can(*one), tone(*one)))
+                .map(|one| (one.as_str(), deed(*one), tone(*one)))
                 .collect(),
-            may_not: lacked.map(|one| can(*one)).collect(),
+            may_not: lacked.map(|one| deed(*one)).collect(),
             is_everything: grant.permissions == PermissionSet::ALL,
             place: place(&grant.workspaces, names),
             limits: limits(grant),
@@ -101,11 +101,7 @@ fn place(workspaces: &Workspaces, names: &Names) -> String {
             format!("{}{more}", named.join(", "))
         }
         Workspaces::Labels(labels) => {
-            let labels: Vec<_> = labels
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect();
-            format!("every workspace labelled {}", labels.join(" and "))
+            format!("every workspace labelled {}", words::label_words(labels))
         }
     }
 }
@@ -114,35 +110,19 @@ fn limits(grant: &Grant) -> Vec<String> {
     let mut said = Vec::new();
     let mut say = |text: String| said.push(text);
     if !grant.endpoints.is_empty() {
-        let routes: Vec<_> = grant.endpoints.iter().map(ToString::to_string).collect();
-        say(format!("Only on {}.", routes.join(", ")));
+        say(format!("Only on {}.", words::endpoints(grant).join(", ")));
     }
     if !grant.ip_allow.is_empty() {
-        let from: Vec<_> = grant.ip_allow.iter().map(ToString::to_string).collect();
-        say(format!("Only from {}.", from.join(", ")));
+        say(format!("Only from {}.", words::addresses(grant).join(", ")));
     }
-    if let Some(count) = grant.rate_limit.per_minute {
-        say(format!("At most {count} requests a minute."));
-    }
-    if let Some(count) = grant.rate_limit.per_day {
-        say(format!("At most {count} requests a day."));
+    if let Some(rate) = words::rate(grant.rate_limit) {
+        say(format!("At most {rate}."));
     }
     if let Some(at) = grant.not_before {
         say(format!("Not before {at}."));
     }
-    match grant.delegation.depth {
-        Some(0) => say("It mints no keys.".to_owned()),
-        Some(depth) => say(format!("At most {depth} generations of keys below it.")),
-        None => {}
-    }
-    if let Some(count) = grant.delegation.keys {
-        say(format!("At most {count} living keys below it."));
-    }
-    if let Some(span) = grant.delegation.lifetime {
-        say(format!(
-            "Keys below it live for {} at most.",
-            format_duration(span)
-        ));
+    if grant.permissions.has(Permission::TokensMint) && grant.delegation != Delegation::default() {
+        say(words::passing_on(&grant.delegation));
     }
     said
 }
@@ -152,27 +132,6 @@ fn tone(permission: Permission) -> &'static str {
         "warn"
     } else {
         "neutral"
-    }
-}
-
-/// What a permission allows, after “it will be able to”.
-const fn can(permission: Permission) -> &'static str {
-    match permission {
-        Permission::WorkspacesRead => "list and read workspaces",
-        Permission::WorkspacesWrite => "create workspaces and change them",
-        Permission::WorkspacesDelete => "delete workspaces with all that is in them",
-        Permission::ChannelsRead => "list and read channels",
-        Permission::ChannelsWrite => "create, change and delete channels",
-        Permission::ChannelsSend => "send messages through channels",
-        Permission::SecretsRead => "list the names of secrets",
-        Permission::SecretsWrite => "set and delete secrets",
-        Permission::SecretsReveal => "read the values of secrets",
-        Permission::TokensRead => "list org API keys and read what they did",
-        Permission::TokensMint => "mint, change and rotate org API keys",
-        Permission::TokensRevoke => "revoke and suspend org API keys",
-        Permission::AuditRead => "read the audit trail",
-        Permission::OrgAdmin => "set the policy, manage people, decide requests",
-        Permission::GatewayCall => "call the routes of an upstream",
     }
 }
 

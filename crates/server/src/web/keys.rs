@@ -14,4 +14,4 @@ mod shelf;
 mod status;
 pub(super) mod stop;
 mod typed;
-mod words;
+pub(super) mod words;

@@ -125,11 +125,20 @@ pub(super) fn once_after(failure: &Failure, once: String) -> String {
     }
 }
 
-/// The address of this server, as the reader reached it.
+/// Where programs reach the service, as far as this request tells.
 pub(super) fn base_url(app: &App, headers: &HeaderMap) -> String {
-    app.config.public_url.clone().unwrap_or_else(|| {
-        let host = headers.get(header::HOST);
-        let host = host.and_then(|host| host.to_str().ok());
-        format!("http://{}", host.unwrap_or("127.0.0.1:8080"))
-    })
+    if let Some(url) = &app.config.public_url {
+        return url.trim_end_matches('/').to_owned();
+    }
+    let host = headers.get(header::HOST);
+    let host = host.and_then(|host| host.to_str().ok());
+    // It is shown as a part of a command.
+    let is_plain = |host: &&str| {
+        host.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b".:-[]".contains(&b))
+    };
+    match host.filter(is_plain) {
+        Some(host) => format!("http://{host}"),
+        None => format!("http://{}", app.config.listen),
+    }
 }

@@ -6,9 +6,9 @@ use claviger_core::{
     action::{ReadKeys, SignIn, UseAccount},
     denial::Denial,
     evidence::cookie,
+    path::normalise,
     tier::Tier,
 };
-use claviger_store::WhichSessions;
 use http::{HeaderValue, StatusCode, header};
 
 use super::{
@@ -87,7 +87,9 @@ pub(super) fn redirect(next: Option<&Trace>, reason: &str) -> Response {
 
 /// Where to go on: a page of ours, and nothing else.
 fn safe_next(next: &str) -> &str {
+    let path = next.split(['?', '#']).next().unwrap_or_default();
     let is_ours = next.starts_with("/canvas/")
+        && matches!(normalise(path), Ok(same) if same == path)
         && next.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
         && !next.starts_with("/canvas/sign-")
         && !next.starts_with("/canvas/link");
@@ -288,7 +290,7 @@ fn away_cookie(app: &App, value: &str, seconds: u64) -> String {
 /// That of the store: then the session may live.
 pub(super) async fn sign_out(call: Call<UseAccount>) -> Result<Reply, Failure> {
     let live = call.session().ok_or(Denial::SessionEnded)?;
-    let which = WhichSessions::One(live.session.person.clone(), live.session.id);
+    let which = sign_ins::Own::One(live.session.id);
     // While there is still something to ask with.
     let there = sso::logout_url(&call.app, &live.session).await;
     let ended = sign_ins::end_own(&call.app, &call.permit, which, &call.trace).await?;

@@ -110,6 +110,13 @@ fn time_of_day(at: Timestamp) -> Option<String> {
         .map(str::to_owned)
 }
 
+/// `14:05`, in UTC.
+#[must_use]
+pub fn clock_time(at: Timestamp) -> String {
+    let time = time_of_day(at).unwrap_or_default();
+    time.chars().take(5).collect()
+}
+
 /// `20 Nov 2026`.
 #[must_use]
 pub fn date(at: Timestamp) -> String {

@@ -1,6 +1,10 @@
 //! Who did something, as people read it; and the grants of people in words.
 
-use claviger_core::{id::OrgId, permission::PermissionSet, tier::Actor};
+use claviger_core::{
+    id::OrgId,
+    permission::PermissionSet,
+    tier::{Actor, Minter},
+};
 
 use crate::app::App;
 
@@ -23,9 +27,29 @@ pub(super) fn person(app: &App, org: OrgId, id: &str) -> String {
     let known = app.people.get(org, id);
     let name = known.and_then(|known| {
         let person = &known.person;
-        person.name.clone().or_else(|| person.email.clone())
+        let mut names = [&person.name, &person.email].into_iter().flatten();
+        names.find(|name| !name.trim().is_empty()).cloned()
     });
     name.unwrap_or_else(|| id.to_owned())
+}
+
+/// Whoever made a key: of a key the name that it has now.
+#[must_use]
+pub(super) fn maker(app: &App, org: OrgId, minter: &Minter) -> String {
+    let parent = minter.chain.first().and_then(|id| app.keys.find_by_id(*id));
+    match (&minter.created_by, parent) {
+        (Actor::OrgKey(_), Some(slot)) => slot.credential.name.to_string(),
+        (actor, _) => words(app, org, actor),
+    }
+}
+
+/// The person or the org that a key goes back to.
+#[must_use]
+pub(super) fn owner(app: &App, org: OrgId, minter: &Minter) -> String {
+    match &minter.root {
+        Actor::Session(id) => person(app, org, id),
+        _ => "The org".to_owned(),
+    }
 }
 
 /// What permissions come to, in a sentence.

@@ -47,6 +47,7 @@ async fn know(service: &mut Service, id: &str, preset: &str) {
         name: None,
         role: preset.to_owned(),
         permissions: PermissionSet::preset(preset).expect("a preset"),
+        told_at: now,
         first_seen_at: now,
         last_seen_at: now,
         state: PersonState::Active,

@@ -10,6 +10,8 @@ create table people (
     role text not null,
     -- What the role came to at the last sign-in, as in a grant.
     permissions text not null,
+    -- Of what instant the role is, by the provider's clock: an older word does not change it.
+    told_at bigint not null,
     first_seen_at bigint not null,
     last_seen_at bigint not null,
     state text collate "C" not null constraint person_state_is_known

@@ -10,6 +10,8 @@ create table people (
     role text not null,
     -- What the role came to at the last sign-in, as in a grant.
     permissions text not null,
+    -- Of what instant the role is, by the provider's clock: an older word does not change it.
+    told_at integer not null,
     first_seen_at integer not null,
     last_seen_at integer not null,
     state text not null constraint person_state_is_known

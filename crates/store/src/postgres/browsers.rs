@@ -90,8 +90,10 @@ impl SessionStore for Postgres {
                        and ($2::text is null or person = $2) \
                        and ($3::text is null or id = $3) \
                        and ($4::text is null or id <> $4) \
-                       and ($5::text is null or provider_session = $5) returning id";
-            let (mut person, mut one, mut other, mut provider) = (None, None, None, None);
+                       and ($5::text is null or provider_session = $5) \
+                       and ($6::text is null or strpos(chain, $6) > 0) returning id";
+            let (mut person, mut one, mut other) = (None, None, None);
+            let (mut provider, mut maker) = (None, None);
             match which {
                 WhichSessions::One(of, id) => {
                     person = Some(of.to_string());
@@ -102,9 +104,15 @@ impl SessionStore for Postgres {
                     person = Some(of.to_string());
                     other = Some(id.to_string());
                 }
+                WhichSessions::OfKey(key) => maker = Some(key.to_string()),
+                WhichSessions::OthersOfKey(key, id) => {
+                    maker = Some(key.to_string());
+                    other = Some(id.to_string());
+                }
                 WhichSessions::OfProvider(session) => provider = Some(session),
             }
-            let values: Params<'_> = &[&org.to_string(), &person, &one, &other, &provider];
+            let org = org.to_string();
+            let values: Params<'_> = &[&org, &person, &one, &other, &provider, &maker];
             let ended = ids(&change.rows(sql, values).await?)?;
             commit(change, ended, record).await
         })
@@ -203,15 +211,20 @@ pub(super) async fn hold(change: &Change, id: SessionId, now: Timestamp) -> Outc
     found.map(drop).ok_or_else(|| StoreError::ActorGone.into())
 }
 
-/// Begins a session; gives those of the same person that end because there are too many.
+/// Begins a session; gives those of the same person that end because there are too many. Those that a
+/// key began are counted for that key alone: it ends no wider ones.
 pub(super) async fn begin(change: &Change, new: &NewSession) -> Outcome<Vec<SessionId>> {
     let session = &new.session;
     let sql = "delete from sessions where id in ( \
                    select id from sessions where org = $1 and person = $2 \
-                   order by seen_at desc, id desc offset $3) returning id";
+                       and coalesce(chain, '') = $3 \
+                   order by seen_at desc, id desc offset $4) returning id";
+    let minter = session.minter.as_ref();
+    let chain = minter.map(|minter| row::chain_text(&minter.chain));
     let values: Params<'_> = &[
         &session.org.to_string(),
         &session.person.as_str(),
+        &chain.as_deref().unwrap_or_default(),
         &(i64::from(SESSIONS_PER_PERSON_MAX) - 1),
     ];
     let ended = ids(&change.rows(sql, values).await?)?;
@@ -220,7 +233,6 @@ pub(super) async fn begin(change: &Change, new: &NewSession) -> Outcome<Vec<Sess
                    provider_session, impersonator, fresh_until, sealed) \
                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
                    $17, $18)";
-    let minter = session.minter.as_ref();
     let values: Params<'_> = &[
         &session.id.to_string(),
         &&new.digest[..],

@@ -26,7 +26,7 @@ use crate::{
 
 macro_rules! columns {
     () => {
-        "org, id, issuer, email, name, role, permissions, first_seen_at, last_seen_at, state, \
+        "org, id, issuer, email, name, role, permissions, told_at, first_seen_at, last_seen_at, state, \
          decided_at, decided_by, decision_reason"
     };
 }
@@ -228,6 +228,16 @@ async fn keep(change: &Change, new: Person) -> Outcome<Person> {
     if before.state != PersonState::Active {
         return Err(StoreError::PersonInactive(before.state).into());
     }
+    // An older word about the role does not change it.
+    let new = match before.told_at > new.told_at {
+        true => Person {
+            role: before.role,
+            permissions: before.permissions,
+            told_at: before.told_at,
+            ..new
+        },
+        false => new,
+    };
     let person = Person {
         first_seen_at: before.first_seen_at,
         state: before.state,
@@ -240,8 +250,9 @@ async fn keep(change: &Change, new: Person) -> Outcome<Person> {
 
 async fn insert(change: &Change, new: &Person) -> Outcome<()> {
     let sql = "insert into people \
-               (org, id, issuer, email, name, role, permissions, first_seen_at, last_seen_at, state) \
-               values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+               (org, id, issuer, email, name, role, permissions, told_at, first_seen_at, \
+                   last_seen_at, state) \
+               values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     let values: Params<'_> = &[
         &new.org.to_string(),
         &new.id.as_str(),
@@ -250,6 +261,7 @@ async fn insert(change: &Change, new: &Person) -> Outcome<()> {
         &new.name,
         &new.role,
         &new.permissions.patterns().join(" "),
+        &new.told_at.millis(),
         &new.first_seen_at.millis(),
         &new.last_seen_at.millis(),
         &new.state.as_str(),
@@ -260,8 +272,8 @@ async fn insert(change: &Change, new: &Person) -> Outcome<()> {
 
 async fn update(change: &Change, person: &Person) -> Outcome<()> {
     let sql = "update people set email = $3, name = $4, role = $5, permissions = $6, \
-                   last_seen_at = $7, state = $8, decided_at = $9, decided_by = $10, \
-                   decision_reason = $11 \
+                   told_at = $7, last_seen_at = $8, state = $9, decided_at = $10, \
+                   decided_by = $11, decision_reason = $12 \
                where org = $1 and id = $2";
     let decision = person.decision.as_ref();
     let values: Params<'_> = &[
@@ -271,6 +283,7 @@ async fn update(change: &Change, person: &Person) -> Outcome<()> {
         &person.name,
         &person.role,
         &person.permissions.patterns().join(" "),
+        &person.told_at.millis(),
         &person.last_seen_at.millis(),
         &person.state.as_str(),
         &decision.map(|decision| decision.at.millis()),
@@ -378,6 +391,7 @@ fn person(row: &Row) -> Result<Person> {
         name: columns.get("name")?,
         role: columns.get("role")?,
         permissions: permissions.map_err(|error| corrupt("`people.permissions`", error))?,
+        told_at: columns.time("told_at")?,
         first_seen_at: columns.time("first_seen_at")?,
         last_seen_at: columns.time("last_seen_at")?,
         state: columns.parse("state")?,

@@ -68,6 +68,10 @@ pub enum WhichSessions {
     OfPerson(PersonId),
     /// Every one of this person but this.
     OthersOf(PersonId, SessionId),
+    /// Every one that this key began, or one that it minted.
+    OfKey(KeyId),
+    /// Every one of those but this.
+    OthersOfKey(KeyId, SessionId),
     /// Those that belong to this session of the provider.
     OfProvider(String),
 }

@@ -97,6 +97,13 @@ impl SessionStore for Sqlite {
                     "and person = ? and id <> ?",
                     [person.to_string().into(), id.to_string().into()],
                 ),
+                WhichSessions::OfKey(key) => {
+                    query.and("and instr(chain, ?) > 0", [key.to_string().into()])
+                }
+                WhichSessions::OthersOfKey(key, id) => query.and(
+                    "and instr(chain, ?) > 0 and id <> ?",
+                    [key.to_string().into(), id.to_string().into()],
+                ),
                 WhichSessions::OfProvider(session) => {
                     query.and("and provider_session = ?", [session.into()])
                 }
@@ -195,15 +202,19 @@ pub(super) fn hold(sql: &Connection, id: SessionId, now: Timestamp) -> Outcome<(
     }
 }
 
-/// Begins a session; gives those of the same person that end because there are too many.
+/// Begins a session; gives those of the same person that end because there are too many. Those that a
+/// key began are counted for that key alone: it ends no wider ones.
 pub(super) fn begin(sql: &Connection, new: &NewSession) -> Outcome<Vec<SessionId>> {
     let session = &new.session;
     let statement = "delete from sessions where id in (
-             select id from sessions where org = ?1 and person = ?2
-             order by seen_at desc, id desc limit -1 offset ?3) returning id";
+             select id from sessions where org = ?1 and person = ?2 and coalesce(chain, '') = ?3
+             order by seen_at desc, id desc limit -1 offset ?4) returning id";
+    let minter = session.minter.as_ref();
+    let chain = minter.map(|minter| row::chain_text(&minter.chain));
     let bound = params![
         IdText::of(session.org),
         session.person.as_str(),
+        chain.unwrap_or_default(),
         SESSIONS_PER_PERSON_MAX - 1
     ];
     let ended = row::all(sql, statement, bound, |row| parsed(row, 0))?;
@@ -211,7 +222,6 @@ pub(super) fn begin(sql: &Connection, new: &NewSession) -> Outcome<Vec<SessionId
              ends_at, client, user_agent, created_by, root, chain, admin_token, provider_session,
              impersonator, fresh_until, sealed)
          values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
-    let minter = session.minter.as_ref();
     let bound = params![
         IdText::of(session.id),
         new.digest,

@@ -23,8 +23,8 @@ use crate::{
 };
 
 /// The columns of [`person`].
-const PERSON: &str = "org, id, issuer, email, name, role, permissions, first_seen_at, \
-     last_seen_at, state, decided_at, decided_by, decision_reason";
+const PERSON: &str = "org, id, issuer, email, name, role, permissions, told_at, \
+     first_seen_at, last_seen_at, state, decided_at, decided_by, decision_reason";
 /// And those that [`person_row`] has beside them.
 const COUNTS: &str = "(select count(*) from keys where keys.org = people.org \
      and keys.root = 'session:' || people.id and revoked_at is null), \
@@ -194,6 +194,16 @@ fn keep(sql: &Connection, new: Person) -> Outcome<Person> {
     if before.state != PersonState::Active {
         return Err(StoreError::PersonInactive(before.state).into());
     }
+    // An older word about the role does not change it.
+    let new = match before.told_at > new.told_at {
+        true => Person {
+            role: before.role,
+            permissions: before.permissions,
+            told_at: before.told_at,
+            ..new
+        },
+        false => new,
+    };
     let person = Person {
         first_seen_at: before.first_seen_at,
         state: before.state,
@@ -206,8 +216,9 @@ fn keep(sql: &Connection, new: Person) -> Outcome<Person> {
 
 fn insert(sql: &Connection, new: &Person) -> Outcome<()> {
     let statement = "insert into people
-         (org, id, issuer, email, name, role, permissions, first_seen_at, last_seen_at, state)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+         (org, id, issuer, email, name, role, permissions, told_at, first_seen_at, last_seen_at,
+             state)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     let bound = params![
         IdText::of(new.org),
         new.id.as_str(),
@@ -216,6 +227,7 @@ fn insert(sql: &Connection, new: &Person) -> Outcome<()> {
         new.name,
         new.role,
         new.permissions.patterns().join(" "),
+        new.told_at.millis(),
         new.first_seen_at.millis(),
         new.last_seen_at.millis(),
         new.state.as_str(),
@@ -226,7 +238,8 @@ fn insert(sql: &Connection, new: &Person) -> Outcome<()> {
 
 fn update(sql: &Connection, person: &Person) -> Outcome<()> {
     let statement = "update people set email = ?3, name = ?4, role = ?5, permissions = ?6,
-             last_seen_at = ?7, state = ?8, decided_at = ?9, decided_by = ?10, decision_reason = ?11
+             told_at = ?7, last_seen_at = ?8, state = ?9, decided_at = ?10, decided_by = ?11,
+             decision_reason = ?12
          where org = ?1 and id = ?2";
     let decision = person.decision.as_ref();
     let bound = params![
@@ -236,6 +249,7 @@ fn update(sql: &Connection, person: &Person) -> Outcome<()> {
         person.name,
         person.role,
         person.permissions.patterns().join(" "),
+        person.told_at.millis(),
         person.last_seen_at.millis(),
         person.state.as_str(),
         decision.map(|decision| decision.at.millis()),
@@ -307,12 +321,12 @@ fn revoke_all(sql: &Connection, left: Removed, end: &Revocation) -> Outcome<Remo
 fn person(row: &Row<'_>) -> Outcome<Person> {
     let patterns: Vec<&str> = text(row, 6)?.split(' ').filter(|p| !p.is_empty()).collect();
     let permissions = PermissionSet::parse(patterns);
-    let decision = match maybe_time(row, 10)? {
+    let decision = match maybe_time(row, 11)? {
         None => None,
         Some(at) => Some(PersonDecision {
             at,
-            by: parsed::<Actor>(row, 11)?,
-            reason: row.get(12)?,
+            by: parsed::<Actor>(row, 12)?,
+            reason: row.get(13)?,
         }),
     };
     Ok(Person {
@@ -323,9 +337,10 @@ fn person(row: &Row<'_>) -> Outcome<Person> {
         name: row.get(4)?,
         role: text(row, 5)?.to_owned(),
         permissions: permissions.map_err(|error| row::corrupt(row, 6, error))?,
-        first_seen_at: time(row, 7)?,
-        last_seen_at: time(row, 8)?,
-        state: parsed(row, 9)?,
+        told_at: time(row, 7)?,
+        first_seen_at: time(row, 8)?,
+        last_seen_at: time(row, 9)?,
+        state: parsed(row, 10)?,
         decision,
     })
 }
@@ -333,7 +348,7 @@ fn person(row: &Row<'_>) -> Outcome<Person> {
 fn person_row(row: &Row<'_>) -> Outcome<PersonRow> {
     Ok(PersonRow {
         person: person(row)?,
-        keys: count(row, 13)?,
-        sessions: count(row, 14)?,
+        keys: count(row, 14)?,
+        sessions: count(row, 15)?,
     })
 }

@@ -31,6 +31,7 @@ pub(crate) fn person(org: OrgId, id: &str) -> Person {
         name: Some("Ünal 'x'".to_owned()),
         role: "platform admins".to_owned(),
         permissions: PermissionSet::preset("editor").expect("a preset"),
+        told_at: NOW,
         first_seen_at: NOW,
         last_seen_at: NOW,
         state: PersonState::Active,

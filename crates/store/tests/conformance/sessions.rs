@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use claviger_core::{
-    id::SessionId,
+    id::{KeyId, SessionId},
     person::{Person, Session, SignInMethod},
     tier::{Actor, Minter},
     time::Timestamp,
@@ -231,6 +231,42 @@ pub(crate) async fn person_has_so_many_sessions_and_no_more(bed: &Bed) {
     let begun = done(&db, org, |record| db.sign_in(known, Some(new), record)).await;
     assert_eq!(begun.ended, [all[0]], "the one that was unused for longest");
     assert_eq!(living(&db, NOW).await.len(), max);
+}
+
+pub(crate) async fn sessions_of_a_key_are_counted_and_ended_by_themselves(bed: &Bed) {
+    let db = bed.open().await;
+    let org = default_org(&db).await;
+    let known = know(&db, person(org, "user_1")).await;
+    let (key, child) = (id(), id());
+    let of = |chain: Vec<KeyId>| Session {
+        minter: Some(Minter {
+            created_by: Actor::AdminToken,
+            root: Actor::AdminToken,
+            chain,
+        }),
+        ..session(&known)
+    };
+    let plain = begin(&db, session(&known), digest()).await.id;
+    let mut own = Vec::new();
+    for _ in 0..SESSIONS_PER_PERSON_MAX {
+        own.push(begin(&db, of(vec![key]), digest()).await.id);
+    }
+    let below = begin(&db, of(vec![child, key]), digest()).await.id;
+    let more = begin(&db, of(vec![key]), digest()).await.id;
+    let alive = living(&db, NOW).await;
+    assert!(alive.contains(&plain) && alive.contains(&below) && alive.contains(&more));
+    assert_eq!(alive.len(), own.len() + 2, "one of the key's own has ended");
+    let which = WhichSessions::OfKey(child);
+    let ended = done(&db, org, |record| db.end_sessions(org, which, record)).await;
+    assert_eq!(ended, [below]);
+    let which = WhichSessions::OthersOfKey(key, more);
+    done(&db, org, |record| db.end_sessions(org, which, record)).await;
+    let mut expected = vec![plain, more];
+    expected.sort();
+    assert_eq!(living(&db, NOW).await, expected);
+    let which = WhichSessions::OfKey(key);
+    done(&db, org, |record| db.end_sessions(org, which, record)).await;
+    assert_eq!(living(&db, NOW).await, [plain]);
 }
 
 pub(crate) async fn what_a_provider_gave_is_spent_once(bed: &Bed) {

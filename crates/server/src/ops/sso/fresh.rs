@@ -9,7 +9,7 @@ use claviger_core::{digest::Digest, time::Timestamp};
 use claviger_store::WhichSessions;
 use serde_json::json;
 
-use super::{meet, person_of, record_alone, seal, told, unseal};
+use super::{meet, newest, person_of, record_alone, seal, told, unseal};
 use crate::{
     app::App,
     failure::Failure,
@@ -94,7 +94,7 @@ async fn keep_answer(
     (verified, before): (Verified, Option<Vec<u8>>),
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let person = person_of(app, &verified, now)?;
+    let person = newest(app, person_of(app, &verified, now)?);
     if person.org != live.session.org {
         // Another org is another session.
         return Err(Refusal::OtherPerson.into());

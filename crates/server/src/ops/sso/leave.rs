@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use claviger_core::{
-    action::SignIn, authorize::Permit, claims::Logout, digest::Digest, person::Session,
-    time::Timestamp,
-};
-use claviger_store::{Acting, SignIn as StoredSignIn, StoreError, WhichSessions};
+use claviger_core::{action::SignIn, authorize::Permit, claims::SKEW, person::Session};
+use claviger_store::WhichSessions;
 use serde_json::json;
 
 use super::{provider, record_alone, unseal};
@@ -15,9 +12,7 @@ use crate::{
     clock,
     failure::Failure,
     ops::narrowing_failed,
-    people::LiveSession,
     provider::{LogoutUrl, Private, ProviderError},
-    trace::Trace,
 };
 
 /// Where the browser goes so that the session at the provider ends too; `None` where there is no
@@ -50,34 +45,48 @@ pub(crate) async fn logout_url(app: &App, session: &Session) -> Option<String> {
 /// that belong to one of its own, or all of a person. Gives how many.
 ///
 /// # Errors
-/// 400 for a token that does not hold, or that came before.
+/// 400 for a token that does not hold.
 pub async fn back_channel(
     app: &Arc<App>,
     _permit: &Permit<SignIn>,
     token: &str,
-    trace: &Arc<Trace>,
 ) -> Result<usize, Failure> {
-    let provider = provider(app)?;
-    app.sign_in_limiter.check(trace.client, trace.at)?;
     let now = clock::now();
-    let logout = provider
+    let logout = provider(app)?
         .verify_logout_token(token, now)
         .await
         .map_err(|error| match error {
-            ProviderError::Refused(refusal) => bad(refusal.to_string()),
+            ProviderError::Refused(refusal) => Failure::Malformed {
+                code: "bad_logout_token",
+                field: Some("logout_token".to_owned()),
+                reason: refusal.to_string(),
+            },
             other => other.into(),
         })?;
-    let mark = mark_of(&logout);
-    remember(app, &logout, (mark, now)).await?;
-    app.sign_in_limiter.forgive(trace.client, trace.at);
-    let found = meant(app, &logout);
-    for live in &found {
-        if let Err(failure) = end(app, &live.session).await {
-            // The provider says it once more, and must be heard then.
-            drop(app.store.take_sign_in(mark, now).await);
-            return Err(failure);
-        }
+    // Presented again it ends nothing more.
+    if app.logouts.is_known(&logout.token_id, now) {
+        return Ok(0);
     }
+    let is_meant = |session: &Session| {
+        let is_person = |subject: &String| session.person.as_str() == subject;
+        // Whoever has signed in since is not meant; the two clocks may differ.
+        let had_begun = session.created_at <= logout.issued_at.plus(SKEW);
+        let is_named = match (&logout.provider_session, &logout.subject) {
+            (Some(sid), subject) => {
+                session.provider_session.as_ref() == Some(sid)
+                    && subject.as_ref().is_none_or(is_person)
+            }
+            (None, Some(subject)) => is_person(subject),
+            (None, None) => false,
+        };
+        had_begun && is_named
+    };
+    let found = app.sessions.select(is_meant);
+    for live in &found {
+        end(app, &live.session).await?;
+    }
+    app.logouts
+        .remember(logout.token_id, (now, logout.remember_until));
     Ok(found.len())
 }
 
@@ -93,64 +102,4 @@ async fn end(app: &Arc<App>, session: &Session) -> Result<(), Failure> {
     written.map_err(|error| narrowing_failed(app, error))?;
     app.sessions.end(|other| other.id == session.id);
     Ok(())
-}
-
-fn bad(reason: String) -> Failure {
-    Failure::Malformed {
-        code: "bad_logout_token",
-        field: Some("logout_token".to_owned()),
-        reason,
-    }
-}
-
-/// The sessions that are meant.
-fn meant(app: &App, logout: &Logout) -> Vec<Arc<LiveSession>> {
-    app.sessions.select(|session: &Session| {
-        let is_person = |subject: &String| session.person.as_str() == subject;
-        match (&logout.provider_session, &logout.subject) {
-            (Some(sid), subject) => {
-                session.provider_session.as_ref() == Some(sid)
-                    && subject.as_ref().is_none_or(is_person)
-            }
-            (None, Some(subject)) => is_person(subject),
-            (None, None) => false,
-        }
-    })
-}
-
-/// What a token is remembered by. It is the digest of no text that anybody could bring, so no
-/// sign-in can take it away.
-fn mark_of(logout: &Logout) -> [u8; 32] {
-    let text = format!("claviger logout\n{}", logout.token_id);
-    Digest::of(text.as_bytes()).as_bytes().map(|byte| !byte)
-}
-
-/// A token counts once (2.6): later it would end sessions that began after it.
-async fn remember(
-    app: &App,
-    logout: &Logout,
-    (digest, now): ([u8; 32], Timestamp),
-) -> Result<(), Failure> {
-    let used = StoredSignIn {
-        digest,
-        org: None,
-        payload: "{}".to_owned(),
-        expires_at: logout.remember_until,
-    };
-    let acting = Acting {
-        key: None,
-        prefix: None,
-        session: None,
-        now,
-    };
-    match app.store.put_sign_in(used, acting, None).await {
-        Ok(_) => Ok(()),
-        Err(StoreError::Exists(_)) => Err(bad("the token was used before".to_owned())),
-        // That somebody is out is worth more than that nobody is put out twice.
-        Err(StoreError::LimitReached { .. }) => {
-            tracing::warn!("no room to remember a logout token");
-            Ok(())
-        }
-        Err(other) => Err(other.into()),
-    }
 }

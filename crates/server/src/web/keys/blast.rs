@@ -125,12 +125,12 @@ fn view(
         calls: [thousands(radius.calls.0), thousands(radius.calls.1)],
         workspaces: reached(&radius),
         is_cut: radius.reach.is_cut,
-        routes: radius
-            .endpoints
-            .iter()
-            .take(ROWS_MAX)
-            .map(|one| (one.method.clone(), one.route.clone(), thousands(one.calls)))
-            .collect(),
+        routes: events::by_route(
+            radius
+                .endpoints
+                .iter()
+                .map(|one| (one.method.as_str(), one.route.as_str(), one.calls)),
+        ),
         addresses: radius
             .addresses
             .iter()

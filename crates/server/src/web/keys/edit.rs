@@ -34,7 +34,7 @@ use crate::{
 /// The fields of the form beside those of the grant.
 const FIELDS: &[&str] = &["name", "tags", "expires_on"];
 /// Names in failures that stand at a field of the form.
-const AT_FIELDS: &str = "name metadata permissions preset workspaces expires_at ip_allow endpoints \
+const AT_FIELDS: &str = "name metadata tags permissions preset workspaces expires_at ip_allow endpoints \
     rate_limit delegation";
 /// Fields of the grant that belong together: one of them alone says nothing.
 const GROUPS: [&[&str]; 6] = [
@@ -132,7 +132,7 @@ fn change(form: &Form, key: &OrgKey, typed: &Typed) -> Result<wire::KeyChange, F
     let [access, places, addresses, routes, rates, below] =
         GROUPS.map(|group| !typed.agrees(&before, group));
     let wish = sheet::wish(form)?;
-    let metadata = pairs("metadata", form.get("tags").unwrap_or_default())?;
+    let metadata = pairs("tags", form.get("tags").unwrap_or_default())?;
     let is_tagged = metadata.0 != key.metadata;
     let name = form.get("name").unwrap_or_default().to_owned();
     let day = form.get("expires_on").unwrap_or_default();

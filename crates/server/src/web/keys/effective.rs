@@ -20,33 +20,33 @@ use super::{
 use crate::{
     app::App,
     policies::block_of,
-    web::{names, time::date},
+    web::{time::date, who},
 };
 
 /// Something above a key, and what it takes away.
 #[derive(Debug, Clone)]
-pub struct Layer {
+pub(super) struct Layer {
     /// Who or what.
-    pub name: String,
+    pub(super) name: String,
     /// Its page; empty for none.
-    pub href: String,
+    pub(super) href: String,
     /// What it takes away, in sentences; empty for nothing.
-    pub cuts: Vec<String>,
+    pub(super) cuts: Vec<String>,
     /// It makes the key unusable.
-    pub stops: bool,
+    pub(super) stops: bool,
 }
 
 /// What comes of all of them.
 #[derive(Debug, Clone)]
-pub struct Effective {
+pub(super) struct Effective {
     /// From the key above it to the policy.
-    pub layers: Vec<Layer>,
+    pub(super) layers: Vec<Layer>,
     /// What is left, in words.
-    pub summary: Summary,
+    pub(super) summary: Summary,
     /// What its own grant has, and somebody above it has not.
-    pub lost: Vec<String>,
+    pub(super) lost: Vec<String>,
     /// Why it is refused now; empty where it is accepted.
-    pub refused_because: String,
+    pub(super) refused_because: String,
 }
 
 /// Looks at a key and everything above it.
@@ -148,7 +148,7 @@ fn of_person(app: &App, key: &OrgKey, names: &WorkspaceNames) -> Option<(Layer, 
     }
     cuts.extend(cuts_of(&key.grant, &known.grant, names));
     let layer = Layer {
-        name: names::of_owner(app, key.org, &key.minter),
+        name: who::owner(app, key.org, &key.minter),
         href: String::new(),
         stops: stop.is_some(),
         cuts,

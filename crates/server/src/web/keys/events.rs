@@ -1,6 +1,6 @@
 //! Records of the trail as rows of a key's page.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use claviger_core::ledger::record::Record;
 use serde_json::Value;
@@ -10,61 +10,62 @@ use crate::{
     app::App,
     ops::audit::{Event, Events},
     router,
-    web::{layout::Page, names, parts::Pager, time::When},
+    web::{
+        audit::{tone, took},
+        layout::Page,
+        parts::Pager,
+        time::{When, thousands},
+        who,
+    },
 };
+
+/// How many routes are listed.
+const ROUTES_MAX: usize = 20;
 
 /// A record as a row.
 #[derive(Debug, Clone)]
-pub struct EventRow {
+pub(super) struct EventRow {
+    /// Its number in the trail.
+    pub(super) seq: u64,
     /// When.
-    pub at: When,
+    pub(super) at: When,
     /// The method.
-    pub method: String,
+    pub(super) method: String,
     /// The path.
-    pub path: String,
+    pub(super) path: String,
     /// The workspace by name, and its id; empty for none.
-    pub workspace: String,
+    pub(super) workspace: String,
     /// Its id.
-    pub workspace_id: String,
+    pub(super) workspace_id: String,
     /// The status.
-    pub status: u16,
+    pub(super) status: u16,
+    /// Its tone.
+    pub(super) tone: &'static str,
     /// The stable code of a refusal; empty for none.
-    pub code: String,
+    pub(super) code: String,
     /// From where.
-    pub client: String,
+    pub(super) client: String,
     /// How long it took.
-    pub duration: String,
+    pub(super) duration: String,
     /// Who acted, in words.
-    pub actor: String,
+    pub(super) actor: String,
     /// The same as the trail writes it.
-    pub actor_label: String,
+    pub(super) actor_label: String,
     /// What was changed, in words; empty for nothing.
-    pub change: String,
+    pub(super) change: String,
     /// How many requests it stands for.
-    pub count: u64,
-}
-
-impl EventRow {
-    /// The tone of the status.
-    #[must_use]
-    pub const fn tone(&self) -> &'static str {
-        match self.status {
-            500.. => "bad",
-            400.. => "warn",
-            _ => "good",
-        }
-    }
+    pub(super) count: u64,
 }
 
 /// A part of a trail as it is shown.
 #[derive(Debug, Clone, Default)]
-pub struct EventPart {
+pub(super) struct EventPart {
     /// The rows, newest first.
-    pub rows: Vec<EventRow>,
+    pub(super) rows: Vec<EventRow>,
     /// Where it stands.
-    pub pager: Pager,
+    pub(super) pager: Pager,
     /// The address of what comes live; empty for nothing.
-    pub live: String,
+    pub(super) live: String,
 }
 
 /// Whether there is a stream of what a key does.
@@ -109,17 +110,19 @@ fn row(app: &App, surroundings: &Page, event: &Event, workspaces: &WorkspaceName
         .unwrap_or_default();
     let name = record.workspace.and_then(|id| workspaces.get(&id).cloned());
     EventRow {
+        seq: event.seq,
         at: surroundings.when(record.at),
         method: record.method.clone(),
         path: record.path.clone(),
         workspace: name.unwrap_or_else(|| id.clone()),
         workspace_id: id,
         status: record.status,
+        tone: tone(record.status),
         code: record.code.clone().unwrap_or_default(),
         client: record.client.map(|one| one.to_string()).unwrap_or_default(),
-        duration: duration(record.duration_us),
+        duration: took(record.duration_us),
         actor: match (actor, org_of(app, surroundings)) {
-            (Ok(actor), Some(org)) => names::of_actor(app, org, &actor),
+            (Ok(actor), Some(org)) => who::words(app, org, &actor),
             _ => record.actor.clone(),
         },
         actor_label: record.actor.clone(),
@@ -132,13 +135,21 @@ fn org_of(app: &App, surroundings: &Page) -> Option<claviger_core::id::OrgId> {
     app.orgs.find(&surroundings.org)
 }
 
-/// `340 µs`, `1.2 ms`, `3.4 s`.
-pub(super) fn duration(micros: u64) -> String {
-    match micros {
-        0..1000 => format!("{micros} µs"),
-        1000..1_000_000 => format!("{}.{} ms", micros / 1000, micros % 1000 / 100),
-        _ => format!("{}.{} s", micros / 1_000_000, micros % 1_000_000 / 100_000),
+/// Routes with how often they were called, each once whatever the workspace, the busiest first.
+pub(super) fn by_route<'a>(
+    calls: impl Iterator<Item = (&'a str, &'a str, u64)>,
+) -> Vec<(String, String, String)> {
+    let mut sums: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for (method, route, count) in calls.filter(|(_, _, count)| *count > 0) {
+        let sum = sums.entry((route, method)).or_default();
+        *sum = sum.saturating_add(count);
     }
+    let mut routes: Vec<_> = sums.into_iter().collect();
+    routes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let row = |((route, method), count): ((&str, &str), u64)| {
+        (method.to_owned(), route.to_owned(), thousands(count))
+    };
+    routes.into_iter().take(ROUTES_MAX).map(row).collect()
 }
 
 /// What a record says was changed.
@@ -181,12 +192,27 @@ fn change_words(record: &Record) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::duration;
+    use super::by_route;
 
     #[test]
-    fn durations_are_short() {
-        assert_eq!(duration(340), "340 µs");
-        assert_eq!(duration(1_250), "1.2 ms");
-        assert_eq!(duration(3_450_000), "3.4 s");
+    fn route_is_listed_once_and_the_busiest_first() {
+        let calls = [
+            ("GET", "/a", 1),
+            ("GET", "/b", 1500),
+            ("POST", "/a", 9),
+            ("GET", "/a", 4),
+            ("PUT", "/c", 0),
+        ];
+        let routes = by_route(calls.into_iter());
+        let routes: Vec<_> = routes
+            .iter()
+            .map(|(method, route, calls)| (method.as_str(), route.as_str(), calls.as_str()))
+            .collect();
+        let expected = [
+            ("GET", "/b", "1,500"),
+            ("POST", "/a", "9"),
+            ("GET", "/a", "5"),
+        ];
+        assert_eq!(routes, expected);
     }
 }

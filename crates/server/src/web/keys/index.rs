@@ -29,8 +29,9 @@ use crate::{
         charts::Spark,
         html::html,
         layout::{Nav, Page},
-        names, page,
+        page,
         parts::{Choice, KeyStatus, Pager},
+        who,
     },
 };
 
@@ -38,6 +39,8 @@ use crate::{
 const ROWS: u32 = 50;
 /// How many keys of one tag are looked at.
 const TAGGED_MAX: u32 = 10_000;
+/// How many of them are read at once.
+const TAGGED_PART: usize = 500;
 /// How many workspaces are named, and offered to filter by.
 const WORKSPACES_MAX: u32 = 200;
 /// How many days a sparkline has.
@@ -63,7 +66,7 @@ pub(in crate::web) async fn list(call: Call<ReadKeys>) -> Result<Reply, Failure>
     surroundings.flash = page::flash(query.get("done"));
     let keys = rows_of(&call, &found.ids).await?;
     let rows = shown(&call, &surroundings, (&keys, &known)).await?;
-    let tags = tags(&rows, &filters.tag);
+    let tags = tags(&rows);
     let makers = std::mem::take(&mut found.makers);
     let makers = makers.into_iter();
     let view = KeysPage {
@@ -78,6 +81,7 @@ pub(in crate::web) async fn list(call: Call<ReadKeys>) -> Result<Reply, Failure>
         tags,
         pager: pager(&filters, &found, after),
         has_keys: found.has_keys || !rows.is_empty() || filters.is_narrow(),
+        is_sortable: !found.is_of_store,
         may_mint: page::may::<MintKey>(&call.trace),
         may_stop: page::may::<SuspendKey>(&call.trace),
         page: surroundings,
@@ -125,7 +129,7 @@ async fn found(
         "" => None,
         text => Some(
             text.parse::<WorkspaceId>()
-                .map_err(|_| not_ours("workspace"))?,
+                .map_err(|_malformed| not_ours("workspace"))?,
         ),
     };
     let labels = id.and_then(|id| known.iter().find(|one| one.id == id));
@@ -146,12 +150,13 @@ async fn found(
     match in_memory {
         Some(found) if !has_dead => Ok(found),
         counted => {
-            let kept = of_store(call, filters, (id, tagged, after)).await?;
+            let kept = of_store(call, &wanted, tagged).await?;
             let counted = counted.unwrap_or_default();
             Ok(Found {
                 ids: kept.0,
                 has_more: kept.1,
                 fitting: 0,
+                is_of_store: true,
                 ..counted
             })
         }
@@ -169,10 +174,38 @@ fn not_ours(field: &str) -> Failure {
 /// The same asked of the database, newest first: it knows what was revoked long ago, too.
 async fn of_store(
     call: &Call<ReadKeys>,
-    filters: &Filters,
-    (workspace, tagged, after): (Option<WorkspaceId>, Option<Vec<KeyId>>, Option<KeyId>),
+    wanted: &Wanted<'_>,
+    tagged: Option<Vec<KeyId>>,
 ) -> Result<(Vec<KeyId>, bool), Failure> {
-    let statuses = match filters.status.as_str() {
+    let full = usize::try_from(ROWS).unwrap_or(usize::MAX);
+    let filters = wanted.filters;
+    let place = call.app.scan_place().await?;
+    let mut ids = if let Some(tagged) = tagged {
+        of_tagged(call, wanted, &tagged).await?
+    } else {
+        let filter = KeyFilter {
+            statuses: statuses(filters),
+            now: wanted.now,
+            text: Some(filters.q.clone()).filter(|text| !text.is_empty()),
+            created_by: Some(filters.created_by.clone()).filter(|text| !text.is_empty()),
+            workspace: wanted.workspace.map(|workspace| workspace.id),
+            expires_before: None,
+        };
+        let part = Part {
+            after: wanted.after,
+            limit: ROWS + 1,
+        };
+        let keys = call.app.store.list_keys(wanted.org, filter, part).await?;
+        keys.iter().map(|key| key.id).collect::<Vec<_>>()
+    };
+    drop(place);
+    let has_more = ids.len() > full;
+    ids.truncate(full);
+    Ok((ids, has_more))
+}
+
+fn statuses(filters: &Filters) -> Vec<Kept> {
+    match filters.status.as_str() {
         "all" => Kept::ALL.to_vec(),
         "" => vec![Kept::Active, Kept::NotYetValid, Kept::Suspended],
         "expiring" | "rotating" | "blocked" => vec![Kept::Active],
@@ -181,42 +214,51 @@ async fn of_store(
             .filter(|status| status.as_str() == word)
             .copied()
             .collect(),
+    }
+}
+
+/// Those of these keys that fit all other filters, one more than a page shows at most.
+async fn of_tagged(
+    call: &Call<ReadKeys>,
+    wanted: &Wanted<'_>,
+    tagged: &[KeyId],
+) -> Result<Vec<KeyId>, Failure> {
+    let filters = wanted.filters;
+    let statuses = statuses(filters);
+    let text = filters.q.to_lowercase();
+    let fits = |key: &OrgKey| {
+        let name = key.name.to_lowercase();
+        let prefix = key.prefix.as_str().to_ascii_lowercase();
+        let mut words = text.split_whitespace();
+        let maker = key.minter.created_by.to_string();
+        statuses.contains(&key.status(wanted.now))
+            && (filters.created_by.is_empty() || filters.created_by == maker)
+            && wanted
+                .workspace
+                .is_none_or(|workspace| key.grant.workspaces.reaches(workspace))
+            && words.all(|word| name.contains(word) || prefix.contains(word))
     };
-    let full = usize::try_from(ROWS).unwrap_or(usize::MAX);
-    let place = call.app.scan_place().await?;
-    let mut ids = if let Some(tagged) = tagged {
-        let rest = tagged
-            .into_iter()
-            .filter(|id| after.is_none_or(|a| *id < a));
-        let ids: Vec<KeyId> = rest.take(full * 10).collect();
-        let keys = call.app.store.find_keys(call.org(), &ids).await?;
-        let now = clock::now();
-        let fits = |key: &&OrgKey| statuses.contains(&key.status(now));
-        keys.iter()
-            .filter(fits)
+    let most = usize::try_from(ROWS + 1).unwrap_or(usize::MAX);
+    let mut ids = Vec::new();
+    for part in tagged.chunks(TAGGED_PART) {
+        let rest = part.iter().copied();
+        let rest: Vec<KeyId> = rest
+            .filter(|id| wanted.after.is_none_or(|after| *id < after))
+            .collect();
+        let keys = call.app.store.find_keys(wanted.org, &rest).await?;
+        let mut fitting: Vec<KeyId> = keys
+            .iter()
+            .filter(|key| fits(key))
             .map(|key| key.id)
-            .take(full + 1)
-            .collect()
-    } else {
-        let filter = KeyFilter {
-            statuses,
-            now: clock::now(),
-            text: Some(filters.q.clone()).filter(|text| !text.is_empty()),
-            created_by: Some(filters.created_by.clone()).filter(|text| !text.is_empty()),
-            workspace,
-            expires_before: None,
-        };
-        let part = Part {
-            after,
-            limit: ROWS + 1,
-        };
-        let keys = call.app.store.list_keys(call.org(), filter, part).await?;
-        keys.iter().map(|key| key.id).collect::<Vec<_>>()
-    };
-    drop(place);
-    let has_more = ids.len() > full;
-    ids.truncate(full);
-    Ok((ids, has_more))
+            .collect();
+        fitting.sort_unstable_by(|one, other| other.cmp(one));
+        ids.extend(fitting);
+        if ids.len() >= most {
+            break;
+        }
+    }
+    ids.truncate(most);
+    Ok(ids)
 }
 
 /// These keys, in this order.
@@ -280,8 +322,8 @@ fn row(
         id: key.id.to_string(),
         name: key.name.clone(),
         prefix: key.prefix.to_string(),
-        owner: names::of_owner(app, org, &key.minter),
-        created_by: names::of_maker(app, org, &key.minter),
+        owner: who::owner(app, org, &key.minter),
+        created_by: who::maker(app, org, &key.minter),
         created_by_label: key.minter.created_by.to_string(),
         grant: words::badges(&key.grant),
         workspaces,
@@ -291,6 +333,7 @@ fn row(
         last_used: key.last_use.map(|last| surroundings.when(last.at)),
         last_used_from: used_from.map(|from| from.to_string()).unwrap_or_default(),
         expires: key.expires_at.map(|at| surroundings.when(at)),
+        revoked: key.revocation.as_ref().map(|end| surroundings.when(end.at)),
         calls,
         tags: key
             .metadata
@@ -300,14 +343,11 @@ fn row(
     }
 }
 
-/// The tags of these rows, to filter by.
-fn tags(rows: &[KeyRow], chosen: &str) -> Vec<Choice> {
+/// The tags of these rows, for whoever types one to filter by.
+fn tags(rows: &[KeyRow]) -> Vec<String> {
     let shown = rows.iter().flat_map(|row| row.tags.iter().cloned());
-    let chosen_too = (!chosen.is_empty()).then(|| chosen.to_owned());
-    let all: BTreeSet<String> = shown.chain(chosen_too).collect();
-    all.into_iter()
-        .map(|tag| Choice::new(tag.clone(), tag, chosen))
-        .collect()
+    let all: BTreeSet<String> = shown.collect();
+    all.into_iter().collect()
 }
 
 fn counts(found: &Found) -> Vec<(Option<KeyStatus>, Option<u64>)> {

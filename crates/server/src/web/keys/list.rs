@@ -29,8 +29,10 @@ pub struct KeysPage {
     pub creators: Vec<Choice>,
     /// The workspaces that a filter may name.
     pub workspaces: Vec<Choice>,
-    /// The tags that keys carry, as `name=value`.
-    pub tags: Vec<Choice>,
+    /// Tags that keys carry, as `name=value`: those of the rows. Another may be typed.
+    pub tags: Vec<String>,
+    /// The list may be sorted: with revoked keys it is newest first.
+    pub is_sortable: bool,
     /// Where this part of the list stands.
     pub pager: Pager,
     /// The org has, or has had, a key: without one the page leads to the first.
@@ -72,6 +74,8 @@ pub struct KeyRow {
     pub last_used_from: String,
     /// When it ends by itself.
     pub expires: Option<When>,
+    /// When it was revoked.
+    pub revoked: Option<When>,
     /// Its calls of the last 30 days.
     pub calls: Spark,
     /// Its tags, as `name=value`.
@@ -277,6 +281,7 @@ mod tests {
             last_used: Some(When::new(before, now)),
             last_used_from: "203.0.113.77".to_owned(),
             expires: Some(When::new(before, now)),
+            revoked: None,
             calls: Spark {
                 days: (0..30).map(|day| (day * 7 + number) % 19).collect(),
             },
@@ -294,6 +299,7 @@ mod tests {
             creators: vec![],
             workspaces: vec![],
             tags: vec![],
+            is_sortable: true,
             pager: Pager::default(),
             has_keys: rows > 0,
             may_mint: true,

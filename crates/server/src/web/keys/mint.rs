@@ -24,13 +24,14 @@ use super::{
 use crate::{
     api::keys::asked_mint,
     app::App,
-    clock, entropy,
+    clock,
     failure::Failure,
     gate::{Call, Form, Reply},
     ops::mints,
     web::{
         html::{html, refused},
         layout::{Nav, Page},
+        mint::{base_url, new_once},
         page,
         parts::Choice,
     },
@@ -48,8 +49,10 @@ const FIELDS: &[&str] = &[
     "rotate_every",
     "once",
 ];
+/// After how long a key ends, as the form stands there first.
+const FIRST_END: &str = "90d";
 /// Names in failures that stand at a field of the form.
-const AT_FIELDS: &str = "name metadata permissions preset workspaces expires_in expires_at \
+const AT_FIELDS: &str = "name metadata tags permissions preset workspaces expires_in expires_at \
     ip_allow endpoints rate_limit delegation not_before rotate_every";
 
 /// The form.
@@ -75,7 +78,6 @@ struct Outcome {
     summary: Option<Summary>,
     /// Why it cannot be minted so.
     problem: String,
-    name: String,
     is_reviewed: bool,
 }
 
@@ -125,9 +127,16 @@ pub(in crate::web) async fn form(call: Call<MintKey>) -> Result<Reply, Failure> 
     let typed = Typed::default()
         .with("access", "restricted")
         .with("where", "all")
-        .with("expires", "90d")
-        .with("once", format!("{:032x}", entropy::bits()));
-    let view = view(&call, typed, (&known, Outcome::default()));
+        .with("expires", FIRST_END)
+        .with("once", new_once());
+    // What the form comes to as it stands there first.
+    let asked = wire::MintRequest {
+        permissions: Some(Vec::new()),
+        expires_in: Some(FIRST_END.to_owned()),
+        ..wire::MintRequest::default()
+    };
+    let outcome = outcome(&call, Ok(asked), (&known, false));
+    let view = view(&call, typed, (&known, outcome));
     Ok(html(StatusCode::OK, &view))
 }
 
@@ -219,10 +228,6 @@ fn outcome(
     asked: Result<wire::MintRequest, Failure>,
     (known, is_reviewed): (&[Workspace], bool),
 ) -> Outcome {
-    let name = asked
-        .as_ref()
-        .map(|asked| asked.name.clone())
-        .unwrap_or_default();
     let come_to = asked.and_then(|mut asked| {
         if asked.name.is_empty() && !is_reviewed {
             // While it is filled in, a name may come last.
@@ -232,7 +237,6 @@ fn outcome(
         mints::preview(&call.app, &call.permit, &mint)
     });
     let mut outcome = Outcome {
-        name,
         is_reviewed: is_reviewed && come_to.is_ok(),
         ..Outcome::default()
     };
@@ -252,7 +256,7 @@ fn outcome(
 fn request(form: &Form, required: &[(String, String)]) -> Result<wire::MintRequest, Failure> {
     let text = |name: &str| form.get(name).map(str::to_owned);
     let wish = sheet::wish(form)?;
-    let mut metadata = pairs("metadata", form.get("tags").unwrap_or_default())?;
+    let mut metadata = pairs("tags", form.get("tags").unwrap_or_default())?;
     let of_policy = required
         .iter()
         .map(|(field, name)| (field.as_str(), name.as_str()));
@@ -376,7 +380,7 @@ fn shown(call: &Call<MintKey>, key: &OrgKey, secret: &Secret) -> ShownPage {
         notes: Vec::new(),
         waits: true,
         curl_label: "Its first call",
-        ..shown_once(page, (key, secret), &address(&call.app, &call.headers))
+        ..shown_once(page, (key, secret), &base_url(&call.app, &call.headers))
     }
 }
 
@@ -386,7 +390,7 @@ pub(super) fn shown_once(page: Page, (key, secret): (&OrgKey, &Secret), url: &st
     let env_line = format!("CLAVIGER_TOKEN={secret}");
     let mut curl = String::new();
     // Writing to a string does not fail.
-    write!(curl, "export CLAVIGER_TOKEN={secret}\ncurl -sS -H \"Authorization: Bearer $CLAVIGER_TOKEN\" {url}/org/whoami")
+    write!(curl, "export CLAVIGER_TOKEN={secret}\ncurl -sS {url}/org/whoami \\\n  -H \"Authorization: Bearer $CLAVIGER_TOKEN\"")
         .unwrap_or_default();
     ShownPage {
         page,
@@ -401,22 +405,5 @@ pub(super) fn shown_once(page: Page, (key, secret): (&OrgKey, &Secret), url: &st
         notes: Vec::new(),
         waits: false,
         href: href(key.id),
-    }
-}
-
-/// Where programs reach the service, as far as this request tells.
-pub(super) fn address(app: &App, headers: &http::HeaderMap) -> String {
-    if let Some(url) = &app.config.public_url {
-        return url.trim_end_matches('/').to_owned();
-    }
-    let host = headers.get(http::header::HOST);
-    let host = host.and_then(|host| host.to_str().ok());
-    let is_plain = |host: &&str| {
-        host.bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b".:-[]".contains(&b))
-    };
-    match host.filter(is_plain) {
-        Some(host) => format!("http://{host}"),
-        None => format!("http://{}", app.config.listen),
     }
 }

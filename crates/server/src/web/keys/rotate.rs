@@ -14,7 +14,7 @@ use super::{
     index::href,
     key::{Rotation, rotation},
     list::PATH,
-    mint::{ShownPage, address, is_answerable, shown_once},
+    mint::{ShownPage, is_answerable, shown_once},
     typed::Typed,
 };
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
     web::{
         html::{html, refused, see_other},
         layout::{Nav, Page},
+        mint::base_url,
         page,
         parts::Choice,
         time::When,
@@ -192,7 +193,11 @@ fn shown(call: &Call<RotateKey>, new: &rotations::NewSecret) -> ShownPage {
             key.name
         ),
         notes,
-        ..shown_once(page, (key, &new.secret), &address(&call.app, &call.headers))
+        ..shown_once(
+            page,
+            (key, &new.secret),
+            &base_url(&call.app, &call.headers),
+        )
     }
 }
 

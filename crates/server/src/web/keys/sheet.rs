@@ -93,30 +93,30 @@ pub(super) const FIELDS: &[&str] = &[
 
 /// A row of the permission sheet.
 #[derive(Debug, Clone)]
-pub struct SheetRow {
+pub(super) struct SheetRow {
     /// The name of the field.
-    pub field: &'static str,
+    pub(super) field: &'static str,
     /// The resource.
-    pub label: &'static str,
+    pub(super) label: &'static str,
     /// What it is.
-    pub help: &'static str,
+    pub(super) help: &'static str,
     /// None, read, write.
-    pub choices: Vec<Choice>,
+    pub(super) choices: Vec<Choice>,
 }
 
 /// The parts of the form that are chosen from.
 #[derive(Debug, Clone, Default)]
-pub struct Sheet {
+pub(super) struct Sheet {
     /// All, read-only, restricted.
-    pub access: Vec<Choice>,
+    pub(super) access: Vec<Choice>,
     /// The permission sheet.
-    pub rows: Vec<SheetRow>,
+    pub(super) rows: Vec<SheetRow>,
     /// What stands apart.
-    pub special: Vec<Choice>,
+    pub(super) special: Vec<Choice>,
     /// All workspaces, some, or by label.
-    pub places: Vec<Choice>,
+    pub(super) places: Vec<Choice>,
     /// The workspaces to pick from.
-    pub workspaces: Vec<Choice>,
+    pub(super) workspaces: Vec<Choice>,
 }
 
 /// The form as it was typed, within these permissions: those of whoever mints, or of the key that is
@@ -142,27 +142,6 @@ pub(super) fn sheet(
         ]
     };
     let [all, all_help, everywhere, everywhere_help] = everything;
-    let row = |resource: &Resource| {
-        let chosen = typed.get(resource.field);
-        let chosen = if chosen.is_empty() { "none" } else { chosen };
-        let choice = |value: &str, label: &str, needs: &[Permission]| Choice {
-            is_disabled: !held.covers(PermissionSet::of(needs)),
-            ..Choice::new(value, label, chosen)
-        };
-        let mut choices = vec![
-            choice("none", "None", &[]),
-            choice("read", "Read", &[resource.read]),
-        ];
-        if let Some(write) = resource.write {
-            choices.push(choice("write", "Write", &[resource.read, write]));
-        }
-        SheetRow {
-            field: resource.field,
-            label: resource.label,
-            help: resource.help,
-            choices,
-        }
-    };
     let special = |permission: &Permission| Choice {
         value: permission.to_string(),
         label: permission.to_string(),
@@ -183,27 +162,60 @@ pub(super) fn sheet(
                 .help("Sees everything but the values of secrets."),
             Choice::new("all", all, access).help(all_help),
         ],
-        rows: RESOURCES.iter().map(row).collect(),
+        rows: RESOURCES
+            .iter()
+            .map(|resource| row(resource, typed, held))
+            .collect(),
         special: SPECIAL.iter().map(special).collect(),
         places: vec![
             Choice::new("all", everywhere, place).help(everywhere_help),
             Choice::new("ids", "These workspaces", place).help("Pick them from the list."),
             Choice::new("labels", "By label", place).help("Follows the labels as they change."),
         ],
-        workspaces: known
-            .iter()
-            .map(|one| {
-                let id = one.id.to_string();
-                Choice {
-                    label: one.name.clone(),
-                    help: words::label_words(&one.labels),
-                    is_chosen: typed.has("workspace", &id),
-                    value: id,
-                    is_disabled: false,
-                }
-            })
-            .collect(),
+        workspaces: workspace_choices(typed, known),
     }
+}
+
+fn row(resource: &Resource, typed: &Typed, held: PermissionSet) -> SheetRow {
+    let chosen = typed.get(resource.field);
+    let chosen = if chosen.is_empty() { "none" } else { chosen };
+    let choice = |value: &str, label: &str, needs: &[Permission]| Choice {
+        is_disabled: !held.covers(PermissionSet::of(needs)),
+        ..Choice::new(value, label, chosen)
+    };
+    let mut choices = vec![
+        choice("none", "None", &[]),
+        choice("read", "Read", &[resource.read]),
+    ];
+    if let Some(write) = resource.write {
+        choices.push(choice("write", "Write", &[resource.read, write]));
+    }
+    SheetRow {
+        field: resource.field,
+        label: resource.label,
+        help: resource.help,
+        choices,
+    }
+}
+
+/// The workspaces to pick from, and those that are picked already without being among them: what a
+/// form does not show it must not take away.
+fn workspace_choices(typed: &Typed, known: &[Workspace]) -> Vec<Choice> {
+    let choice = |id: &str, label: &str, help: String| Choice {
+        label: label.to_owned(),
+        help,
+        is_chosen: typed.has("workspace", id),
+        value: id.to_owned(),
+        is_disabled: false,
+    };
+    let known_ids: Vec<String> = known.iter().map(|one| one.id.to_string()).collect();
+    let others = typed.all("workspace");
+    let others = others.filter(|id| !known_ids.iter().any(|known| known == id));
+    let named = known.iter().zip(&known_ids);
+    named
+        .map(|(one, id)| choice(id, &one.name, words::label_words(&one.labels)))
+        .chain(others.map(|id| choice(id, id, String::new())))
+        .collect()
 }
 
 /// The form of a grant that is.
@@ -336,7 +348,7 @@ fn list(form: &Form, field: &str, is_between: impl Fn(char) -> bool) -> Option<V
 
 fn number(form: &Form, name: &str, field: &str) -> Result<Option<u32>, Failure> {
     let parsed = form.get(name).map(str::parse::<u32>).transpose();
-    parsed.map_err(|_| Failure::out_of_range(field, "must be a whole number"))
+    parsed.map_err(|_malformed| Failure::out_of_range(field, "must be a whole number"))
 }
 
 /// Lines of `name=value`.

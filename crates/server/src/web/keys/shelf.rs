@@ -19,7 +19,7 @@ use crate::{
     app::App,
     index::Slot,
     policies::InForce,
-    web::{names, parts::KeyStatus},
+    web::{parts::KeyStatus, who},
 };
 
 /// How many keys of an org are walked over for one page: of more, the database is asked, newest first.
@@ -59,6 +59,8 @@ pub(super) struct Found {
     pub(super) makers: Vec<(String, String)>,
     /// Whether the org has a key at all.
     pub(super) has_keys: bool,
+    /// Whether the database was asked, which knows one order.
+    pub(super) is_of_store: bool,
 }
 
 impl Found {
@@ -150,8 +152,8 @@ impl Walk<'_> {
             .makers
             .entry(Arc::as_ptr(&key.minter))
             .or_insert_with(|| {
-                let name = names::of_maker(app, wanted.org, &key.minter);
-                let owner = names::of_owner(app, wanted.org, &key.minter);
+                let name = who::maker(app, wanted.org, &key.minter);
+                let owner = who::owner(app, wanted.org, &key.minter);
                 Maker {
                     label: key.minter.created_by.to_string(),
                     words: format!("{name} {owner}").to_lowercase(),
@@ -227,6 +229,7 @@ impl Walk<'_> {
             counts: self.counts,
             makers: most_busy(self.makers.into_values()),
             has_keys: self.has_keys,
+            is_of_store: false,
         }
     }
 }

@@ -10,7 +10,7 @@ use claviger_core::{
     key::{KeyState, OrgKey},
     permission::Permission,
 };
-use claviger_store::{HOUR, Page as Part, Receipt};
+use claviger_store::{HOUR, Page as Part, Receipt, hour_of};
 use http::StatusCode;
 
 use super::{index::href, list::PATH, mint::is_answerable, status, typed::Typed};
@@ -25,9 +25,10 @@ use crate::{
     web::{
         html::{html, refused, see_other},
         layout::{Nav, Page},
-        names, page,
+        page,
         parts::KeyStatus,
-        time::{When, thousands},
+        time::{When, clock_time, thousands},
+        who,
     },
 };
 
@@ -107,6 +108,8 @@ struct StopPage {
     /// How many keys below are not named.
     below_more: usize,
     calls: String,
+    /// From when on calls are counted: they are kept by the hour.
+    since: String,
     is_busy: bool,
     is_many: bool,
     /// The reader may let live what the key minted.
@@ -295,7 +298,14 @@ pub(in crate::web) async fn stop_selected(mut call: Call<SuspendKey>) -> Result<
     let ids = selected(form.all("id").map(|id| ("id", id)))?;
     let turn = turn_of(form.get("do"))?;
     let revoking = call.ask::<RevokeKey>(None).await?;
-    let why = reason(form.get("reason"))?;
+    let why = match asked_for(turn, &form) {
+        Ok(why) => why,
+        Err(failure) => {
+            let typed = Typed::of(&form, &["reason"]).refused(&failure);
+            let view = question(&call, &ids, (turn, typed)).await?;
+            return Err(refused(failure, &view));
+        }
+    };
     let (mut first, mut refusals) = (None, Vec::new());
     for id in ids {
         let outcome = if turn == Turn::Revoke {
@@ -321,18 +331,41 @@ pub(in crate::web) async fn stop_selected(mut call: Call<SuspendKey>) -> Result<
     let reply = if refusals.is_empty() {
         see_other(&format!("{PATH}?done={}", turn.done()))
     } else {
-        let left: Vec<KeyId> = refusals.iter().map(|(id, _)| *id).collect();
-        let mut view = question(&call, &left, (turn, Typed::default())).await?;
-        view.problems = refusals
-            .iter()
-            .map(|(id, failure)| format!("{id}: {failure}"))
-            .collect();
-        html(StatusCode::OK, &view)
+        html(StatusCode::OK, &left_over(&call, turn, &refusals).await?)
     };
     Ok(match first {
         Some(receipt) => reply.written(receipt),
         None => reply,
     })
+}
+
+/// The reason that was given; and nobody revokes several keys without having said that they know
+/// what that is.
+fn asked_for(turn: Turn, form: &Form) -> Result<Option<String>, Failure> {
+    if turn == Turn::Revoke && form.get("sure").is_none() {
+        return Err(Failure::out_of_range("sure", "must be ticked"));
+    }
+    reason(form.get("reason"))
+}
+
+/// The question once more for the keys that it was refused for; the others are done.
+async fn left_over(
+    call: &Call<SuspendKey>,
+    turn: Turn,
+    refusals: &[(KeyId, Failure)],
+) -> Result<StopPage, Failure> {
+    let left: Vec<KeyId> = refusals.iter().map(|(id, _)| *id).collect();
+    let mut view = question(call, &left, (turn, Typed::default())).await?;
+    view.problems = refusals
+        .iter()
+        .map(|(id, failure)| {
+            let id = id.to_string();
+            let key = view.chosen.iter().find(|key| key.id == id);
+            let name = key.map_or(&*id, |key| &key.name);
+            format!("{name}: {failure}")
+        })
+        .collect();
+    Ok(view)
 }
 
 fn turn_of(word: Option<&str>) -> Result<Turn, Failure> {
@@ -350,7 +383,7 @@ fn turn_of(word: Option<&str>) -> Result<Turn, Failure> {
 fn selected<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Vec<KeyId>, Failure> {
     let ids = pairs.filter(|(name, _)| *name == "id");
     let ids: Result<BTreeSet<KeyId>, _> = ids.map(|(_, id)| id.parse()).collect();
-    let ids = ids.map_err(|_| Failure::NotFound("key"))?;
+    let ids = ids.map_err(|_malformed| Failure::NotFound("key"))?;
     if ids.len() > SELECTED_MAX {
         let reason = format!("can be {SELECTED_MAX} keys at once");
         return Err(Failure::out_of_range("id", reason));
@@ -402,12 +435,13 @@ async fn question<A: Action>(
         below_more: below.len().saturating_sub(NAMED_MAX),
         below: below.into_iter().take(NAMED_MAX).collect(),
         calls: thousands(calls),
+        since: clock_time(hour_of(page.now.minus(HOUR))),
         is_busy: calls > 0,
         page: match first.filter(|_| !is_many) {
             Some(one) => page.below(one.name.clone(), one.href.clone()),
             None => page,
         },
-        problems: match typed.other_error("name reason") {
+        problems: match typed.other_error("name reason sure") {
             "" => Vec::new(),
             error => vec![error.to_owned()],
         },
@@ -441,7 +475,7 @@ async fn rows<A: Action>(
             name: key.name.clone(),
             prefix: key.prefix.to_string(),
             href: href(key.id),
-            owner: names::of_owner(app, org, &key.minter),
+            owner: who::owner(app, org, &key.minter),
             status: status::of_key(app, key, page.now),
             last_used: key.last_use.map(|last| page.when(last.at)),
             last_used_from: from.map(|from| from.to_string()).unwrap_or_default(),

@@ -1,13 +1,12 @@
 //! What was typed into a form, so that a page can show it again with what is wrong at the field.
 
-use crate::{failure::Failure, gate::Form, problem, web::sentence};
+use crate::{failure::Failure, gate::Form, web::fault::Fault};
 
 /// The values of a form, and what is wrong with one of them.
 #[derive(Debug, Clone, Default)]
-pub struct Typed {
+pub(super) struct Typed {
     values: Vec<(String, String)>,
-    field: String,
-    error: String,
+    fault: Fault,
 }
 
 impl Typed {
@@ -33,22 +32,26 @@ impl Typed {
 
     /// With what is wrong.
     pub(super) fn refused(mut self, failure: &Failure) -> Self {
-        let answer = problem::answer(failure);
-        self.field = answer.field.unwrap_or_default();
-        self.error = sentence(&answer.detail);
+        self.fault = Fault::told(failure);
         self
     }
 
     /// A value; empty for none.
     #[must_use]
-    pub fn get(&self, name: &str) -> &str {
+    pub(super) fn get(&self, name: &str) -> &str {
         let found = self.values.iter().find(|(field, _)| field == name);
         found.map_or("", |(_, value)| value)
     }
 
+    /// Every value of a field.
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let values = self.values.iter().filter(move |(field, _)| field == name);
+        values.map(|(_, value)| value.as_str())
+    }
+
     /// Whether a value is among those of a field.
     #[must_use]
-    pub fn has(&self, name: &str, value: &str) -> bool {
+    pub(super) fn has(&self, name: &str, value: &str) -> bool {
         let mut all = self.values.iter();
         all.any(|(field, given)| field == name && given == value)
     }
@@ -70,23 +73,13 @@ impl Typed {
     /// What is wrong with one of these fields (names with spaces between), or with a part of it; empty
     /// for nothing.
     #[must_use]
-    pub fn error(&self, names: &str) -> &str {
-        let field = self.field.split('.').next().unwrap_or_default();
-        let mut names = names.split(' ');
-        if !field.is_empty() && names.any(|name| name == self.field || name == field) {
-            &self.error
-        } else {
-            ""
-        }
+    pub(super) fn error(&self, names: &str) -> &str {
+        self.fault.at_any(names)
     }
 
     /// What is wrong that stands at none of these fields.
     #[must_use]
-    pub fn other_error(&self, names: &str) -> &str {
-        if self.error(names).is_empty() {
-            &self.error
-        } else {
-            ""
-        }
+    pub(super) fn other_error(&self, names: &str) -> &str {
+        self.fault.beside(names)
     }
 }

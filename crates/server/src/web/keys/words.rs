@@ -24,7 +24,7 @@ const NAMED_MAX: usize = 5;
 pub(super) type WorkspaceNames = HashMap<WorkspaceId, String>;
 
 /// What a permission lets a key do, after "It can" and "It cannot".
-pub(super) const fn deed(permission: Permission) -> &'static str {
+pub(in crate::web) const fn deed(permission: Permission) -> &'static str {
     match permission {
         Permission::WorkspacesRead => "see workspaces and their labels",
         Permission::WorkspacesWrite => "create workspaces, and change their names and labels",
@@ -51,6 +51,15 @@ pub(super) fn is_sensitive(permission: Permission) -> bool {
 
 /// What a grant permits, in a few badges.
 pub(super) fn badges(grant: &Grant) -> Vec<Badge> {
+    some_badges(grant, BADGES_MAX)
+}
+
+/// The same with nothing left out.
+pub(super) fn all_badges(grant: &Grant) -> Vec<Badge> {
+    some_badges(grant, usize::MAX)
+}
+
+fn some_badges(grant: &Grant, most: usize) -> Vec<Badge> {
     let set = grant.permissions;
     let preset = |name: &str| PermissionSet::preset(name).is_ok_and(|preset| preset == set);
     let mut badges = if set == PermissionSet::ALL {
@@ -62,7 +71,7 @@ pub(super) fn badges(grant: &Grant) -> Vec<Badge> {
     } else if preset("editor") {
         vec![Badge::new(Tone::Neutral, "Editor").titled(set.patterns().join(", "))]
     } else {
-        of_patterns(&set.patterns())
+        of_patterns(&set.patterns(), most)
     };
     if !grant.endpoints.is_empty() {
         badges.push(Badge::new(Tone::Info, "Some routes").titled(endpoints(grant).join(", ")));
@@ -73,15 +82,15 @@ pub(super) fn badges(grant: &Grant) -> Vec<Badge> {
     badges
 }
 
-fn of_patterns(patterns: &[String]) -> Vec<Badge> {
+fn of_patterns(patterns: &[String], most: usize) -> Vec<Badge> {
     let mut patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
     let is_sharp = |pattern: &str| {
         let covered = PermissionSet::parse([pattern]).unwrap_or_default();
         SENSITIVE.iter().any(|sharp| covered.has(*sharp))
     };
     patterns.sort_by_key(|pattern| !is_sharp(pattern));
-    let rest: Vec<&str> = patterns.iter().skip(BADGES_MAX).copied().collect();
-    let shown = patterns.iter().take(BADGES_MAX).map(|pattern| {
+    let rest: Vec<&str> = patterns.iter().skip(most).copied().collect();
+    let shown = patterns.iter().take(most).map(|pattern| {
         let tone = if is_sharp(pattern) {
             Tone::Warn
         } else {
@@ -115,23 +124,23 @@ pub(super) fn workspaces(bound: &Workspaces, names: &WorkspaceNames) -> (String,
 }
 
 /// `agent=data, region=eu`.
-pub(super) fn label_words(labels: &Labels) -> String {
+pub(in crate::web) fn label_words(labels: &Labels) -> String {
     let pairs = labels.iter().map(|(name, value)| format!("{name}={value}"));
     pairs.collect::<Vec<_>>().join(", ")
 }
 
 /// The routes that a grant is cut to.
-pub(super) fn endpoints(grant: &Grant) -> Vec<String> {
+pub(in crate::web) fn endpoints(grant: &Grant) -> Vec<String> {
     grant.endpoints.iter().map(ToString::to_string).collect()
 }
 
 /// The addresses that a grant is cut to.
-pub(super) fn addresses(grant: &Grant) -> Vec<String> {
+pub(in crate::web) fn addresses(grant: &Grant) -> Vec<String> {
     grant.ip_allow.iter().map(ToString::to_string).collect()
 }
 
 /// `60 requests a minute and 1,000 a day`; nothing for no limit.
-pub(super) fn rate(limit: RateLimit) -> Option<String> {
+pub(in crate::web) fn rate(limit: RateLimit) -> Option<String> {
     match (limit.per_minute, limit.per_day) {
         (None, None) => None,
         (Some(minute), None) => Some(format!("{} requests a minute", number(minute))),
@@ -150,22 +159,22 @@ fn number(count: u32) -> String {
 
 /// A key to be, or one that is, in two lists of sentences: what it can, and what it cannot do.
 #[derive(Debug, Clone, Default)]
-pub struct Summary {
+pub(super) struct Summary {
     /// What it can do.
-    pub can: Vec<Sentence>,
+    pub(super) can: Vec<Sentence>,
     /// What it cannot do.
-    pub cannot: Vec<String>,
+    pub(super) cannot: Vec<String>,
     /// Where, when, from where, how often.
-    pub bounds: Vec<String>,
+    pub(super) bounds: Vec<String>,
 }
 
 /// Something that a key can do.
 #[derive(Debug, Clone)]
-pub struct Sentence {
+pub(super) struct Sentence {
     /// In words.
-    pub text: String,
+    pub(super) text: String,
     /// It does the most harm in wrong hands.
-    pub is_sensitive: bool,
+    pub(super) is_sensitive: bool,
 }
 
 /// Says of a grant and an end what they come to.
@@ -240,7 +249,7 @@ fn place(bound: &Workspaces, names: &WorkspaceNames) -> String {
 }
 
 /// How far what a key holds may be passed on.
-pub(super) fn passing_on(delegation: &Delegation) -> String {
+pub(in crate::web) fn passing_on(delegation: &Delegation) -> String {
     if delegation.depth == Some(0) {
         return "It may mint no key of its own.".to_owned();
     }

@@ -1,6 +1,6 @@
 //! The deprecated tokens of workspaces that are still accepted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use claviger_core::{
     action::ReadKeys,
@@ -82,13 +82,13 @@ pub(super) async fn rows(
     let mut names = HashMap::new();
     let mut rows = Vec::new();
     for token in living.into_iter().take(most) {
-        if !names.contains_key(&token.workspace) {
+        if let Entry::Vacant(unknown) = names.entry(token.workspace) {
             let found = call
                 .app
                 .store
                 .find_workspace(call.org(), token.workspace)
                 .await?;
-            names.insert(token.workspace, found.map(|workspace| workspace.name));
+            unknown.insert(found.map(|workspace| workspace.name));
         }
         let name = names.get(&token.workspace).cloned().flatten();
         rows.push(TokenRow {

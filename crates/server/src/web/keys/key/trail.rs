@@ -1,0 +1,124 @@
+//! What a key did, what it was refused, and what was done to it.
+
+use askama::Template;
+use claviger_core::{
+    action::{ReadAudit, ReadKeys},
+    id::KeyId,
+};
+use claviger_store::{AuditFilter, Page as Part};
+use http::StatusCode;
+
+use super::{Head, surroundings};
+use crate::{
+    failure::Failure,
+    gate::{Call, Query, Reply},
+    ops::{
+        audit::{self, Order},
+        keys,
+    },
+    web::{
+        html::html,
+        keys::{
+            events::{self, EventPart, HAS_STREAM},
+            index::{names_of, workspaces_of},
+        },
+        layout::Page,
+    },
+};
+
+/// How many records a part of a trail shows.
+const ROWS: u32 = 50;
+
+#[derive(Debug, Template)]
+#[template(path = "canvas/keys/key_events.html")]
+struct EventsPage {
+    page: Page,
+    head: Head,
+    title: &'static str,
+    empty: (&'static str, &'static str),
+    is_changes: bool,
+    /// The reader may not see it.
+    is_closed: bool,
+    part: EventPart,
+}
+
+pub(super) async fn show(
+    call: &Call<ReadKeys>,
+    id: KeyId,
+    query: &Query,
+) -> Result<Reply, Failure> {
+    let key = keys::get(&call.app, &call.permit, id).await?;
+    let tab = query.get("tab").unwrap_or_default();
+    let after = query.parse::<u64>("cursor", "the number of a record")?;
+    let (page, head) = surroundings(call, &key, tab).await?;
+    let part = (Order::NewestFirst, Part { after, limit: ROWS });
+    let refused = (tab == "refused").then_some((400, 499));
+    let found = if tab == "changes" {
+        let filter = AuditFilter {
+            about: Some(id),
+            ..AuditFilter::default()
+        };
+        match call.ask::<ReadAudit>(None).await {
+            Ok(permit) => Some(audit::page(&call.app, &permit, filter, part).await?),
+            Err(Failure::Denied(_)) => None,
+            Err(other) => return Err(other),
+        }
+    } else {
+        let filter = AuditFilter {
+            status: refused,
+            ..AuditFilter::default()
+        };
+        Some(audit::activity(&call.app, &call.permit, id, filter, part).await?)
+    };
+    let known = names_of(&workspaces_of(call).await?);
+    let address = format!("{}?tab={tab}", head.href);
+    let mut shown = found.as_ref().map_or_else(EventPart::default, |found| {
+        events::part(
+            &call.app,
+            &page,
+            (found, &known),
+            (&address, after.is_none()),
+        )
+    });
+    if after.is_none() && tab == "activity" && *HAS_STREAM {
+        shown.live = format!("/org/tokens/{id}/activity/stream");
+    }
+    let (title, empty) = words_of(tab);
+    let view = EventsPage {
+        is_changes: tab == "changes",
+        is_closed: found.is_none(),
+        part: shown,
+        title,
+        empty,
+        page,
+        head,
+    };
+    Ok(html(StatusCode::OK, &view))
+}
+
+/// The title of a view, and what it says when there is nothing to list.
+fn words_of(tab: &str) -> (&'static str, (&'static str, &'static str)) {
+    match tab {
+        "activity" => (
+            "Activity",
+            (
+                "No call yet",
+                "What the key does is listed here, request by request.",
+            ),
+        ),
+        "refused" => (
+            "Refused calls",
+            (
+                "Nothing was refused",
+                "Calls that the key was not let do are listed here.",
+            ),
+        ),
+        _ => (
+            "Changes of this key",
+            (
+                "No change is recorded",
+                "What is done to the key is listed here.",
+            ),
+        ),
+    }
+}
