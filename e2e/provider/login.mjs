@@ -34,7 +34,7 @@ async function body(request) {
 }
 
 const page = (complaint) => `<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Provider</title>
+<html lang="en"><meta charset="utf-8"><title>Provider</title><link rel="icon" href="data:,">
 <h1>Sign in to the test provider</h1>
 <form method="post">
 <label>Login <input name="login" autofocus></label> <button>Sign in</button>
@@ -45,7 +45,7 @@ const page = (complaint) => `<!doctype html>
 /** Signs out without asking, as providers do that were given an `id_token_hint`. */
 export function logoutPage(ctx, form) {
   ctx.type = 'html';
-  ctx.body = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Sign out</title>
+  ctx.body = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Sign out</title><link rel="icon" href="data:,">
 <h1>Sign out of the test provider</h1>
 ${form}<button form="op.logoutForm" name="logout" value="yes">Sign out</button>`;
 }

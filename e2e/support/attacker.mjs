@@ -46,6 +46,20 @@ export async function startAttacker() {
       }
       return { sent: scene.sent, read: scene.read };
     },
+    /**
+     * Attacks many targets from one page, each with what goes along with the page's own cookies: a form in
+     * a frame, `fetch` that may not read, and `fetch` with the target's own method. Gives the same.
+     */
+    async sweep(context, { host, home, targets }) {
+      const page = await context.newPage();
+      const scene = { context, page, origin: `http://${host}:${port}`, home, sent: [], read: [] };
+      try {
+        await sweeping(scene, targets);
+      } finally {
+        await page.close();
+      }
+      return { sent: scene.sent, read: scene.read };
+    },
     stop: () => {
       server.closeAllConnections();
       return new Promise((done) => server.close(done));
@@ -79,12 +93,34 @@ async function embedded(scene) {
   for (const { name, what } of findings) if (what !== undefined) scene.read.push({ attack: name, what });
 }
 
+/** How many attacks of a sweep are under way at a time. */
+const AT_ONCE = 8;
+
+async function sweeping(scene, targets) {
+  const chosen = ['form in a frame', 'fetch, opaque', 'fetch, its own method, preflighted'];
+  const attacks = Object.fromEntries(chosen.map((name) => [name, EMBEDDED[name]]));
+  const findings = await noting(scene, 'sweep', () => scene.page.evaluate(program(attacks, { ...scene, target: { path: '' } }, `
+    const work = ${JSON.stringify(targets)}.flatMap((one) => Object.entries(attacks).map(([name, attack]) => ({ one, name, attack })));
+    const found = [];
+    const next = async () => {
+      for (let it = work.shift(); it; it = work.shift()) {
+        const { one, name, attack } = it;
+        const what = await Promise.resolve(attack({ form: {}, json: {}, ...one, url: ${JSON.stringify(scene.home)} + one.path })).catch(() => undefined);
+        if (what !== undefined) found.push({ attack: name + ': ' + one.method + ' ' + one.path, what });
+      }
+    };
+    return Promise.all(Array.from({ length: ${AT_ONCE} }, next)).then(() => found);`)));
+  scene.read.push(...findings);
+}
+
 async function navigating(scene, name) {
   const { context, page, home } = scene;
   await noting(scene, name, async () => {
-    // Whatever window it ends in: the attack is over when the target has answered it there.
+    // Whatever window it ends in: the attack is over when the target has answered it there, and sends
+    // it nowhere else.
     const answered = context.waitForEvent('response', {
-      predicate: (response) => response.url().startsWith(home),
+      predicate: (response) => response.url().startsWith(home) && response.request().isNavigationRequest()
+        && Math.trunc(response.status() / 100) !== 3,
       timeout: ATTACK_MS_MAX,
     });
     const opens = name.includes('new window');
@@ -92,7 +128,7 @@ async function navigating(scene, name) {
     const only = { [name]: NAVIGATING[name] };
     // Leaving destroys the world in which this is evaluated.
     await page.evaluate(program(only, scene, 'Object.values(attacks)[0](target);')).catch(() => {});
-    await (await answered).finished();
+    await inTime((await answered).finished());
     if (opens) {
       const what = await page.evaluate(`(() => {
         try { return window.opened?.document.body.innerText } catch { return undefined }
@@ -108,7 +144,9 @@ async function noting({ context, page, origin, home, sent }, attack, use) {
   await page.goto(`${origin}/`);
   const noted = [];
   const note = (request) => {
-    if (request.url().startsWith(home)) noted.push(describe(attack, request, home));
+    // What a page of ours fetches for itself is no attack.
+    const isOurs = request.url().startsWith(`${home}/canvas/assets/`);
+    if (request.url().startsWith(home) && !isOurs) noted.push(describe(attack, request, home));
   };
   context.on('request', note);
   try {
@@ -120,15 +158,25 @@ async function noting({ context, page, origin, home, sent }, attack, use) {
   }
 }
 
+const ANSWER_MS_MAX = 5000;
+
+/** What is promised, or null: of a request that went away with its page the browser may never tell the end. */
+function inTime(promise) {
+  let limit;
+  const late = new Promise((done) => { limit = setTimeout(done, ANSWER_MS_MAX, null); });
+  return Promise.race([promise, late]).finally(() => clearTimeout(limit));
+}
+
 /** `status` is null where the browser kept the answer from the page. */
 async function describe(attack, request, home) {
-  const response = await request.response().catch(() => null);
+  const response = await inTime(request.response().catch(() => null));
   const headers = response ? await request.allHeaders().catch(() => ({})) : {};
   return {
     attack,
     method: request.method(),
     path: request.url().slice(home.length),
     status: response?.status() ?? null,
+    to: response?.headers().location ?? null,
     cookie: 'cookie' in headers,
     site: headers['sec-fetch-site'] ?? null,
   };

@@ -53,6 +53,8 @@ export async function countTransfer(page) {
 
   return {
     requests,
+    /** Counts from nothing again: the next page begins. */
+    forget: () => rows.clear(),
     /** Fails unless the page took less than `bytesMax`; gives what it took. */
     async expectSmall(bytesMax = TRANSFER_BYTES_MAX) {
       await page.waitForLoadState('load');

@@ -21,21 +21,33 @@ export const ADMIN_TOKEN = '0123456789abcdef0123456789abcdef0123456789abcdef';
  * `adminToken: true` sets `ADMIN_TOKEN`. `isPublic` gives it a `--public-url`, which is its own
  * address: a server with an identity provider wants one. `environment` is all else that it sees of
  * the environment, `flags` are added to the command, `home` is that of a server that was stopped with
- * `keepsData`.
+ * `keepsData`. With `atTerminal` it is started as by hand, and prints what is for nobody else's eyes.
  */
-export async function startServer({ adminToken = false, isPublic = false, environment = {}, flags = [], home } = {}) {
+export async function startServer({
+  adminToken = false, isPublic = false, environment = {}, flags = [], home, atTerminal = false,
+} = {}) {
   home ??= await mkdtemp(join(tmpdir(), 'claviger-e2e-'));
   const port = isPublic ? await freePort() : 0;
   const env = { ...environment, ...(adminToken && { ADMIN_TOKEN }) };
   const args = ['serve', '--listen', `127.0.0.1:${port}`, '--data-dir', join(home, 'data')];
   if (isPublic) args.push('--public-url', `http://127.0.0.1:${port}`);
-  const program = await startProgram(BINARY, [...args, ...flags], { cwd: home, env, found: address });
+  const [command, words] = atTerminal ? inTerminal(BINARY, [...args, ...flags]) : [BINARY, [...args, ...flags]];
+  const program = await startProgram(command, words, { cwd: home, env, found: address });
   return new Server(program, { home, env });
 }
 
+/** The same command with a terminal of its own: `script` is a part of every Debian. */
+function inTerminal(command, args) {
+  const quoted = [command, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`);
+  return ['/usr/bin/script', ['-qefc', `exec ${quoted.join(' ')}`, '/dev/null']];
+}
+
+/** What is read on a terminal: without what makes it bold, and with ends of lines as anywhere. */
+const asText = (shown) => shown.replaceAll(/\u001b\[[0-9;]*m/g, '').replaceAll('\r\n', '\n');
+
 /** The address in the welcome, once the welcome is whole: up to the line that says which tier is open. */
-function address(_out, err) {
-  const [, listens, rest] = err.match(/ listens on (\S+)\n[^]*? {2}reference [^\n]*\n\n([^\n]+\n)/) ?? [];
+function address(out, err) {
+  const [, listens, rest] = asText(err + out).match(/ listens on (\S+)\n[^]*? {2}reference [^\n]*\n\n([^\n]+\n)/) ?? [];
   return rest && listens;
 }
 
@@ -62,6 +74,9 @@ class Server {
 
   /** Its welcome and its log so far. */
   get log() { return this.program.err; }
+
+  /** The one-time link that it has printed, where it has a terminal. */
+  get printedLink() { return asText(this.program.out).match(/^ {2}(http\S+\/canvas\/link#\S+)$/m)?.[1]; }
 
   /** Mints a full-org key: by `ADMIN_TOKEN` if it is set, else by tier 0, which that closes. */
   async firstKey() {

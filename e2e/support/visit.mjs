@@ -1,7 +1,7 @@
 // A visit to a page, with all that must hold on any page of the Canvas.
 
 import { expectAccessible } from './accessibility.mjs';
-import { newContext } from './browser.mjs';
+import { newContext, SCRIPTED_VIEWS } from './browser.mjs';
 import { countTransfer, expectNoShift, expectNoSidewaysScroll } from './measure.mjs';
 import { watch } from './watch.mjs';
 
@@ -28,4 +28,44 @@ export async function visit(browser, url, { view = {}, storageState, except = []
   } finally {
     await context.close();
   }
+}
+
+/**
+ * Visits many pages, at both widths, light and dark. `pages` are paths, or `[path, how]` with what `visit`
+ * is told of `except`, `rules` and `use`. One window sees them all, which is faster than one for each.
+ * With `CLAVIGER_E2E_PICTURES` a picture of each page is kept in that folder, to be looked at.
+ */
+export async function tour(browser, server, pages, { views = SCRIPTED_VIEWS, storageState } = {}) {
+  for (const view of views) {
+    const context = await newContext(browser, { ...view, storageState });
+    try {
+      const page = await context.newPage();
+      const watched = await watch(page);
+      const transfer = await countTransfer(page);
+      for (const [path, { except = [], rules = {}, use = async () => {} } = {}] of pages.map((it) => [it].flat())) {
+        watched.forget();
+        transfer.forget();
+        await page.goto(server.url + path);
+        await transfer.expectSmall();
+        if (view.hasScripts) await expectNoShift(page);
+        await use(page, { watched, context });
+        await keepPicture(page, view);
+        await expectAccessible(page, { except: rules });
+        await expectNoSidewaysScroll(page);
+        watched.expectNone({ except });
+      }
+    } catch (error) {
+      error.message = `at ${view.name}: ${error.message}`;
+      throw error;
+    } finally {
+      await context.close();
+    }
+  }
+}
+
+async function keepPicture(page, { name }) {
+  const folder = process.env.CLAVIGER_E2E_PICTURES;
+  if (!folder) return;
+  const words = `${new URL(page.url()).pathname} ${name}`.replaceAll(/[^0-9A-Za-z]+/g, '-');
+  await page.screenshot({ path: `${folder}/${words}.png`, fullPage: true });
 }

@@ -24,8 +24,9 @@ export async function watch(page) {
   page.on('pageerror', (error) => found.push(`script: ${error.message}`));
   page.on('requestfailed', (request) => {
     const why = request.failure()?.errorText;
-    // Leaving a page ends what it was still waiting for.
-    if (why !== 'net::ERR_ABORTED') found.push(`request: ${request.method()} ${request.url()} ${why}`);
+    // Leaving a page ends what it was still waiting for. Where scripts are off, the browser says so of
+    // each as `csp`; a breach of a policy is noted above.
+    if (why !== 'net::ERR_ABORTED' && why !== 'csp') found.push(`request: ${request.method()} ${request.url()} ${why}`);
   });
   page.on('response', (response) => {
     if (response.status() >= 400) found.push(`answer: ${response.status()} ${response.request().method()} ${response.url()}`);
@@ -42,6 +43,8 @@ export async function watch(page) {
     /** Origins beside the first that are no surprise, such as that of the identity provider. */
     expectOrigins(...origins) { home.others = origins; },
     problems: () => [...found],
+    /** Forgets what was found so far: the next page begins. */
+    forget() { found.length = 0; },
     expectNone({ except = [] } = {}) {
       const rest = found.filter((line) => !except.some((pattern) => pattern.test(line)));
       if (rest.length > 0) throw new Error(`${page.url()}:\n  ${rest.join('\n  ')}`);

@@ -5,8 +5,9 @@ import { after, before, describe, it } from 'node:test';
 
 import { ORIGINS, startAttacker } from '../support/attacker.mjs';
 import { newContext, startBrowser } from '../support/browser.mjs';
+import { byAdminToken } from '../support/people.mjs';
 import { startServer } from '../support/server.mjs';
-import { furnish, jsonTargets } from '../support/targets.mjs';
+import { apiTargets, formTargets, furnish, mainTargets } from '../support/targets.mjs';
 import { expectUnchanged } from '../support/unchanged.mjs';
 
 describe('pages of other origins', () => {
@@ -34,37 +35,80 @@ describe('pages of other origins', () => {
     await server.stop();
   });
 
-  describe('against the JSON API', () => {
+  describe('in the browser of an admin', () => {
     let server;
-    let facts;
+    let ids;
+    let storageState;
 
     before(async () => {
       server = await startServer({ adminToken: true });
       await server.firstKey();
-      facts = await furnish(server);
+      ids = await furnish(server);
+      storageState = await byAdminToken(browser, server);
     });
     after(() => server?.stop());
 
-    for (const { method, path } of jsonTargets({ workspace: '{id}', key: '{id}', request: '{id}' })) {
-      it(`change and read nothing by ${method} ${path}`, async () => {
-        const target = jsonTargets(facts).find((one) => one.method === method && pattern(one.path) === path);
-        for (const host of [ORIGINS['another site'], ORIGINS['another port']]) {
-          const context = await newContext(browser);
-          const outcome = await expectUnchanged(server, () => attacker.attack(context, { host, home: server.url, target }));
-          expectRefused(outcome);
-          await context.close();
-        }
+    /** Attacks from each place, and sees that the admin is still signed in, and nothing else is otherwise. */
+    async function fromEverywhere(hosts, attack) {
+      for (const host of hosts) {
+        const context = await newContext(browser, { storageState });
+        const outcome = await expectUnchanged(server, () => attack(context, host));
+        expectRefused(outcome);
+        const goesAlong = outcome.sent.some((row) => row.cookie && row.method !== 'GET');
+        assert.equal(goesAlong, host === '127.0.0.1', 'cookies go along with what changes something from the same host alone');
+        const page = await context.newPage();
+        await page.goto(`${server.url}/canvas/account`);
+        assert.equal(page.url(), `${server.url}/canvas/account`, 'still signed in');
+        await context.close();
+      }
+    }
+
+    for (const { method, path } of mainTargets({ ws: '{id}', tok: '{id}' })) {
+      it(`change and read nothing by ${method} ${path}, whatever they try`, () => {
+        const target = mainTargets(ids).find((one) => one.method === method && pattern(one.path) === path);
+        return fromEverywhere([ORIGINS['another site'], ORIGINS['another port']],
+          (context, host) => attacker.attack(context, { host, home: server.url, target }));
       });
     }
+
+    it('change and read nothing by any route of the API that changes something', async () => {
+      const targets = await apiTargets(server, ids);
+      assert.ok(targets.length >= 35, `${targets.length} routes`);
+      await fromEverywhere(Object.values(ORIGINS), (context, host) => attacker.sweep(context, { host, home: server.url, targets }));
+    });
+
+    it('change and read nothing by any form of the Canvas', async () => {
+      const context = await newContext(browser, { storageState });
+      const targets = await formTargets(await context.newPage(), server.url, ids);
+      await context.close();
+      const found = [...new Set(targets.map(({ path }) => pattern(path)))].sort();
+      for (const path of FORMS) assert.ok(found.includes(path), `a form at ${path} is on some page; found ${found.join(', ')}`);
+      await fromEverywhere(Object.values(ORIGINS), (other, host) => attacker.sweep(other, { host, home: server.url, targets }));
+    });
   });
 });
 
-const pattern = (path) => path.replaceAll(/(ws|tok|req)_[0-9A-Z]+/g, '{id}');
+/** Some forms that the walk must come by, or it has not seen much. */
+const FORMS = [
+  '/canvas/account/sessions/all/end', '/canvas/account/sessions/{id}/end', '/canvas/keys/new',
+  '/canvas/keys/{id}/edit', '/canvas/keys/{id}/revoke', '/canvas/keys/{id}/rotate',
+  '/canvas/keys/{id}/suspend', '/canvas/link', '/canvas/policy', '/canvas/requests/{id}/approve',
+  '/canvas/requests/{id}/deny', '/canvas/sign-in', '/canvas/sign-out', '/canvas/workspaces',
+  '/canvas/workspaces/{id}/channels/new', '/canvas/workspaces/{id}/channels/{id}', '/canvas/workspaces/{id}/channels/{id}/enabled',
+  '/canvas/workspaces/{id}/channels/{id}/remove', '/canvas/workspaces/{id}/delete', '/canvas/workspaces/{id}/secrets',
+  '/canvas/workspaces/{id}/secrets/DB_PASSWORD/delete', '/canvas/workspaces/{id}/secrets/values',
+  '/canvas/workspaces/{id}/settings', '/canvas/workspaces/{id}/tokens/{id}/replace', '/canvas/workspaces/{id}/tokens/{id}/revoke',
+];
+
+const pattern = (path) => path.replaceAll(/(ses|ws|tok|req|ch|wst)_[0-9A-Z]{26}/g, '{id}');
+
+/** Somebody who is not signed in is sent to do so. */
+const isSentToSignIn = ({ cookie, status, to }) => !cookie && status === 303 && to?.startsWith('/canvas/sign-in');
 
 /** Nothing was read, and what would change something was refused wherever it arrived. */
 function expectRefused({ sent, read }) {
   assert.deepEqual(read, []);
-  assert.ok(sent.some((row) => row.method === 'POST' && row.status !== null), 'something has arrived');
-  const accepted = sent.filter((row) => row.method !== 'GET' && row.status !== null && row.status < 400);
+  assert.ok(sent.some((row) => row.method !== 'GET' && row.status !== null), 'something has arrived');
+  const accepted = sent.filter((row) => row.method !== 'GET' && row.status !== null && row.status < 400 && !isSentToSignIn(row));
   assert.deepEqual(accepted, []);
 }

@@ -29,7 +29,7 @@ use crate::{
     load::{Interner, load_index, load_old_secrets, load_people, load_sessions},
     metrics::Metrics,
     orgs::Orgs,
-    people::{Logouts, People, Sessions},
+    people::{People, Sessions},
     policies::Policies,
     provider::Provider,
     rate_limiter::RateLimiter,
@@ -107,7 +107,6 @@ pub struct App {
     /// Of ways to the identity provider that are begun: whoever begins many does not keep others
     /// from ending theirs.
     pub(crate) away_limiter: StrangerLimiter,
-    pub(crate) logouts: Logouts,
     /// When the service was started: before, nobody could see a secret be used.
     pub(crate) started_at: Timestamp,
     /// Replaced secrets that are still accepted.
@@ -206,7 +205,6 @@ impl App {
             provider: config.provider.as_ref().map(Provider::new).transpose()?,
             sign_in_limiter: StrangerLimiter::new(SIGN_INS_PER_MINUTE),
             away_limiter: StrangerLimiter::new(SIGN_INS_PER_MINUTE),
-            logouts: Logouts::default(),
             started_at: clock::now(),
             old_secrets: load_old_secrets(&*store, &keys).await?,
             key_turns: Turns::default(),

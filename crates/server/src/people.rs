@@ -209,31 +209,3 @@ impl Sessions {
         used.map(|live| (live.session.id, live.seen_at())).collect()
     }
 }
-
-/// Logout tokens that have done their work: each counts once (`OpenID` Connect Back-Channel Logout
-/// 1.0, 2.6). Those of before a restart are forgotten; what they can end is bounded by their age.
-#[derive(Debug, Default)]
-pub(crate) struct Logouts {
-    until: parking_lot::Mutex<HashMap<String, Timestamp>>,
-}
-
-impl Logouts {
-    /// How many are remembered; all of them are from our provider, and of the last minutes.
-    const MAX: usize = 100_000;
-
-    /// Whether one has done its work.
-    pub(crate) fn is_known(&self, id: &str, now: Timestamp) -> bool {
-        self.until.lock().get(id).is_some_and(|until| *until > now)
-    }
-
-    /// It has.
-    pub(crate) fn remember(&self, id: String, (now, until): (Timestamp, Timestamp)) {
-        let mut known = self.until.lock();
-        if known.len() >= Self::MAX {
-            known.retain(|_, until| *until > now);
-        }
-        if known.len() < Self::MAX {
-            known.insert(id, until);
-        }
-    }
-}

@@ -11,7 +11,7 @@ use claviger_core::{
     time::Timestamp,
     token::Brand,
 };
-use http::{Method, header, request::Parts};
+use http::{Method, Uri, header, request::Parts};
 
 use crate::{clock, entropy, rate_limiter::Standing, web::layout::Theme};
 
@@ -38,6 +38,8 @@ pub struct Head {
     pub theme: Theme,
     /// The query, of a page alone: where to go on after a sign-in.
     pub query: Option<String>,
+    /// The page that a form was sent from, by its path and query: where to go on after a sign-in.
+    pub from: Option<String>,
     /// `User-Agent`, cut to what a record holds.
     pub user_agent: Option<String>,
     brands: Brands,
@@ -71,6 +73,17 @@ fn without_secrets(text: &str, brands: &Brands) -> String {
     kept
 }
 
+/// The page of the Canvas that a form stands on, as the browser says. It proves nothing, and decides
+/// nothing but where somebody goes on who had to sign in first.
+fn page_before(parts: &Parts) -> Option<String> {
+    if parts.method == Method::GET || !parts.uri.path().starts_with("/canvas/") {
+        return None;
+    }
+    let referrer = parts.headers.get(header::REFERER)?.to_str().ok()?;
+    let page: Uri = referrer.parse().ok()?;
+    page.path_and_query().map(ToString::to_string)
+}
+
 impl Head {
     /// Notes the head of a request.
     #[must_use]
@@ -95,6 +108,7 @@ impl Head {
             is_page: false,
             theme: Theme::System,
             query: parts.uri.query().map(|query| cut(query, PATH_BYTES_MAX)),
+            from: page_before(parts).map(|from| cut(&from, PATH_BYTES_MAX)),
             user_agent: agent.map(|agent| cut(agent, USER_AGENT_BYTES_MAX)),
             brands: *brands,
         }
@@ -123,6 +137,8 @@ pub struct Trace {
     pub theme: Theme,
     /// The query as it was sent.
     pub query: Option<String>,
+    /// The page that a form was sent from, by its path and query.
+    pub from: Option<String>,
     /// `User-Agent`, cut to what a record holds.
     pub user_agent: Option<String>,
     brands: Brands,
@@ -166,6 +182,7 @@ impl Trace {
             is_page: head.is_page,
             theme: head.theme,
             query: head.query,
+            from: head.from,
             user_agent: head.user_agent,
             brands: head.brands,
             workspace,

@@ -7,6 +7,15 @@ function open(dialog) {
   if (!dialog.open) dialog.showModal();
 }
 
+/** Gives everything in a part of a page other ids: the page below may have a field of the same name. */
+function withOwnIds(content) {
+  const own = (ids) => ids.split(" ").map((id) => (content.querySelector(`#${CSS.escape(id)}`) ? `dialog-${id}` : id)).join(" ");
+  for (const name of ["for", "list", "form", "aria-describedby", "aria-labelledby", "aria-controls"]) {
+    for (const element of content.querySelectorAll(`[${name}]`)) element.setAttribute(name, own(element.getAttribute(name)));
+  }
+  for (const element of content.querySelectorAll("[id]")) element.id = `dialog-${element.id}`;
+}
+
 function made(title, content) {
   const dialog = document.createElement("dialog");
   dialog.className = "dialog";
@@ -38,6 +47,7 @@ async function openPage(address) {
     for (const back of content.querySelectorAll("[data-back]")) {
       back.setAttribute("data-close-dialog", "");
     }
+    withOwnIds(content);
     open(made(title.textContent, content));
   } catch {
     // Whatever it is, the page itself can say it better.

@@ -14,7 +14,7 @@ use crate::{app::App, failure::Failure, problem, trace::Trace};
 struct FailurePage {
     page: Page,
     title: &'static str,
-    text: String,
+    text: Vec<(bool, String)>,
     code: &'static str,
     request: String,
 }
@@ -25,7 +25,7 @@ struct FailurePage {
 struct BareFailurePage {
     page: Page,
     title: &'static str,
-    text: String,
+    text: Vec<(bool, String)>,
     code: &'static str,
     request: String,
 }
@@ -43,8 +43,14 @@ pub(crate) fn failure(app: &App, trace: &Trace, failure: &Failure) -> Response {
             Failure::Denied(Denial::NoCredential) => "",
             _ => answer.code,
         };
-        let next = (trace.method == Method::GET).then_some(trace);
-        return sign_in::redirect(next, reason);
+        let next = if trace.method == Method::GET {
+            let query = trace.query.as_ref().map(|query| format!("?{query}"));
+            Some(format!("{}{}", trace.path, query.unwrap_or_default()))
+        } else {
+            // What was typed is gone, but not the way back to where it was.
+            trace.from.clone()
+        };
+        return sign_in::redirect(next.as_deref(), reason);
     }
     let title = match answer.status {
         StatusCode::FORBIDDEN => "You may not do this",
@@ -61,7 +67,7 @@ pub(crate) fn failure(app: &App, trace: &Trace, failure: &Failure) -> Response {
         title: title.to_owned(),
         ..page
     };
-    let (text, code) = (sentence(&answer.detail), answer.code);
+    let (text, code) = (parts(&words(failure, &answer.detail)), answer.code);
     if page.who.is_some() {
         let page = FailurePage {
             page,
@@ -81,4 +87,22 @@ pub(crate) fn failure(app: &App, trace: &Trace, failure: &Failure) -> Response {
         };
         html::response(answer.status, &page)
     }
+}
+
+/// The words for a person: who reads a page is no key.
+fn words(failure: &Failure, detail: &str) -> String {
+    match failure {
+        Failure::Denied(Denial::MissingPermission(permission)) => format!(
+            "You lack the permission `{permission}`. Somebody who administers the org can give it to you."
+        ),
+        _ => sentence(detail),
+    }
+}
+
+/// What stands between backticks, and what does not.
+fn parts(words: &str) -> Vec<(bool, String)> {
+    let parts = words.split('`').enumerate();
+    parts
+        .map(|(at, part)| (at % 2 == 1, part.to_owned()))
+        .collect()
 }

@@ -26,7 +26,6 @@ use crate::{
         sign_ins::{self, SignedIn},
         sso,
     },
-    trace::Trace,
 };
 
 /// Where a browser goes on that has no place to go back to.
@@ -58,15 +57,20 @@ struct LinkPage {
     has_admin_token: bool,
 }
 
+/// The page between a sign-out here and the one at the provider.
+#[derive(Debug, Template)]
+#[template(path = "canvas/leaving.html")]
+struct LeavingPage {
+    page: Page,
+    /// Where the provider ends the session.
+    there: String,
+}
+
 /// Sends a browser to sign in, and from there back to where it was.
-pub(super) fn redirect(next: Option<&Trace>, reason: &str) -> Response {
+pub(super) fn redirect(next: Option<&str>, reason: &str) -> Response {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    let next = next.map(|trace| match &trace.query {
-        Some(text) => format!("{}?{text}", trace.path),
-        None => trace.path.clone(),
-    });
     if let Some(next) = next.filter(|next| safe_next(next) != HOME) {
-        query.append_pair("next", &next);
+        query.append_pair("next", next);
     }
     if !reason.is_empty() {
         query.append_pair("reason", reason);
@@ -294,17 +298,28 @@ pub(super) async fn sign_out(call: Call<UseAccount>) -> Result<Reply, Failure> {
     // While there is still something to ask with.
     let there = sso::logout_url(&call.app, &live.session).await;
     let ended = sign_ins::end_own(&call.app, &call.permit, which, &call.trace).await?;
-    let reply = there.map_or_else(|| signed_out(&call.app), |url| left(&call.app, &url));
+    let reply = there.map_or_else(|| signed_out(&call.app), |url| leaving(&call, url));
     Ok(reply.written(ended.receipt))
+}
+
+/// Sends the browser on to the provider, to sign out there too. A page does that, because a form may
+/// lead to no other origin, and a redirect would be a part of the form.
+fn leaving(call: &Call<UseAccount>, there: String) -> Reply {
+    let mut page = surroundings::surroundings(&call.app, &call.trace);
+    page.title = "Signing out".to_owned();
+    without_cookie(
+        &call.app,
+        html(StatusCode::OK, &LeavingPage { page, there }),
+    )
 }
 
 /// Takes the cookie away, and says so.
 pub(super) fn signed_out(app: &App) -> Reply {
-    left(app, "/canvas/sign-in?reason=signed_out")
+    without_cookie(app, Reply::see_other("/canvas/sign-in?reason=signed_out"))
 }
 
-fn left(app: &App, next: &str) -> Reply {
-    Reply::see_other(next).with_also(header::SET_COOKIE, &session_cookie(app, "", 0))
+fn without_cookie(app: &App, reply: Reply) -> Reply {
+    reply.with_also(header::SET_COOKIE, &session_cookie(app, "", 0))
 }
 
 /// Sets the cookie, and goes on.

@@ -2,8 +2,15 @@
 
 use std::sync::Arc;
 
-use claviger_core::{action::SignIn, authorize::Permit, claims::SKEW, person::Session};
-use claviger_store::WhichSessions;
+use claviger_core::{
+    action::SignIn,
+    authorize::Permit,
+    claims::{Logout, SKEW},
+    digest::Digest,
+    person::Session,
+    time::Timestamp,
+};
+use claviger_store::{Acting, SignIn as StoredSignIn, StoreError, WhichSessions};
 use serde_json::json;
 
 use super::{provider, record_alone, unseal};
@@ -12,6 +19,7 @@ use crate::{
     clock,
     failure::Failure,
     ops::narrowing_failed,
+    people::LiveSession,
     provider::{LogoutUrl, Private, ProviderError},
 };
 
@@ -45,48 +53,31 @@ pub(crate) async fn logout_url(app: &App, session: &Session) -> Option<String> {
 /// that belong to one of its own, or all of a person. Gives how many.
 ///
 /// # Errors
-/// 400 for a token that does not hold.
+/// 400 for a token that does not hold, or that came before.
 pub async fn back_channel(
     app: &Arc<App>,
     _permit: &Permit<SignIn>,
     token: &str,
 ) -> Result<usize, Failure> {
+    let provider = provider(app)?;
     let now = clock::now();
-    let logout = provider(app)?
+    let logout = provider
         .verify_logout_token(token, now)
         .await
         .map_err(|error| match error {
-            ProviderError::Refused(refusal) => Failure::Malformed {
-                code: "bad_logout_token",
-                field: Some("logout_token".to_owned()),
-                reason: refusal.to_string(),
-            },
+            ProviderError::Refused(refusal) => bad(refusal.to_string()),
             other => other.into(),
         })?;
-    // Presented again it ends nothing more.
-    if app.logouts.is_known(&logout.token_id, now) {
-        return Ok(0);
-    }
-    let is_meant = |session: &Session| {
-        let is_person = |subject: &String| session.person.as_str() == subject;
-        // Whoever has signed in since is not meant; the two clocks may differ.
-        let had_begun = session.created_at <= logout.issued_at.plus(SKEW);
-        let is_named = match (&logout.provider_session, &logout.subject) {
-            (Some(sid), subject) => {
-                session.provider_session.as_ref() == Some(sid)
-                    && subject.as_ref().is_none_or(is_person)
-            }
-            (None, Some(subject)) => is_person(subject),
-            (None, None) => false,
-        };
-        had_begun && is_named
-    };
-    let found = app.sessions.select(is_meant);
+    let mark = mark_of(&logout);
+    remember(app, &logout, (mark, now)).await?;
+    let found = meant(app, &logout);
     for live in &found {
-        end(app, &live.session).await?;
+        if let Err(failure) = end(app, &live.session).await {
+            // The provider says it once more, and must be heard then.
+            drop(app.store.take_sign_in(mark, now).await);
+            return Err(failure);
+        }
     }
-    app.logouts
-        .remember(logout.token_id, (now, logout.remember_until));
     Ok(found.len())
 }
 
@@ -102,4 +93,67 @@ async fn end(app: &Arc<App>, session: &Session) -> Result<(), Failure> {
     written.map_err(|error| narrowing_failed(app, error))?;
     app.sessions.end(|other| other.id == session.id);
     Ok(())
+}
+
+fn bad(reason: String) -> Failure {
+    Failure::Malformed {
+        code: "bad_logout_token",
+        field: Some("logout_token".to_owned()),
+        reason,
+    }
+}
+
+/// The sessions that are meant.
+fn meant(app: &App, logout: &Logout) -> Vec<Arc<LiveSession>> {
+    app.sessions.select(|session: &Session| {
+        let is_person = |subject: &String| session.person.as_str() == subject;
+        // Whoever has signed in since is not meant; the two clocks may differ.
+        let had_begun = session.created_at <= logout.issued_at.plus(SKEW);
+        let is_named = match (&logout.provider_session, &logout.subject) {
+            (Some(sid), subject) => {
+                session.provider_session.as_ref() == Some(sid)
+                    && subject.as_ref().is_none_or(is_person)
+            }
+            (None, Some(subject)) => is_person(subject),
+            (None, None) => false,
+        };
+        had_begun && is_named
+    })
+}
+
+/// What a token is remembered by. It is the digest of no text that anybody could bring, so no
+/// sign-in can take it away.
+fn mark_of(logout: &Logout) -> [u8; 32] {
+    let text = format!("claviger logout\n{}", logout.token_id);
+    Digest::of(text.as_bytes()).as_bytes().map(|byte| !byte)
+}
+
+/// A token counts once (2.6): later it would end sessions that began after it.
+async fn remember(
+    app: &App,
+    logout: &Logout,
+    (digest, now): ([u8; 32], Timestamp),
+) -> Result<(), Failure> {
+    let used = StoredSignIn {
+        digest,
+        org: None,
+        payload: "{}".to_owned(),
+        expires_at: logout.remember_until,
+    };
+    let acting = Acting {
+        key: None,
+        prefix: None,
+        session: None,
+        now,
+    };
+    match app.store.put_sign_in(used, acting, None).await {
+        Ok(_) => Ok(()),
+        Err(StoreError::Exists(_)) => Err(bad("the token was used before".to_owned())),
+        // That somebody is out is worth more than that nobody is put out twice.
+        Err(StoreError::LimitReached { .. }) => {
+            tracing::warn!("no room to remember a logout token");
+            Ok(())
+        }
+        Err(other) => Err(other.into()),
+    }
 }
