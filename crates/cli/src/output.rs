@@ -122,7 +122,7 @@ impl Table {
     }
 
     /// Tab-separated lines: a row each, no heading.
-    fn plain(&self) -> String {
+    pub(crate) fn plain(&self) -> String {
         let mut text = String::new();
         for row in &self.rows {
             let cells: Vec<String> = row.iter().map(|cell| printable(&cell.text)).collect();

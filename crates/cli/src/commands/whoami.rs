@@ -99,3 +99,47 @@ pub(super) fn push_grant_of(of: &str, table: &mut Table, grant: &Grant) {
         field("passed on to", said.join(", "));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use claviger_wire::whoami::WhoAmI;
+
+    use super::table;
+
+    fn shown(person: &str) -> String {
+        let text = format!(
+            r#"{{"actor": "session:user_1", "tier": "1", "org": {{"id": "org_1", "name": "acme"}},
+            "key": null, {person} "root": "session:user_1", "within": [],
+            "grant": {{"permissions": ["*"], "workspaces": "*"}}}}"#
+        );
+        let me: Option<WhoAmI> = serde_json::from_str(&text).ok();
+        me.map(|me| table(&me).plain()).unwrap_or_default()
+    }
+
+    #[test]
+    fn person_is_shown_with_what_is_known_of_it() {
+        let whole = shown(
+            r#""person": {"id": "user_1", "email": "ada@example.com", "name": "Ada", "role": "admin",
+            "impersonator": "boss@example.com", "expires_at": "2026-08-02T10:00:00Z"},"#,
+        );
+        for line in [
+            "person\tAda, ada@example.com (user_1)",
+            "role\tadmin",
+            "acting for it\tboss@example.com",
+            "signed in until\t2026-08-02T10:00:00Z",
+        ] {
+            assert!(whole.lines().any(|own| own == line), "{whole}");
+        }
+        let bare = shown(
+            r#""person": {"id": "user_1", "role": "admin", "expires_at": "2026-08-02T10:00:00Z"},"#,
+        );
+        assert!(bare.lines().any(|own| own == "person\tuser_1"), "{bare}");
+        assert!(!bare.contains("acting"), "{bare}");
+    }
+
+    #[test]
+    fn key_is_no_person() {
+        let key = shown("");
+        assert!(key.contains("actor") && !key.contains("person"), "{key}");
+    }
+}
