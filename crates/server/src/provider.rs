@@ -64,7 +64,7 @@ impl<'de> serde::Deserialize<'de> for Private {
 /// Who somebody is, by the word of the provider.
 #[derive(Clone)]
 pub struct Verified {
-    /// The person's id at the provider: 1 to 255 printable ASCII characters without spaces.
+    /// The person's id at the provider: 1 to 255 visible ASCII characters.
     pub subject: String,
     /// Who says so: the configured issuer, or the address of the `WorkOS` API.
     pub issuer: String,
@@ -74,8 +74,7 @@ pub struct Verified {
     pub email: Option<String>,
     /// The name to show.
     pub name: Option<String>,
-    /// The role that the person's roles at the provider come to. `None` beside a `role_name`: to
-    /// none here. `None` without one: the token says nothing of roles.
+    /// What the roles at the provider come to. `None` beside a `role_name`: to nothing here.
     pub role: Option<Role>,
     /// The name of the role at the provider.
     pub role_name: Option<String>,
@@ -91,7 +90,7 @@ pub struct Verified {
     pub id_token: Option<Private>,
     /// When the token that says all this was issued, if it says so.
     pub issued_at: Option<Timestamp>,
-    /// When what it says ends: with the token, or as the provider says of a refresh without one.
+    /// When what it says ends.
     pub expires_at: Timestamp,
 }
 
@@ -399,8 +398,7 @@ impl Provider {
         }
     }
 
-    /// Whom the provider has signed out (Back-Channel Logout). That its id counts once is for the
-    /// caller to see to, until [`Logout::remember_until`].
+    /// Whom the provider has signed out. That the token's id counts once is for the caller to see to.
     ///
     /// # Errors
     /// [`ProviderError`]; `WorkOS` has no such thing.

@@ -1,28 +1,32 @@
 //! Signing in and out: a session begins with a one-time link, with `ADMIN_TOKEN`, or with the word
 //! of an identity provider.
 
+mod own;
+
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use claviger_core::{
-    action::{MakeLoginLink, SignIn, UseAccount},
+    action::{MakeLoginLink, SignIn},
     authorize::Permit,
     denial::Denial,
     digest::Digest,
     id::{OrgId, SessionId},
     permission::PermissionSet,
     person::{LOCAL_ISSUER, Person, PersonId, PersonState, Session, SignInMethod},
-    tier::{Actor, Minter, Principal, Tier},
+    tier::{Minter, Tier},
     time::Timestamp,
 };
 use claviger_store::{
-    Acting, Begun, NewSession, Receipt, Recorder, SignIn as StoredSignIn, StoreError,
-    WhichSessions, Written,
+    Acting, Begun, NewSession, Receipt, Recorder, SignIn as StoredSignIn, StoreError, Written,
 };
 use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use zeroize::Zeroizing;
+
+pub use own::{Own, end_own, own_sessions, person, person_id};
+pub(crate) use own::{end, of_person};
 
 use crate::{app::App, clock, entropy, failure::Failure, people::LiveSession, trace::Trace};
 
@@ -393,113 +397,4 @@ pub(crate) fn refusal(error: StoreError) -> Failure {
         StoreError::PersonInactive(PersonState::Removed) => Denial::PersonRemoved.into(),
         other => other.into(),
     }
-}
-
-/// Ends sessions of the caller. When it returns, no request with any of them is accepted. A session
-/// that a key began has those for its own that the same key began, or one that it minted.
-///
-/// # Errors
-/// 403 for whoever is no person; 404 for a session of somebody else; that of the store.
-pub async fn end_own(
-    app: &Arc<App>,
-    permit: &Permit<UseAccount>,
-    which: Own,
-    trace: &Arc<Trace>,
-) -> Result<Written<Vec<SessionId>>, Failure> {
-    let principal = permit.principal();
-    let person = person_id(principal)?;
-    let own = principal.session;
-    let which = match (which, own, principal.key) {
-        (Own::One(id), ..) => {
-            let mut all = own_sessions(app, permit).into_iter();
-            if all.all(|live| live.session.id != id) {
-                return Err(Failure::NotFound("session"));
-            }
-            WhichSessions::One(person, id)
-        }
-        (Own::Others, Some(own), Some(key)) => WhichSessions::OthersOfKey(key, own),
-        (Own::Others, Some(own), None) => WhichSessions::OthersOf(person, own),
-        (Own::All | Own::Others, _, Some(key)) => WhichSessions::OfKey(key),
-        (Own::All | Own::Others, _, None) => WhichSessions::OfPerson(person),
-    };
-    end(app, permit.org(), which, trace).await
-}
-
-/// Sessions of the caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Own {
-    /// This one.
-    One(SessionId),
-    /// All but the one that asks.
-    Others,
-    /// All of them.
-    All,
-}
-
-/// The person that acts.
-///
-/// # Errors
-/// 403 for whoever is no person.
-pub fn person_id(principal: &Principal) -> Result<PersonId, Denial> {
-    match &principal.actor {
-        Actor::Session(id) => id.parse().map_err(|_not_an_id| Denial::PersonWanted),
-        _ => Err(Denial::PersonWanted),
-    }
-}
-
-pub(crate) async fn end(
-    app: &Arc<App>,
-    org: OrgId,
-    which: WhichSessions,
-    trace: &Arc<Trace>,
-) -> Result<Written<Vec<SessionId>>, Failure> {
-    let record: Recorder<Vec<SessionId>> = {
-        let trace = Arc::clone(trace);
-        Box::new(move |ended| {
-            let ended: Vec<_> = ended.iter().map(ToString::to_string).collect();
-            trace.entry_of_change(200, &json!({"sessions_ended": ended}))
-        })
-    };
-    let written = app.store.end_sessions(org, which, record).await;
-    let written = written.map_err(|error| super::narrowing_failed(app, error))?;
-    app.sessions
-        .end(|session| session.org == org && written.value.contains(&session.id));
-    Ok(written)
-}
-
-/// The sessions of the caller, the one used last first.
-#[must_use]
-pub fn own_sessions(app: &App, permit: &Permit<UseAccount>) -> Vec<Arc<LiveSession>> {
-    let principal = permit.principal();
-    let Ok(person) = person_id(principal) else {
-        return Vec::new();
-    };
-    let mut own = of_person(app, permit.org(), &person);
-    if let Some(key) = principal.key {
-        let began = |live: &Arc<LiveSession>| {
-            let minter = live.session.minter.as_ref();
-            minter.is_some_and(|minter| minter.chain.contains(&key))
-        };
-        own.retain(began);
-    }
-    own
-}
-
-/// The sessions of a person, the one used last first.
-pub(crate) fn of_person(app: &App, org: OrgId, person: &PersonId) -> Vec<Arc<LiveSession>> {
-    let now = clock::now();
-    let mut own = app.sessions.of_person(org, person);
-    own.retain(|live| !live.session.is_over(live.seen_at(), app.sessions.idle, now));
-    own.sort_by_key(|live| std::cmp::Reverse(live.seen_at()));
-    own
-}
-
-/// Who the caller is, as it is kept.
-#[must_use]
-pub fn person(app: &App, principal: &Principal) -> Option<Person> {
-    let Actor::Session(id) = &principal.actor else {
-        return None;
-    };
-    let known = app.people.get(principal.org, id)?;
-    Some(known.person.clone())
 }
