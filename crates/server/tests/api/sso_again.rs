@@ -109,7 +109,10 @@ async fn session_that_cannot_be_asked_about_lasts_an_hour(backend: Backend) {
     let (service, provider) = oidc(backend).await;
     let end = async |cookie: &str| {
         let me = whoami(&service, cookie).await.ok(200);
-        me["expires_at"].as_str().expect("an end").to_owned()
+        me["person"]["expires_at"]
+            .as_str()
+            .expect("an end")
+            .to_owned()
     };
     let hour = |minutes: i64| {
         let at = (seconds() + minutes * 60) * 1000;
