@@ -8,10 +8,10 @@ import { watch } from './watch.mjs';
 
 /**
  * Starts it. `furnish` makes what the org has, `signIn` somebody's `storageState`; `server` are options of
- * `startServer`.
+ * `startServer`, `keepsPages` is what `startBrowser` means by it.
  */
-export async function startDesk({ furnish = furnishOrg, signIn = byAdminToken, server: options } = {}) {
-  const [browser, server] = await Promise.all([startBrowser(), startServer({ adminToken: true, ...options })]);
+export async function startDesk({ furnish = furnishOrg, signIn = byAdminToken, server: options, keepsPages } = {}) {
+  const [browser, server] = await Promise.all([startBrowser({ keepsPages }), startServer({ adminToken: true, ...options })]);
   try {
     await server.firstKey();
     const org = await furnish(server);

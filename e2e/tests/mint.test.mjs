@@ -14,7 +14,7 @@ const SECRET = /mole_[0-9A-Za-z]{49}/;
 describe('minting in the Canvas', () => {
   let desk;
 
-  before(async () => { desk = await startDesk(); });
+  before(async () => { desk = await startDesk({ keepsPages: true }); });
   after(() => desk?.stop());
 
   const named = async (name) => {

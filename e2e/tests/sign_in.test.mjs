@@ -151,29 +151,64 @@ describe('signing in at the provider', () => {
   });
 
   it('keeps those who are in reading while the provider is down, and lets nobody new in', async () => {
+    // Its word on this session is old at once, within the minute by which clocks may differ: the session
+    // is asked about anew at each request.
+    const exp = Math.floor(Date.now() / 1000) - 2;
+    await provider.command('tamper', { times: 1000, id_token: { claims: { exp } } });
     const storageState = await byProvider(browser, server, 'admin');
+    const late = await open();
+    const comesBack = await codeFor(late.page, 'editor');
     await provider.command('down');
     try {
       const context = await newContext(browser, { storageState });
       const page = await context.newPage();
-      for (const path of ['/canvas/workspaces', '/canvas/keys', '/canvas/account']) {
+      for (const path of ['/canvas/keys', '/canvas/account', '/canvas/workspaces/new']) {
         const answer = await page.goto(server.url + path);
         assert.equal(answer.status(), 200, path);
       }
+      await page.getByLabel('Name').fill('too old');
+      await page.getByRole('button', { name: 'Create workspace' }).click();
+      await page.getByRole('heading', { name: 'This cannot be done at the moment' }).waitFor();
+      assert.match(await page.getByRole('main').innerText(), /identity provider cannot be reached.*your session only reads/i);
+      await page.goto(`${server.url}/canvas/workspaces`);
+      await page.getByRole('heading', { name: 'No workspace yet' }).waitFor();
       await context.close();
 
-      const { context: other, page: outside } = await open();
-      await outside.goto(`${server.url}/canvas/sign-in`);
-      await outside.getByRole('link', { name: /^Continue with / }).click();
-      const isOffline = outside.url().startsWith('chrome-error:') || !outside.url().startsWith(server.url);
-      if (!isOffline) await outside.getByRole('heading', { name: 'This cannot be done at the moment' }).waitFor();
-      await outside.goto(`${server.url}/canvas/keys`);
-      await outside.getByRole('heading', { name: 'Sign in' }).waitFor();
-      await other.close();
+      // Whoever was there already comes back with a code that nobody answers for.
+      await late.page.goto(comesBack);
+      await late.page.getByRole('heading', { name: 'This cannot be done at the moment' }).waitFor();
+      await expectOutside(late);
+      const other = await open();
+      await other.page.goto(`${server.url}/canvas/sign-in`);
+      const failed = other.page.waitForEvent('requestfailed');
+      await other.page.getByRole('link', { name: /^Continue with / }).click();
+      assert.ok((await failed).url().startsWith(provider.issuer));
+      await expectOutside(other);
     } finally {
       await provider.command('up');
+      await provider.command('tamper-no-more');
     }
   });
+
+  /** Signs in at the provider; gives the address at which it sends the person back, not yet visited. */
+  async function codeFor(page, login) {
+    const callback = (url) => url.href.startsWith(server.url + CALLBACK);
+    await page.route(callback, (route) => route.fulfill({ body: 'on the way' }));
+    await page.goto(`${server.url}/canvas/sign-in`);
+    await page.getByRole('link', { name: /^Continue with / }).click();
+    await atProvider(page, login);
+    await page.waitForURL(callback);
+    await page.unroute(callback);
+    return page.url();
+  }
+
+  /** Nobody is signed in in this window. */
+  async function expectOutside({ context, page }) {
+    const answer = await page.goto(`${server.url}/canvas/keys`);
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    assert.ok(answer.url().startsWith(`${server.url}/canvas/sign-in`));
+    await context.close();
+  }
 });
 
 describe('signing in with ADMIN_TOKEN', () => {
