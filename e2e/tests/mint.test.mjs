@@ -6,6 +6,7 @@ import { after, before, describe, it } from 'node:test';
 
 import { seen, startDesk } from '../support/desk.mjs';
 import { run } from '../support/process.mjs';
+import { expectWellMade } from '../support/visit.mjs';
 
 const FORM = '/canvas/keys/new';
 const CLIPBOARD = ['clipboard-read', 'clipboard-write'];
@@ -93,6 +94,7 @@ describe('minting in the Canvas', () => {
 
     // The ready call works as it stands, and the page sees it arrive.
     await seen(page.getByText('Waiting for the first call'));
+    await expectWellMade(page);
     const [call] = (await page.locator('pre').allInnerTexts()).filter((text) => text.includes('curl'));
     const answer = await run('sh', ['-c', call]);
     assert.equal(answer.code, 0, answer.err);
@@ -177,6 +179,7 @@ describe('minting in the Canvas', () => {
     await page.getByRole('button', { name: 'Review' }).click();
     await seen(summary(page).getByText('see channels, without their credentials'));
     assert.equal(await name(page).inputValue(), 'plain');
+    await expectWellMade(page);
     assert.deepEqual(await named('plain'), []);
     await mint(page);
     const found = await secret(page);

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
 import { seen, startDesk } from '../support/desk.mjs';
+import { expectWellMade } from '../support/visit.mjs';
 
 const SECRET = /mole_[0-9A-Za-z]{49}/;
 
@@ -73,6 +74,7 @@ describe('rotating in the Canvas', () => {
     await desk.at(at(key), async (page) => {
       const secret = await rotate(page, /^Now/);
       await seen(page.getByText(`The old secret, ${key.prefix}, is refused from now on.`));
+      await expectWellMade(page);
       assert.deepEqual([await works(secret), await works(key.auth_token)], [true, false]);
       await page.getByRole('checkbox', { name: 'I have saved the secret' }).check();
     });

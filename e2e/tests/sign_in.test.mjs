@@ -8,7 +8,7 @@ import { atProvider, byAdminToken, byLinkTyped, byProvider } from '../support/pe
 import { startProvider } from '../support/provider.mjs';
 import { ADMIN_TOKEN, startServer } from '../support/server.mjs';
 import { shoot } from '../support/shots.mjs';
-import { tour, visit } from '../support/visit.mjs';
+import { expectWellMade, tour, visit } from '../support/visit.mjs';
 import { watch } from '../support/watch.mjs';
 
 const CALLBACK = '/canvas/sign-in/callback';
@@ -131,6 +131,22 @@ describe('signing in at the provider', () => {
       await context.close();
     });
   }
+
+  it('says that one is out before it leads to the provider', async () => {
+    const context = await newContext(browser, { storageState: await byProvider(browser, server, 'editor') });
+    const page = await context.newPage();
+    await page.goto(`${server.url}/canvas/account`);
+    // The way there is closed, and the page stays.
+    const gone = page.waitForEvent('requestfailed');
+    await page.route((url) => url.href.startsWith(provider.issuer), (route) => route.abort('aborted'));
+    await page.getByRole('banner').getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('heading', { name: 'You are signed out here' }).waitFor();
+    assert.ok((await gone).url().startsWith(provider.issuer));
+    await expectWellMade(page);
+    await page.goto(`${server.url}/canvas/account`);
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    await context.close();
+  });
 
   it('ends on the next request when the provider says so over the back channel', async () => {
     const { context, page, watched } = await open();

@@ -8,7 +8,7 @@ import { byAdminToken } from '../support/people.mjs';
 import { startServer } from '../support/server.mjs';
 import { shoot } from '../support/shots.mjs';
 import { eventsAfter } from '../support/unchanged.mjs';
-import { tour } from '../support/visit.mjs';
+import { expectWellMade, tour } from '../support/visit.mjs';
 import { watch } from '../support/watch.mjs';
 
 const HUSH = 'hush-hush-0123456789';
@@ -128,6 +128,7 @@ describe('workspaces', () => {
     await page.getByRole('button', { name: 'Reveal values' }).click();
     await page.locator('summary', { hasText: 'API_KEY' }).click();
     await page.getByText(HUSH).waitFor();
+    await expectWellMade(page);
     const records = (await eventsAfter(server, seq)).filter(({ actor }) => actor === 'session:local-admin');
     assert.equal(records.length, 1, 'the trail keeps that they were seen');
     assert.match(records[0].path, /secrets\/values$/);
@@ -156,6 +157,7 @@ describe('workspaces', () => {
     await page.getByLabel('Name of the key').fill('in its place');
     await page.getByRole('button', { name: 'Mint the key' }).click();
     const secret = await page.locator('.secret-value').innerText();
+    await expectWellMade(page);
     const ask = (path, as) => server.ask('GET', path, undefined, { token: as });
     assert.equal((await ask(`/workspaces/${id}/secrets`, secret)).status, 200);
     const { id: other } = await made('another');
