@@ -70,3 +70,10 @@ export async function seen(locator) {
 
 /** Waits until it is seen no more. */
 export const gone = (locator) => locator.waitFor({ state: 'hidden' });
+
+/** Back, also to a page that a browser would have to ask for again by sending a form. */
+export async function back(page) {
+  const moved = page.waitForEvent('framenavigated');
+  await page.goBack({ waitUntil: 'commit' }).catch(() => {});
+  await moved;
+}

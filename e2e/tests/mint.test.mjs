@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
-import { seen, startDesk } from '../support/desk.mjs';
+import { back, seen, startDesk } from '../support/desk.mjs';
 import { run } from '../support/process.mjs';
 import { expectWellMade } from '../support/visit.mjs';
 
@@ -189,10 +189,3 @@ describe('minting in the Canvas', () => {
     await seen(page.getByRole('heading', { level: 1, name: 'plain' }));
   }, { view: { hasScripts: false } }));
 });
-
-/** Back, also to a page that a browser would have to ask for again by sending a form. */
-async function back(page) {
-  const moved = page.waitForEvent('framenavigated');
-  await page.goBack({ waitUntil: 'commit' }).catch(() => {});
-  await moved;
-}

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
-import { seen, startDesk } from '../support/desk.mjs';
+import { back, seen, startDesk } from '../support/desk.mjs';
 import { expectWellMade } from '../support/visit.mjs';
 
 const SECRET = /mole_[0-9A-Za-z]{49}/;
@@ -11,7 +11,7 @@ const SECRET = /mole_[0-9A-Za-z]{49}/;
 describe('rotating in the Canvas', () => {
   let desk;
 
-  before(async () => { desk = await startDesk({ furnish: async () => ({}) }); });
+  before(async () => { desk = await startDesk({ furnish: async () => ({}), keepsPages: true }); });
   after(() => desk?.stop());
 
   const at = (key, rest = '') => `/canvas/keys/${key.id}${rest}`;
@@ -100,6 +100,8 @@ describe('rotating in the Canvas', () => {
       assert.equal(again.status(), 409);
       assert.match(await again.text(), /the key was rotated since/i);
       assert.ok(await works(secret));
-    });
+      await back(page);
+      assert.ok(!(await page.content()).includes(secret), 'back does not bring it back');
+    }, { except: [/ERR_CACHE_MISS/] });
   });
 });

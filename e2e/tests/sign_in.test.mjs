@@ -172,10 +172,18 @@ describe('signing in at the provider', () => {
     const exp = Math.floor(Date.now() / 1000) - 2;
     await provider.command('tamper', { times: 1000, id_token: { claims: { exp } } });
     const storageState = await byProvider(browser, server, 'admin');
+    // Somebody else comes back with a code at the moment at which it goes down.
     const late = await open();
-    const comesBack = await codeFor(late.page, 'editor');
+    await late.page.goto(`${server.url}/canvas/sign-in`);
+    await late.page.getByRole('link', { name: /^Continue with / }).click();
+    await provider.command('hold', { path: '/token' });
+    const comesBack = atProvider(late.page, 'editor');
+    await provider.command('held', { path: '/token' });
     await provider.command('down');
     try {
+      await comesBack;
+      await late.page.getByRole('heading', { name: 'This cannot be done at the moment' }).waitFor();
+      await expectOutside(late);
       const context = await newContext(browser, { storageState });
       const page = await context.newPage();
       for (const path of ['/canvas/keys', '/canvas/account', '/canvas/workspaces/new']) {
@@ -190,10 +198,6 @@ describe('signing in at the provider', () => {
       await page.getByRole('heading', { name: 'No workspace yet' }).waitFor();
       await context.close();
 
-      // Whoever was there already comes back with a code that nobody answers for.
-      await late.page.goto(comesBack);
-      await late.page.getByRole('heading', { name: 'This cannot be done at the moment' }).waitFor();
-      await expectOutside(late);
       const other = await open();
       await other.page.goto(`${server.url}/canvas/sign-in`);
       const failed = other.page.waitForEvent('requestfailed');
@@ -201,22 +205,11 @@ describe('signing in at the provider', () => {
       assert.ok((await failed).url().startsWith(provider.issuer));
       await expectOutside(other);
     } finally {
+      await provider.command('release', { path: '/token' });
       await provider.command('up');
       await provider.command('tamper-no-more');
     }
   });
-
-  /** Signs in at the provider; gives the address at which it sends the person back, not yet visited. */
-  async function codeFor(page, login) {
-    const callback = (url) => url.href.startsWith(server.url + CALLBACK);
-    await page.route(callback, (route) => route.fulfill({ body: 'on the way' }));
-    await page.goto(`${server.url}/canvas/sign-in`);
-    await page.getByRole('link', { name: /^Continue with / }).click();
-    await atProvider(page, login);
-    await page.waitForURL(callback);
-    await page.unroute(callback);
-    return page.url();
-  }
 
   /** Nobody is signed in in this window. */
   async function expectOutside({ context, page }) {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
 import { newContext, startBrowser } from '../support/browser.mjs';
+import { back } from '../support/desk.mjs';
 import { byAdminToken } from '../support/people.mjs';
 import { startServer } from '../support/server.mjs';
 import { shoot } from '../support/shots.mjs';
@@ -19,7 +20,7 @@ describe('workspaces', () => {
   let storageState;
 
   before(async () => {
-    [browser, server] = await Promise.all([startBrowser(), startServer({ adminToken: true })]);
+    [browser, server] = await Promise.all([startBrowser({ keepsPages: true }), startServer({ adminToken: true })]);
     await server.firstKey();
     storageState = await byAdminToken(browser, server);
   });
@@ -135,6 +136,10 @@ describe('workspaces', () => {
     await page.getByRole('link', { name: 'Hide again' }).click();
     await page.waitForURL(`**/canvas/workspaces/${id}/secrets`);
     assert.ok(!(await page.content()).includes(HUSH));
+    watched.expectNone();
+    await back(page);
+    assert.ok(!(await page.content()).includes(HUSH), 'back does not bring them back');
+    watched.forget();
   }));
 
   it('have secrets that are deleted without scripts', () => act(async (page) => {
