@@ -39,7 +39,7 @@ const PAGES = [
   ['a suspension advised', ({ keys }) => `/canvas/security/${keys['chat-agent'].id}/suspend`, 'Suspend', ['chat-agent']],
   ['a revocation advised', ({ keys }) => `/canvas/security/${keys['chat-agent'].id}/revoke`, 'Revoke', ['chat-agent']],
   ['the policy', () => '/canvas/policy', 'Policy', ['Every key must have an end'], 'policy'],
-  ['requests', () => '/canvas/requests', 'Requests', ['report-writer', 'to write the report'], 'requests'],
+  ['requests', () => '/canvas/requests', 'Requests', ['report-writer', 'to write the report', 'all that an editor may'], 'requests'],
   ['a request', ({ request }) => `/canvas/requests/${request}`, 'report-writer', ['What the key would do']],
   ['the trail', ({ since }) => `/canvas/audit?until=${since}`, 'Audit', ['/org/whoami'], 'audit'],
   ['the trail of refusals', () => '/canvas/audit?status=4xx', 'Audit', ['/org/audit']],
