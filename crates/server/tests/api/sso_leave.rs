@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     ask::Answer,
-    idp::{COOKIE, Idp, come_back, go_away, oidc, session_of, set_cookie, sign_in},
+    idp::{COOKIE, Idp, come_back, go_away, oidc, seconds, session_of, set_cookie, sign_in},
     service::{ADMIN, Backend, Minted, Service},
     sso::place_of_leaving,
 };
@@ -14,6 +14,7 @@ on_each_database!(
     sign_out_tells_an_oidc_provider_which_session,
     provider_signs_people_out_over_the_back_channel,
     logout_token_counts_once,
+    logout_token_ends_no_session_that_began_after_it,
     forged_logout_token_ends_nothing,
     suspended_member_is_refused_at_the_next_request,
     removed_member_is_refused_at_the_next_request,
@@ -126,6 +127,22 @@ async fn logout_token_counts_once(backend: Backend) {
         assert_eq!(come_back(&service, path, "a=b").await.status, 401);
         whoami(&service, &cookie).await.ok(200);
         service.restart().await;
+    }
+}
+
+async fn logout_token_ends_no_session_that_began_after_it(backend: Backend) {
+    let (service, provider) = oidc(backend).await;
+    let cookie = sign_in(&service).await;
+    let past = seconds() - 90;
+    for (token, ended) in [
+        (json!({"sid": null, "iat": past}), 0),
+        (json!({"iat": past, "jti": "j2"}), 0),
+        (json!({"jti": "j3"}), 1),
+    ] {
+        let said = say_logout(&service, &logout_token(&provider, &token)).await;
+        assert_eq!(said.ok(200), json!({"sessions": ended}), "{token}");
+        let me = whoami(&service, &cookie).await;
+        assert_eq!(me.status, if ended == 0 { 200 } else { 401 }, "{token}");
     }
 }
 
