@@ -200,6 +200,7 @@ pub async fn finish(
     let sealed = seal(app, session.id, &verified)?;
     let begun = (person, session, Some(sealed));
     let signed_in = sign_ins::begin(app, begun, None, trace).await?;
+    app.away_limiter.forgive(trace.client, trace.at);
     Ok((signed_in, away.next))
 }
 
