@@ -39,6 +39,8 @@ use crate::{
 /// How many keys below each are looked at, and how many are named.
 const BELOW_MAX: u32 = 500;
 const NAMED_MAX: usize = 50;
+/// The fields of the form about one key.
+const FIELDS: &[&str] = &["reason", "name", "below"];
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +100,7 @@ impl Stopping {
 /// The question before keys stop.
 #[derive(Debug, Template)]
 #[template(path = "canvas/keys/stop.html")]
-struct StopPage {
+pub(in crate::web) struct StopPage {
     page: Page,
     turn: Turn,
     title: String,
@@ -185,7 +187,26 @@ pub(in crate::web) async fn revoke(mut call: Call<RevokeKey>) -> Result<Reply, F
     answer(&call, id, (Turn::Revoke, &form), outcome).await
 }
 
-async fn revoke_one(
+/// The question before a revocation, for a page of its own: with what was typed and why it was
+/// refused, where the form is sent to, and where it leads back to.
+pub(in crate::web) async fn revocation<A: Action>(
+    call: &Call<A>,
+    id: KeyId,
+    refused: Option<(&Form, &Failure)>,
+    (action, back): (String, &str),
+) -> Result<StopPage, Failure> {
+    let typed = refused.map_or_else(Typed::default, |(form, failure)| {
+        Typed::of(form, FIELDS).refused(failure)
+    });
+    let view = question(call, &[id], (Turn::Revoke, typed)).await?;
+    Ok(StopPage {
+        action,
+        back: back.to_owned(),
+        ..view
+    })
+}
+
+pub(in crate::web) async fn revoke_one(
     call: &Call<RevokeKey>,
     id: KeyId,
     form: &Form,
@@ -263,7 +284,7 @@ async fn answer<A: Action>(
             })
         }
         Err(failure) if is_answerable(&failure) && !matches!(failure, Failure::NotFound(_)) => {
-            let typed = Typed::of(form, &["reason", "name", "below"]).refused(&failure);
+            let typed = Typed::of(form, FIELDS).refused(&failure);
             let view = question(call, &[id], (turn, typed)).await?;
             Err(refused(failure, &view))
         }
