@@ -428,7 +428,7 @@ async fn rotation_shows_a_secret_once_and_is_finished_or_cancelled(backend: Back
     let records = service
         .audit(ADMIN, &format!("&about={}&method=POST", key.id))
         .await;
-    let ended = |one: &&Value| one["change"]["finished_rotation"].is_object();
+    let ended = |one: &&serde_json::Value| one["change"]["finished_rotation"].is_object();
     let finished = records.iter().find(ended).expect("a record");
     assert_eq!(finished["status"], 303, "what the page answered");
     let prefix = hidden(&admin.get(&rotate).await.page(), "prefix");
