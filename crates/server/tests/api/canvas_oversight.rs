@@ -190,6 +190,9 @@ async fn admin_token_and_workspace_tokens_are_shown(backend: Backend) {
         .page();
     assert!(text.contains(&token[..13]) && text.contains("are refused"));
     assert!(text.contains(&format!("/canvas/workspaces/{workspace}/tokens/")));
+    let text = admin.get("/canvas/security?show=admin_token").await.page();
+    assert!(text.contains("/workspaces</code>") && text.contains("just now"));
+    assert_eq!(admin.get("/canvas/security?show=nothing").await.status, 404);
     // There is a next page, which holds the rest.
     for _ in 0..25 {
         service.workspace_token(ADMIN, &workspace).await;
@@ -204,9 +207,6 @@ async fn admin_token_and_workspace_tokens_are_shown(backend: Backend) {
     let next = next.split('"').next().expect("an address");
     let text = admin.get(&next.replace("&#38;", "&")).await.page();
     assert_eq!(rows(&text), 1);
-    let text = admin.get("/canvas/security?show=admin_token").await.page();
-    assert!(text.contains("/workspaces</code>") && text.contains("just now"));
-    assert_eq!(admin.get("/canvas/security?show=nothing").await.status, 404);
 }
 
 async fn policy_is_previewed_and_then_applied(backend: Backend) {
