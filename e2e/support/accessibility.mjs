@@ -14,15 +14,19 @@ const TIMERS = `if (matchMedia('(scripting: none)').matches) {
 
 const TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22a', 'wcag22aa', 'best-practice'];
 
+/** The rules of which another colour scheme can make a difference. */
+const OF_COLOUR = ['color-contrast', 'link-in-text-block'];
+
 /**
  * Fails unless axe finds nothing wrong with the page as it stands.
  *
+ * With `ofColour` only what a colour scheme decides: the rest was looked at in the other scheme.
  * `except` names rules that are left out, each with the reason; `within` is a selector that limits
  * it to a part.
  */
-export async function expectAccessible(page, { except = {}, within } = {}) {
+export async function expectAccessible(page, { except = {}, within, ofColour = false } = {}) {
   const options = {
-    runOnly: { type: 'tag', values: TAGS },
+    runOnly: ofColour ? { type: 'rule', values: OF_COLOUR } : { type: 'tag', values: TAGS },
     rules: Object.fromEntries(Object.keys(except).map((rule) => [rule, { enabled: false }])),
     resultTypes: ['violations'],
     iframes: false,
@@ -33,7 +37,7 @@ export async function expectAccessible(page, { except = {}, within } = {}) {
   const { violations, passes } = await look(page,
     `axe.run(${target}, ${JSON.stringify(options)}).then(({ violations, passes }) => (
       { violations, passes: passes.length }))`,
-    { prelude: TIMERS + AXE });
+    { prelude: { name: 'axe', code: TIMERS + AXE } });
   if (passes === 0) throw new Error(`axe looked at nothing on ${page.url()}`);
   if (violations.length > 0) throw new Error(words(page.url(), violations));
 }

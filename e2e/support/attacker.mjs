@@ -48,7 +48,8 @@ export async function startAttacker() {
     },
     /**
      * Attacks many targets from one page, each with what goes along with the page's own cookies: a form in
-     * a frame, `fetch` that may not read, and `fetch` with the target's own method. Gives the same.
+     * a frame, `fetch` that may not read and that would, `fetch` with the target's own method, and an
+     * image. Gives the same.
      */
     async sweep(context, { host, home, targets }) {
       const page = await context.newPage();
@@ -97,7 +98,7 @@ async function embedded(scene) {
 const AT_ONCE = 8;
 
 async function sweeping(scene, targets) {
-  const chosen = ['form in a frame', 'fetch, opaque', 'fetch, its own method, preflighted'];
+  const chosen = ['form in a frame', 'fetch, opaque', 'fetch, a form', 'fetch, its own method, preflighted', 'image'];
   const attacks = Object.fromEntries(chosen.map((name) => [name, EMBEDDED[name]]));
   const findings = await noting(scene, 'sweep', () => scene.page.evaluate(program(attacks, { ...scene, target: { path: '' } }, `
     const work = ${JSON.stringify(targets)}.flatMap((one) => Object.entries(attacks).map(([name, attack]) => ({ one, name, attack })));

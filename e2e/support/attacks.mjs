@@ -137,7 +137,11 @@ function framed(url, form) {
   const loaded = element('iframe', { name, src: 'about:blank' }, () => undefined);
   return loaded.then(() => new Promise((done) => {
     const frame = document.getElementsByName(name)[0];
-    frame.onload = () => done(inside(frame));
+    frame.onload = () => {
+      const what = inside(frame);
+      frame.remove();
+      done(what);
+    };
     const it = Object.assign(document.createElement('form'), { method: 'post', action: url, target: name, innerHTML: fields(form) });
     document.body.append(it);
     HTMLFormElement.prototype.submit.call(it);

@@ -1,9 +1,11 @@
 // Chromium: where it is, how it is started, and the ways of looking at a page.
 
 import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import { chromium } from 'playwright-core';
 
-const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome', '/opt/google/chrome/chrome'];
+/** What Chromium is called on PATH; `./check` looks for the same names. */
+const NAMES = ['chromium', 'chromium-browser', 'google-chrome'];
 
 /** How long a page may take over anything. Debug builds on a busy machine are slow. */
 const STEP_MS_MAX = 20_000;
@@ -11,14 +13,14 @@ const STEP_MS_MAX = 20_000;
 /**
  * Starts Chromium. It sees nothing but this machine: every other name is not found, and names under
  * `.test` are 127.0.0.1, so that a page can come from another site.
+ *
+ * With `keepsPages` it has the back-forward cache that people have, and Playwright switches off: going
+ * back then shows a page as it was left, without asking for it again.
  */
-export async function startBrowser() {
-  const executablePath = process.env.CLAVIGER_E2E_CHROMIUM ?? PLACES.find((place) => existsSync(place));
-  if (!executablePath) {
-    throw new Error('no Chromium: apt-get install chromium, or name one in CLAVIGER_E2E_CHROMIUM');
-  }
+export async function startBrowser({ keepsPages = false } = {}) {
   return chromium.launch({
-    executablePath,
+    executablePath: process.env.CLAVIGER_E2E_CHROMIUM || onPath(),
+    ignoreDefaultArgs: keepsPages ? ['--disable-back-forward-cache'] : [],
     // Chromium refuses its sandbox to root.
     chromiumSandbox: process.getuid?.() !== 0,
     args: [
@@ -28,6 +30,13 @@ export async function startBrowser() {
       '--disable-lcd-text',
     ],
   });
+}
+
+function onPath() {
+  const folders = (process.env.PATH ?? '').split(delimiter);
+  const place = NAMES.flatMap((name) => folders.map((folder) => join(folder, name))).find((it) => existsSync(it));
+  if (place) return place;
+  throw new Error('no Chromium: apt-get install chromium, or name one in CLAVIGER_E2E_CHROMIUM');
 }
 
 export const WIDTHS = { phone: { width: 390, height: 844 }, wide: { width: 1440, height: 900 } };

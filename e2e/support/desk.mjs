@@ -8,10 +8,10 @@ import { watch } from './watch.mjs';
 
 /**
  * Starts it. `furnish` makes what the org has, `signIn` somebody's `storageState`; `server` are options of
- * `startServer`.
+ * `startServer`, `keepsPages` is what `startBrowser` means by it.
  */
-export async function startDesk({ furnish = furnishOrg, signIn = byAdminToken, server: options } = {}) {
-  const [browser, server] = await Promise.all([startBrowser(), startServer({ adminToken: true, ...options })]);
+export async function startDesk({ furnish = furnishOrg, signIn = byAdminToken, server: options, keepsPages } = {}) {
+  const [browser, server] = await Promise.all([startBrowser({ keepsPages }), startServer({ adminToken: true, ...options })]);
   try {
     await server.firstKey();
     const org = await furnish(server);
@@ -70,3 +70,10 @@ export async function seen(locator) {
 
 /** Waits until it is seen no more. */
 export const gone = (locator) => locator.waitFor({ state: 'hidden' });
+
+/** Back, also to a page that a browser would have to ask for again by sending a form. */
+export async function back(page) {
+  const moved = page.waitForEvent('framenavigated');
+  await page.goBack({ waitUntil: 'commit' }).catch(() => {});
+  await moved;
+}

@@ -2,6 +2,8 @@
 // something, and every form of the Canvas, against things that are there. The last text of `json` is
 // one that may be anything: see `support/attacks.mjs`.
 
+import { readFile } from 'node:fs/promises';
+
 /** What is there to be attacked: made by a key that may do everything. Gives the ids by their types. */
 export async function furnish(server) {
   const ws = (await server.api('POST', '/workspaces', { name: 'victim' })).id;
@@ -55,77 +57,26 @@ export async function apiTargets(server, ids) {
 }
 
 function filled(path, { ws, ch, wst, tok, req }) {
-  const id = { workspaces: ws, tokens: tok, requests: req, members: 'local-admin' };
+  const id = { workspaces: ws, tokens: tok, keys: tok, security: tok, requests: req, members: 'local-admin' };
   return path
     .replace(/\/([a-z]+)\/\{id\}/, (_, kind) => `/${kind}/${id[kind] ?? 'victim'}`)
     .replace('{cid}', ch).replace('{tid}', wst).replace('{key}', 'DB_PASSWORD')
     .replaceAll(/\{[a-z_]+\}/g, 'victim');
 }
 
-const PAGES_MAX = 150;
+/** The routes of the pages, as the tests of the service keep them: none can be left out there. */
+const PAGES = new URL('../../crates/server/tests/golden/pages.txt', import.meta.url);
 
-/** Every form that posts on any page of the Canvas: found by walking it, as somebody who is signed in. */
-export async function formTargets(page, home, ids) {
-  await page.goto(`${home}/canvas/account`);
-  const forms = [...await page.evaluate(walk, PAGES_MAX), ...elsewhere(ids)];
-  return forms.map(({ path, form }) => ({ method: 'POST', path, form, json: form }));
-}
+/** What the forms of the Canvas want, all in one: a form takes what it knows. */
+const FIELDS = {
+  name: 'victim', confirm: 'victim', reason: 'evil', note: 'evil', preset: 'admin', permissions: 'org:admin',
+  ends: '90d', expires_in: '1h', overlap: 'now', do: 'revoke', what: 'revoke', labels: 'evil=1', key: 'DB_PASSWORD',
+  value: 'evil', enabled: 'no', 'require_expiry': 'on', token: 'evil', once: 'evil',
+};
 
-/** Forms that no page shows to this person at this moment. */
-function elsewhere({ tok, req }) {
-  const forms = {
-    '/canvas/first-run': { name: 'evil', preset: 'admin', ends: '90d', once: 'evil' },
-    '/canvas/sign-in': { token: 'evil' },
-    '/canvas/link': { token: 'evil' },
-    '/canvas/keys/selected': { id: tok, do: 'revoke', reason: 'evil' },
-    [`/canvas/keys/${tok}/resume`]: {},
-    [`/canvas/keys/${tok}/rotate/finish`]: {},
-    [`/canvas/keys/${tok}/rotate/cancel`]: {},
-    [`/canvas/requests/${req}/withdraw`]: {},
-    [`/canvas/requests/${req}/collect`]: {},
-    '/canvas/members/local-admin/suspend': { reason: 'evil' },
-    '/canvas/members/local-admin/restore': {},
-    '/canvas/members/local-admin/remove': { what: 'revoke', reason: 'evil' },
-    '/canvas/members/local-admin/sessions/end': {},
-    '/canvas/account/sessions/others/end': {},
-  };
-  return Object.entries(forms).map(([path, form]) => ({ path, form }));
-}
-
-/** Runs in a page. Of pages, and of forms, that differ by an id alone, it looks at two. */
-async function walk(most) {
-  const shape = (path) => path.replaceAll(/(ses|ws|tok|req|ch|wst|evt)_[0-9A-Z]{26}/g, '{id}').replaceAll(/\/\d+/g, '/{n}');
-  const seen = new Map();
-  const isNew = (kind, path) => {
-    const name = `${kind} ${shape(path.split('?')[0])}${path.includes('?') ? '?' : ''}`;
-    seen.set(name, (seen.get(name) ?? 0) + 1);
-    return seen.get(name) <= 2;
-  };
-  const queue = ['/canvas/keys', '/canvas/keys?status=all'];
-  const done = new Set(queue);
-  const forms = [];
-  for (let count = 0; queue.length > 0 && count < most; count += 1) {
-    const answer = await fetch(queue.shift());
-    const document = new DOMParser().parseFromString(await answer.text(), 'text/html');
-    for (const link of document.querySelectorAll('a[href^="/canvas"]')) {
-      const path = link.getAttribute('href');
-      if (done.has(path) || !isNew('page', path)) continue;
-      done.add(path);
-      queue.push(path);
-    }
-    const buttons = [...document.querySelectorAll('form button')];
-    for (const button of buttons) {
-      const owner = button.closest('form');
-      if ((button.getAttribute('formmethod') ?? owner.getAttribute('method')) !== 'post') continue;
-      const path = (button.getAttribute('formaction') || owner.getAttribute('action') || new URL(answer.url).pathname).split('#')[0];
-      if (!isNew('form', path + (button.value ? `/${button.name}` : ''))) continue;
-      const fields = [...new FormData(owner)].map(([name, value]) => [name, value || 'evil']);
-      for (const choice of owner.querySelectorAll('input[type=radio], input[type=checkbox]')) {
-        if (!fields.some(([name]) => name === choice.name)) fields.push([choice.name, choice.value]);
-      }
-      if (button.name) fields.push([button.name, button.value]);
-      forms.push({ path, form: Object.fromEntries(fields) });
-    }
-  }
-  return forms;
+/** Every form of the Canvas. */
+export async function formTargets(ids) {
+  const routes = await readFile(PAGES, 'utf8');
+  return [...routes.matchAll(/^POST (\/canvas\S*)/gm)].map(([, path]) => (
+    { method: 'POST', path: filled(path, ids), form: { ...FIELDS, id: ids.tok }, json: {} }));
 }

@@ -3,23 +3,25 @@
 
 const LOOK_MS_MAX = 30_000;
 
+/** The session of each page: what was put into its world once is there until the page is left. */
+const sessions = new WeakMap();
+
 /**
  * Evaluates an expression in an isolated world of the page, and waits for its promise. `prelude` is
- * evaluated before it.
+ * `{name, code}`: the code is evaluated before it, unless that world has something of that name.
  */
 export async function look(page, expression, { prelude } = {}) {
-  const session = await page.context().newCDPSession(page);
-  try {
-    const { frameTree } = await session.send('Page.getFrameTree');
-    const { executionContextId } = await session.send('Page.createIsolatedWorld', {
-      frameId: frameTree.frame.id,
-      worldName: 'tests',
-    });
-    if (prelude) await evaluate(session, executionContextId, `${prelude};0`);
-    return await evaluate(session, executionContextId, expression);
-  } finally {
-    await session.detach();
+  if (!sessions.has(page)) sessions.set(page, page.context().newCDPSession(page));
+  const session = await sessions.get(page);
+  const { frameTree } = await session.send('Page.getFrameTree');
+  const { executionContextId } = await session.send('Page.createIsolatedWorld', {
+    frameId: frameTree.frame.id,
+    worldName: 'tests',
+  });
+  if (prelude && !await evaluate(session, executionContextId, `'${prelude.name}' in globalThis`)) {
+    await evaluate(session, executionContextId, `${prelude.code};0`);
   }
+  return evaluate(session, executionContextId, expression);
 }
 
 async function evaluate(session, contextId, expression) {

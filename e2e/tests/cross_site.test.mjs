@@ -7,7 +7,7 @@ import { ORIGINS, startAttacker } from '../support/attacker.mjs';
 import { newContext, startBrowser } from '../support/browser.mjs';
 import { byAdminToken } from '../support/people.mjs';
 import { startServer } from '../support/server.mjs';
-import { apiTargets, furnish, mainTargets } from '../support/targets.mjs';
+import { apiTargets, formTargets, furnish, mainTargets } from '../support/targets.mjs';
 import { expectUnchanged } from '../support/unchanged.mjs';
 
 describe('pages of other origins', () => {
@@ -49,7 +49,7 @@ describe('pages of other origins', () => {
     after(() => server?.stop());
 
     /** Attacks from each place, and sees that the admin is still signed in, and nothing else is otherwise. */
-    async function fromEverywhere(hosts, attack) {
+    async function fromEverywhere(hosts, attack, see = () => {}) {
       for (const host of hosts) {
         const context = await newContext(browser, { storageState });
         const outcome = await expectUnchanged(server, () => attack(context, host));
@@ -60,6 +60,7 @@ describe('pages of other origins', () => {
         await page.goto(`${server.url}/canvas/account`);
         assert.equal(page.url(), `${server.url}/canvas/account`, 'still signed in');
         await context.close();
+        see(outcome);
       }
     }
 
@@ -74,7 +75,22 @@ describe('pages of other origins', () => {
     it('change and read nothing by any route of the API that changes something', async () => {
       const targets = await apiTargets(server, ids);
       assert.ok(targets.length >= 35, `${targets.length} routes`);
-      await fromEverywhere([ORIGINS['another site'], ORIGINS['another port']], (context, host) => attacker.sweep(context, { host, home: server.url, targets }));
+      await fromEverywhere([ORIGINS['another site'], ORIGINS['another port']],
+        (context, host) => attacker.sweep(context, { host, home: server.url, targets }));
+    });
+
+    it('change and read nothing by any form of the Canvas', async () => {
+      const targets = await formTargets(ids);
+      assert.ok(targets.length >= 40, `${targets.length} forms`);
+      await fromEverywhere([ORIGINS['another site'], ORIGINS['another port']],
+        (context, host) => attacker.sweep(context, { host, home: server.url, targets }), ({ sent }) => {
+          // Each has arrived, and is refused for where it comes from, whatever is in it.
+          const arrived = sent.filter((row) => row.method === 'POST' && row.status !== null);
+          const others = arrived.filter((row) => row.status !== 403 && !isSentToSignIn(row));
+          assert.deepEqual(others, []);
+          const paths = new Set(arrived.map((row) => row.path));
+          assert.deepEqual(targets.map(({ path }) => path).filter((path) => !paths.has(path)), []);
+        });
     });
   });
 });

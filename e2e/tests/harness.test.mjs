@@ -6,6 +6,7 @@ import { after, before, describe, it } from 'node:test';
 
 import { expectAccessible } from '../support/accessibility.mjs';
 import { newContext, startBrowser, VIEWS } from '../support/browser.mjs';
+import { back } from '../support/desk.mjs';
 import { countTransfer, expectNoShift, expectNoSidewaysScroll, layoutShift } from '../support/measure.mjs';
 import { visit } from '../support/visit.mjs';
 import { watch } from '../support/watch.mjs';
@@ -132,6 +133,20 @@ describe('the harness', () => {
   it('sees requests to other hosts', () => open('/elsewhere', async (_page, watched) => {
     await assert.rejects(async () => watched.expectNone(), /another host|policy: img-src/);
   }));
+
+  it('goes back to a page as it was left, where the browser keeps pages', async () => {
+    const keeping = await startBrowser({ keepsPages: true });
+    try {
+      const page = await (await newContext(keeping)).newPage();
+      await page.goto(`${url}/good`);
+      await page.evaluate('window.isTheSame = true');
+      await page.goto(`${url}/grey`);
+      await back(page);
+      assert.equal(await page.evaluate('window.isTheSame'), true, 'no-store does not prevent it');
+    } finally {
+      await keeping.close();
+    }
+  });
 
   it('sees scripts that throw', () => open('/throwing', async (_page, watched) => {
     await assert.rejects(async () => watched.expectNone(), /script: on purpose/);

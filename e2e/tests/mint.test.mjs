@@ -4,8 +4,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
-import { seen, startDesk } from '../support/desk.mjs';
+import { back, seen, startDesk } from '../support/desk.mjs';
 import { run } from '../support/process.mjs';
+import { expectWellMade } from '../support/visit.mjs';
 
 const FORM = '/canvas/keys/new';
 const CLIPBOARD = ['clipboard-read', 'clipboard-write'];
@@ -14,7 +15,7 @@ const SECRET = /mole_[0-9A-Za-z]{49}/;
 describe('minting in the Canvas', () => {
   let desk;
 
-  before(async () => { desk = await startDesk(); });
+  before(async () => { desk = await startDesk({ keepsPages: true }); });
   after(() => desk?.stop());
 
   const named = async (name) => {
@@ -93,6 +94,7 @@ describe('minting in the Canvas', () => {
 
     // The ready call works as it stands, and the page sees it arrive.
     await seen(page.getByText('Waiting for the first call'));
+    await expectWellMade(page);
     const [call] = (await page.locator('pre').allInnerTexts()).filter((text) => text.includes('curl'));
     const answer = await run('sh', ['-c', call]);
     assert.equal(answer.code, 0, answer.err);
@@ -177,6 +179,7 @@ describe('minting in the Canvas', () => {
     await page.getByRole('button', { name: 'Review' }).click();
     await seen(summary(page).getByText('see channels, without their credentials'));
     assert.equal(await name(page).inputValue(), 'plain');
+    await expectWellMade(page);
     assert.deepEqual(await named('plain'), []);
     await mint(page);
     const found = await secret(page);
@@ -186,10 +189,3 @@ describe('minting in the Canvas', () => {
     await seen(page.getByRole('heading', { level: 1, name: 'plain' }));
   }, { view: { hasScripts: false } }));
 });
-
-/** Back, also to a page that a browser would have to ask for again by sending a form. */
-async function back(page) {
-  const moved = page.waitForEvent('framenavigated');
-  await page.goBack({ waitUntil: 'commit' }).catch(() => {});
-  await moved;
-}

@@ -5,6 +5,7 @@ import { after, before, describe, it } from 'node:test';
 
 import { gone, seen, startDesk } from '../support/desk.mjs';
 import { ADMIN_TOKEN } from '../support/server.mjs';
+import { expectWellMade } from '../support/visit.mjs';
 
 describe('oversight in the Canvas', () => {
   let desk;
@@ -101,6 +102,7 @@ describe('oversight in the Canvas', () => {
         const preview = await seen(page.getByRole('region', { name: 'What this policy would do' }));
         await seen(preview.getByText(/^\d+ keys? blocked$/).first());
         await seen(preview.getByRole('link', { name: `forever-${hasScripts}` }));
+        if (hasScripts) await expectWellMade(page);
         assert.equal((await desk.call(forever.auth_token)).status, 200, 'a preview changes nothing');
         await preview.getByRole('button', { name: 'Apply this policy' }).click();
         await seen(page.getByText('The policy is in force.'));

@@ -4,10 +4,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
-import { VIEWS } from '../support/browser.mjs';
 import { seen, startDesk } from '../support/desk.mjs';
 import { shoot } from '../support/shots.mjs';
-import { tour } from '../support/visit.mjs';
+import { expectWellMade, tour } from '../support/visit.mjs';
 
 /**
  * Every page: its path, its heading, words that must be there, and the name of its screenshot. `org` is
@@ -36,10 +35,13 @@ const PAGES = [
   ['security', () => '/canvas/security', 'Security', ['No expiry', 'Over-broad', 'chat-agent'], 'security'],
   ['uses of ADMIN_TOKEN', () => '/canvas/security?show=admin_token', 'Security', ['/org/tokens']],
   ['a remedy', ({ keys }) => `/canvas/security/${keys['chat-agent'].id}/narrow`, 'Narrow', ['chat-agent']],
+  ['an end to be set', ({ keys }) => `/canvas/security/${keys['chat-agent'].id}/end`, 'chat-agent', ['chat-agent']],
+  ['a suspension advised', ({ keys }) => `/canvas/security/${keys['chat-agent'].id}/suspend`, 'chat-agent', ['chat-agent']],
+  ['a revocation advised', ({ keys }) => `/canvas/security/${keys['chat-agent'].id}/revoke`, 'chat-agent', ['chat-agent']],
   ['the policy', () => '/canvas/policy', 'Policy', ['Every key must have an end'], 'policy'],
-  ['requests', () => '/canvas/requests', 'Requests', ['report-writer', 'to write the report'], 'requests'],
+  ['requests', () => '/canvas/requests', 'Requests', ['report-writer', 'to write the report', 'all that an editor may'], 'requests'],
   ['a request', ({ request }) => `/canvas/requests/${request}`, 'report-writer', ['What the key would do']],
-  ['the trail', () => '/canvas/audit', 'Audit', ['/org/whoami'], 'audit'],
+  ['the trail', ({ since }) => `/canvas/audit?until=${since}`, 'Audit', ['/org/whoami'], 'audit'],
   ['the trail of refusals', () => '/canvas/audit?status=4xx', 'Audit', ['/org/audit']],
   ['a record', () => '/canvas/audit/3', 'Record 3', ['The record as it is kept']],
 ];
@@ -57,7 +59,9 @@ describe('the pages about keys', () => {
     await desk.call(keys['ci-deploy'].auth_token);
     // The first look at all keys takes a moment.
     await desk.at('/canvas/security', (page) => seen(page.getByText('Looked at', { exact: false })));
-    scene = { keys, request: request.id, of: (name, rest = '') => `/canvas/keys/${keys[name].id}${rest}` };
+    // The trail as it stands: the visits of a tour fill the page of what is newest.
+    const since = new Date().toISOString();
+    scene = { since, keys, request: request.id, of: (name, rest = '') => `/canvas/keys/${keys[name].id}${rest}` };
   });
   after(() => desk?.stop());
 
@@ -69,11 +73,41 @@ describe('the pages about keys', () => {
     },
   }]);
 
-  for (const view of VIEWS.filter((one) => one.hasScripts || one.name.startsWith('390 px, light'))) {
-    const isPictured = view.hasScripts && view.width === 'wide' && view.colorScheme === 'light';
-    it(`are well made at ${view.name}`, () =>
-      tour(desk.browser, desk.server, pages(isPictured), { views: [view], storageState: desk.storageState }));
+  for (const [words, width, hasScripts] of [
+    ['on a phone', 'phone', true], ['on a wide screen', 'wide', true], ['on a phone without scripts', 'phone', false],
+  ]) {
+    it(`are well made ${words}`, () => tour(desk.browser, desk.server, pages(width === 'wide'),
+      { widths: [width], hasScripts, storageState: desk.storageState }));
   }
+
+  it('are well made where several keys are stopped without a dialog', async () => {
+    for (const name of ['quiet-1', 'quiet-2']) await desk.mint(name);
+    await desk.at('/canvas/keys?q=quiet-', async (page) => {
+      for (const name of ['quiet-1', 'quiet-2']) await page.getByRole('checkbox', { name: `Select ${name}` }).check();
+      await page.getByRole('group', { name: 'Selected keys' }).getByRole('button', { name: 'Suspend' }).click();
+      await seen(page.getByRole('heading', { level: 1, name: 'Suspend 2 keys?' }));
+      await expectWellMade(page);
+      await page.getByRole('main').getByRole('button', { name: 'Suspend' }).click();
+      await seen(page.getByText(/^Suspended/).first());
+      await expectWellMade(page);
+    }, { view: { hasScripts: false } });
+  });
+
+  it('are well made where a key is collected', async () => {
+    await desk.at('/canvas/requests', async (page) => {
+      const answer = await page.request.post(`${desk.server.url}/org/requests`, {
+        data: { name: 'of-my-own', preset: 'reader', justification: 'to look around' },
+        headers: { 'sec-fetch-site': 'same-origin', origin: desk.server.url },
+      });
+      assert.equal(answer.status(), 201, await answer.text());
+      const { id } = await answer.json();
+      await desk.server.api('POST', `/org/requests/${id}/approve`, {});
+      await page.goto(`${desk.server.url}/canvas/requests/${id}`);
+      await page.getByRole('button', { name: 'Collect the key' }).click();
+      await seen(page.getByText(/mole_[0-9A-Za-z]{49}/).first());
+      await expectWellMade(page);
+    });
+  });
 });
 
 async function expectWords(page, heading, words) {

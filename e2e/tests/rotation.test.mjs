@@ -3,14 +3,15 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
-import { seen, startDesk } from '../support/desk.mjs';
+import { back, seen, startDesk } from '../support/desk.mjs';
+import { expectWellMade } from '../support/visit.mjs';
 
 const SECRET = /mole_[0-9A-Za-z]{49}/;
 
 describe('rotating in the Canvas', () => {
   let desk;
 
-  before(async () => { desk = await startDesk({ furnish: async () => ({}) }); });
+  before(async () => { desk = await startDesk({ furnish: async () => ({}), keepsPages: true }); });
   after(() => desk?.stop());
 
   const at = (key, rest = '') => `/canvas/keys/${key.id}${rest}`;
@@ -73,6 +74,7 @@ describe('rotating in the Canvas', () => {
     await desk.at(at(key), async (page) => {
       const secret = await rotate(page, /^Now/);
       await seen(page.getByText(`The old secret, ${key.prefix}, is refused from now on.`));
+      await expectWellMade(page);
       assert.deepEqual([await works(secret), await works(key.auth_token)], [true, false]);
       await page.getByRole('checkbox', { name: 'I have saved the secret' }).check();
     });
@@ -98,6 +100,8 @@ describe('rotating in the Canvas', () => {
       assert.equal(again.status(), 409);
       assert.match(await again.text(), /the key was rotated since/i);
       assert.ok(await works(secret));
-    });
+      await back(page);
+      assert.ok(!(await page.content()).includes(secret), 'back does not bring it back');
+    }, { except: [/ERR_CACHE_MISS/] });
   });
 });

@@ -8,7 +8,7 @@ import { atProvider, byAdminToken, byLinkTyped, byProvider } from '../support/pe
 import { startProvider } from '../support/provider.mjs';
 import { ADMIN_TOKEN, startServer } from '../support/server.mjs';
 import { shoot } from '../support/shots.mjs';
-import { tour, visit } from '../support/visit.mjs';
+import { expectWellMade, tour, visit } from '../support/visit.mjs';
 import { watch } from '../support/watch.mjs';
 
 const CALLBACK = '/canvas/sign-in/callback';
@@ -132,6 +132,22 @@ describe('signing in at the provider', () => {
     });
   }
 
+  it('says that one is out before it leads to the provider', async () => {
+    const context = await newContext(browser, { storageState: await byProvider(browser, server, 'editor') });
+    const page = await context.newPage();
+    await page.goto(`${server.url}/canvas/account`);
+    // The way there is closed, and the page stays.
+    const gone = page.waitForEvent('requestfailed');
+    await page.route((url) => url.href.startsWith(provider.issuer), (route) => route.abort('aborted'));
+    await page.getByRole('banner').getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('heading', { name: 'You are signed out here' }).waitFor();
+    assert.ok((await gone).url().startsWith(provider.issuer));
+    await expectWellMade(page);
+    await page.goto(`${server.url}/canvas/account`);
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    await context.close();
+  });
+
   it('ends on the next request when the provider says so over the back channel', async () => {
     const { context, page, watched } = await open();
     await page.goto(`${server.url}/canvas/sign-in`);
@@ -151,29 +167,57 @@ describe('signing in at the provider', () => {
   });
 
   it('keeps those who are in reading while the provider is down, and lets nobody new in', async () => {
+    // Its word on this session is old at once, within the minute by which clocks may differ: the session
+    // is asked about anew at each request.
+    const exp = Math.floor(Date.now() / 1000) - 2;
+    await provider.command('tamper', { times: 1000, id_token: { claims: { exp } } });
     const storageState = await byProvider(browser, server, 'admin');
+    // Somebody else comes back with a code at the moment at which it goes down.
+    const late = await open();
+    await late.page.goto(`${server.url}/canvas/sign-in`);
+    await late.page.getByRole('link', { name: /^Continue with / }).click();
+    await provider.command('hold', { path: '/token' });
+    const comesBack = atProvider(late.page, 'editor');
+    await provider.command('held', { path: '/token' });
     await provider.command('down');
     try {
+      await comesBack;
+      await late.page.getByRole('heading', { name: 'This cannot be done at the moment' }).waitFor();
+      await expectOutside(late);
       const context = await newContext(browser, { storageState });
       const page = await context.newPage();
-      for (const path of ['/canvas/workspaces', '/canvas/keys', '/canvas/account']) {
+      for (const path of ['/canvas/keys', '/canvas/account', '/canvas/workspaces/new']) {
         const answer = await page.goto(server.url + path);
         assert.equal(answer.status(), 200, path);
       }
+      await page.getByLabel('Name').fill('too old');
+      await page.getByRole('button', { name: 'Create workspace' }).click();
+      await page.getByRole('heading', { name: 'This cannot be done at the moment' }).waitFor();
+      assert.match(await page.getByRole('main').innerText(), /identity provider cannot be reached.*your session only reads/i);
+      await page.goto(`${server.url}/canvas/workspaces`);
+      await page.getByRole('heading', { name: 'No workspace yet' }).waitFor();
       await context.close();
 
-      const { context: other, page: outside } = await open();
-      await outside.goto(`${server.url}/canvas/sign-in`);
-      await outside.getByRole('link', { name: /^Continue with / }).click();
-      const isOffline = outside.url().startsWith('chrome-error:') || !outside.url().startsWith(server.url);
-      if (!isOffline) await outside.getByRole('heading', { name: 'This cannot be done at the moment' }).waitFor();
-      await outside.goto(`${server.url}/canvas/keys`);
-      await outside.getByRole('heading', { name: 'Sign in' }).waitFor();
-      await other.close();
+      const other = await open();
+      await other.page.goto(`${server.url}/canvas/sign-in`);
+      const failed = other.page.waitForEvent('requestfailed');
+      await other.page.getByRole('link', { name: /^Continue with / }).click();
+      assert.ok((await failed).url().startsWith(provider.issuer));
+      await expectOutside(other);
     } finally {
+      await provider.command('release', { path: '/token' });
       await provider.command('up');
+      await provider.command('tamper-no-more');
     }
   });
+
+  /** Nobody is signed in in this window. */
+  async function expectOutside({ context, page }) {
+    const answer = await page.goto(`${server.url}/canvas/keys`);
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    assert.ok(answer.url().startsWith(`${server.url}/canvas/sign-in`));
+    await context.close();
+  }
 });
 
 describe('signing in with ADMIN_TOKEN', () => {

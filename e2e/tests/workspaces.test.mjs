@@ -4,11 +4,12 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
 import { newContext, startBrowser } from '../support/browser.mjs';
+import { back } from '../support/desk.mjs';
 import { byAdminToken } from '../support/people.mjs';
 import { startServer } from '../support/server.mjs';
 import { shoot } from '../support/shots.mjs';
 import { eventsAfter } from '../support/unchanged.mjs';
-import { tour } from '../support/visit.mjs';
+import { expectWellMade, tour } from '../support/visit.mjs';
 import { watch } from '../support/watch.mjs';
 
 const HUSH = 'hush-hush-0123456789';
@@ -19,7 +20,7 @@ describe('workspaces', () => {
   let storageState;
 
   before(async () => {
-    [browser, server] = await Promise.all([startBrowser(), startServer({ adminToken: true })]);
+    [browser, server] = await Promise.all([startBrowser({ keepsPages: true }), startServer({ adminToken: true })]);
     await server.firstKey();
     storageState = await byAdminToken(browser, server);
   });
@@ -128,12 +129,17 @@ describe('workspaces', () => {
     await page.getByRole('button', { name: 'Reveal values' }).click();
     await page.locator('summary', { hasText: 'API_KEY' }).click();
     await page.getByText(HUSH).waitFor();
+    await expectWellMade(page);
     const records = (await eventsAfter(server, seq)).filter(({ actor }) => actor === 'session:local-admin');
     assert.equal(records.length, 1, 'the trail keeps that they were seen');
     assert.match(records[0].path, /secrets\/values$/);
     await page.getByRole('link', { name: 'Hide again' }).click();
     await page.waitForURL(`**/canvas/workspaces/${id}/secrets`);
     assert.ok(!(await page.content()).includes(HUSH));
+    watched.expectNone();
+    await back(page);
+    assert.ok(!(await page.content()).includes(HUSH), 'back does not bring them back');
+    watched.forget();
   }));
 
   it('have secrets that are deleted without scripts', () => act(async (page) => {
@@ -156,6 +162,7 @@ describe('workspaces', () => {
     await page.getByLabel('Name of the key').fill('in its place');
     await page.getByRole('button', { name: 'Mint the key' }).click();
     const secret = await page.locator('.secret-value').innerText();
+    await expectWellMade(page);
     const ask = (path, as) => server.ask('GET', path, undefined, { token: as });
     assert.equal((await ask(`/workspaces/${id}/secrets`, secret)).status, 200);
     const { id: other } = await made('another');

@@ -253,7 +253,8 @@ mod tests {
                      --metrics-listen 10 --workspace-tokens 11 --mints-per-minute 12 --brand 13 --trusted-proxies 14 \
                      --github-secret-scanning 15 --oidc-issuer 16 --oidc-client-id 17 --oidc-org-claim 18 \
                      --oidc-role-claim 19 --oidc-audience 20 --oidc-scopes 21 --workos-client-id 22 \
-                     --workos-api-url 23 --workos-issuer 24 --roles 25 --orgs 26";
+                     --workos-api-url 23 --workos-issuer 24 --roles 25 --orgs 26 \
+                     --session-idle 27 --session-max 28";
         let cli = Cli::try_parse_from(words.split_whitespace()).expect("a command line");
         let Some(Command::Serve(serve)) = cli.command else {
             panic!("not serve")

@@ -8,6 +8,7 @@ use claviger_core::{
     grant::Grant,
     id::{Key, KeyId, OrgId, WorkspaceToken},
     key::{Credential, KeyState},
+    person::{LOCAL_ISSUER, Person},
     time::Timestamp,
     token::Brand,
 };
@@ -234,6 +235,16 @@ impl App {
     #[must_use]
     pub const fn has_provider(&self) -> bool {
         self.provider.is_some()
+    }
+
+    /// Whether a person comes from where people sign in now: its sessions of another time are over.
+    #[must_use]
+    pub fn is_vouched_for(&self, person: &Person) -> bool {
+        let issuer = self
+            .provider
+            .as_ref()
+            .map_or(LOCAL_ISSUER, Provider::issuer);
+        person.issuer == issuer
     }
 
     /// Writes what is left, and closes the store.

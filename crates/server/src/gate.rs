@@ -34,7 +34,7 @@ pub(crate) use ends::record_stream_end;
 use finish::{Guard, answer_failure, finish};
 use identify::{Identified, identify};
 pub use identify::{KeySlot, Proof};
-use pages::{check_freshness, check_page, comes_from_us};
+use pages::{check_freshness, check_page, comes_from_us, wants_fresh_word};
 pub use query::{Form, Query};
 use tokens::{Word, with_access_token, word_of_provider};
 
@@ -73,7 +73,7 @@ where
     Fut: Future<Output = Result<Reply, Failure>> + Send + 'static,
 {
     let (parts, body) = request.into_parts();
-    let admitted = admit(&app, &parts, route).await;
+    let admitted = admit(&app, &parts, (route, wants_fresh_word::<A>(&parts.method))).await;
     if parts.method == Method::GET || parts.method == Method::HEAD {
         return proceed(app, admitted, handler, parts, body).await;
     }
@@ -93,15 +93,15 @@ pub async fn refuse(app: Arc<App>, failure: Failure, request: Request<Body>) -> 
         path: "",
         is_page: web::is_page(parts.uri.path()),
     };
-    let admitted = admit(&app, &parts, route).await;
+    let admitted = admit(&app, &parts, (route, false)).await;
     let answer = |_call: Call<Nothing>| async move { Err(failure) };
     proceed(app, admitted, answer, parts, body).await
 }
 
 /// Identifies the caller, with the word of the identity provider where it takes that.
-async fn admit(app: &Arc<App>, parts: &Parts, route: RouteFacts) -> Admitted {
+async fn admit(app: &Arc<App>, parts: &Parts, (route, waits): (RouteFacts, bool)) -> Admitted {
     let word = match &app.provider {
-        Some(_) => word_of_provider(app, parts).await,
+        Some(_) => word_of_provider(app, parts, waits).await,
         None => Word::NotAsked,
     };
     Admitted::new(app, parts, (route, word))

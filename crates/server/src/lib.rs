@@ -51,7 +51,11 @@ mod welcome;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
 
 use crate::{app::App, config::Config};
 
@@ -113,6 +117,9 @@ pub enum ServeError {
     /// What is in the store cannot be used.
     #[error("the database holds something that cannot be used: {0}")]
     Corrupt(String),
+    /// Signals cannot be listened for.
+    #[error("cannot listen for signals, so it could not be stopped gently: {0}")]
+    Signals(std::io::Error),
     /// No thread is to be had.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
@@ -124,9 +131,15 @@ pub enum ServeError {
 /// [`ServeError`] when the server cannot start.
 pub async fn serve(config: Config) -> Result<(), ServeError> {
     telemetry::start(config.log_format);
-    let running = Running::start(config).await?;
+    // Before it says that it is there: whoever reads that may stop it at once.
+    let mut signals = Signals::listen().map_err(ServeError::Signals)?;
+    let running = tokio::select! {
+        started = Running::start(config) => started?,
+        // Nothing was answered yet, so nothing is lost.
+        () = signals.end() => return Ok(()),
+    };
     welcome::print(&running.app, running.address).await;
-    signals(&running.app).await;
+    signals.wait(&running.app).await;
     tracing::info!("stopping: requests under way are finished first");
     running.stop().await;
     tracing::info!("stopped");
@@ -274,29 +287,45 @@ async fn sweep_for_ever(app: &Arc<App>) {
     }
 }
 
-/// Waits for SIGTERM or SIGINT; SIGHUP reads `ADMIN_TOKEN_FILE` again.
-async fn signals(app: &App) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let streams = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::hangup()),
-    );
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = streams else {
-        tracing::error!("cannot listen for signals: stop the process with SIGKILL");
-        return std::future::pending().await;
-    };
-    loop {
+/// What a process is told from outside.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// From here on none of them ends the process by itself.
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for SIGTERM or SIGINT.
+    async fn end(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => return,
-            _ = interrupt.recv() => return,
-            _ = hangup.recv() => match app.admin_token.reload() {
-                Ok(()) if app.config.admin_token_file.is_none() => {
-                    tracing::info!("SIGHUP: there is no ADMIN_TOKEN_FILE to read again");
-                }
-                Ok(()) => tracing::info!("ADMIN_TOKEN_FILE was read again"),
-                Err(error) => tracing::error!(%error, "ADMIN_TOKEN stays as it was"),
-            },
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Waits for SIGTERM or SIGINT; SIGHUP reads `ADMIN_TOKEN_FILE` again.
+    async fn wait(mut self, app: &App) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => match app.admin_token.reload() {
+                    Ok(()) if app.config.admin_token_file.is_none() => {
+                        tracing::info!("SIGHUP: there is no ADMIN_TOKEN_FILE to read again");
+                    }
+                    Ok(()) => tracing::info!("ADMIN_TOKEN_FILE was read again"),
+                    Err(error) => tracing::error!(%error, "ADMIN_TOKEN stays as it was"),
+                },
+            }
         }
     }
 }

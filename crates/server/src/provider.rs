@@ -3,6 +3,7 @@
 //! Two kinds, one shape: any OIDC provider (`oidc`), and `WorkOS` in its own terms (`workos`). What
 //! a token must say is in `claviger_core::claims`; here it is fetched and its signature checked.
 
+mod here;
 mod kept;
 mod oidc;
 mod token;
@@ -10,14 +11,14 @@ mod turns;
 mod web;
 mod workos;
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use claviger_core::{
-    claims::{ClaimError, Claims, FOREIGN_NAME_CHARS_MAX, Logout},
+    claims::{ClaimError, Claims, Logout},
     digest::Digest,
     permission::PermissionSet,
-    role::{Role, RoleMap},
+    role::Role,
     text,
     time::Timestamp,
 };
@@ -26,7 +27,8 @@ use zeroize::Zeroizing;
 
 use crate::config::{ProviderConfig, ProviderKind};
 
-pub use turns::{Due, RefreshTurns};
+use here::Here;
+pub use turns::{Due, RefreshTurns, Turn};
 
 /// Where the provider sends the browser back to, below `--public-url`.
 pub const CALLBACK_PATH: &str = "/canvas/sign-in/callback";
@@ -377,6 +379,15 @@ impl Provider {
         matches!(self.which, Which::Workos(_))
     }
 
+    /// The issuer of everybody for whom it vouches, as it stands in their rows.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        match &self.which {
+            Which::Oidc(oidc) => oidc.issuer(),
+            Which::Workos(workos) => workos.issuer(),
+        }
+    }
+
     /// Turns in which sessions are refreshed.
     #[must_use]
     pub const fn turns(&self) -> &RefreshTurns {
@@ -458,34 +469,6 @@ pub struct LogoutUrl<'a> {
     pub return_to: &'a str,
     /// The present.
     pub now: Timestamp,
-}
-
-/// What is settled here, whatever the provider.
-#[derive(Clone)]
-struct Here {
-    roles: RoleMap,
-    orgs: BTreeMap<String, String>,
-    redirect_uri: String,
-}
-
-impl Here {
-    /// Our name of an org.
-    fn org(&self, theirs: String) -> String {
-        self.orgs.get(&theirs).cloned().unwrap_or(theirs)
-    }
-
-    /// The role that these names come to, and the name.
-    fn role(&self, names: &[&str]) -> (Option<Role>, Option<String>) {
-        let mapped = self.roles.widest(names);
-        let name = mapped.map(|(_, name)| name).or(names.first().copied());
-        let role = mapped.map(|(role, _)| role);
-        // `*` widens, and never narrows.
-        let role = role.max(self.roles.everybody());
-        (
-            role,
-            name.and_then(|name| text::clean(name, FOREIGN_NAME_CHARS_MAX)),
-        )
-    }
 }
 
 /// The challenge of a verifier (RFC 7636, 4.2).

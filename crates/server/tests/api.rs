@@ -118,6 +118,8 @@ mod sessions;
 mod sessions_of_keys;
 #[path = "api/sso.rs"]
 mod sso;
+#[path = "api/sso_again.rs"]
+mod sso_again;
 #[path = "api/sso_leave.rs"]
 mod sso_leave;
 #[path = "api/stops.rs"]

@@ -52,7 +52,9 @@ pub trait PersonStore: Send + Sync + 'static {
     /// Suspends a person, which ends its sessions, or restores it.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`](crate::StoreError::NotFound); [`StoreError::ActorGone`](crate::StoreError::ActorGone).
+    /// [`StoreError::NotFound`](crate::StoreError::NotFound);
+    /// [`StoreError::PersonInactive`](crate::StoreError::PersonInactive) for one who stands so already, and for
+    /// one to be suspended who was removed; [`StoreError::ActorGone`](crate::StoreError::ActorGone).
     #[expect(
         clippy::too_many_arguments,
         reason = "every change takes an address, what changes, an actor and a recorder"

@@ -262,6 +262,7 @@ conformance! {
     people::id_of_another_issuer_is_somebody_else,
     people::people_are_listed_by_id_in_pages_with_what_they_hold,
     people::suspended_person_neither_signs_in_nor_mints,
+    people::removed_person_is_not_suspended,
     people::removed_person_takes_its_line_along,
     people::heir_gets_what_goes_back_to_a_person,
     people::nothing_is_handed_over_that_may_not_be,

@@ -8,4 +8,4 @@ mod workos;
 
 pub use oidc::{OidcStandIn, OidcState};
 pub use signer::{Kind, Signer};
-pub use workos::{WorkosStandIn, WorkosState, WorkosUser};
+pub use workos::{Hold, WorkosStandIn, WorkosState, WorkosUser};

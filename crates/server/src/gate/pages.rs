@@ -49,14 +49,19 @@ pub(super) fn check_freshness<A: Action>(trace: &Trace, proof: &Proof) -> Result
     };
     let fresh_until = live.session.fresh_until;
     let is_stale = fresh_until.is_some_and(|until| until <= trace.at);
-    let is_read = matches!(trace.method, Method::GET | Method::HEAD);
-    let reveals = A::NEEDS == Needs::Permission(Permission::SecretsReveal);
-    // Whoever signs out, or looks after its own sessions, gives up and gains nothing.
-    let gives_up = A::NAME == UseAccount::NAME;
-    if is_stale && !gives_up && (!is_read || reveals) {
+    if is_stale && wants_fresh_word::<A>(&trace.method) {
         return Err(Denial::Stale);
     }
     Ok(())
+}
+
+/// Whether a request is only for sessions about which the provider was heard.
+pub(super) fn wants_fresh_word<A: Action>(method: &Method) -> bool {
+    let is_read = matches!(*method, Method::GET | Method::HEAD);
+    let reveals = A::NEEDS == Needs::Permission(Permission::SecretsReveal);
+    // Whoever signs out, or looks after its own sessions, gives up and gains nothing.
+    let gives_up = A::NAME == UseAccount::NAME;
+    !gives_up && (!is_read || reveals)
 }
 
 /// Pages are for people: a session, or nobody where nobody is asked for.

@@ -7,7 +7,6 @@ use claviger_core::{
     denial::Denial,
     digest::Digest,
     evidence::cookie,
-    person::SignInMethod,
     tier::{Authority, Principal, Tier},
     time::Timestamp,
 };
@@ -73,21 +72,14 @@ pub(super) fn accept_session(
     let is_over = session.is_over(live.seen_at(), app.sessions.idle, now);
     let is_of_old_token =
         session.admin_token.is_some() && session.admin_token != app.admin_token.fingerprint();
-    // Where a provider is set, people sign in there and nowhere else.
-    let is_local = matches!(
-        session.method,
-        SignInMethod::Link | SignInMethod::AdminToken
-    );
-    if is_over
-        || is_of_old_token
-        || is_local && app.has_provider()
-        || app.orgs.name(session.org).is_none()
-    {
+    if is_over || is_of_old_token || app.orgs.name(session.org).is_none() {
         return Err(Denial::SessionEnded);
     }
     let known = app
         .people
         .get(session.org, session.person.as_str())
+        // People sign in at one place: where a provider is set, there, and with none, here.
+        .filter(|known| app.is_vouched_for(&known.person))
         .ok_or(Denial::SessionEnded)?;
     let proof = (
         Some(session.id),

@@ -35,7 +35,9 @@ pub(super) enum Word {
 }
 
 /// Asks what is to be asked before the caller can be told.
-pub(super) async fn word_of_provider(app: &Arc<App>, parts: &Parts) -> Word {
+///
+/// What `waits` waits for an answer about the session that another request has asked for.
+pub(super) async fn word_of_provider(app: &Arc<App>, parts: &Parts, waits: bool) -> Word {
     let now = clock::now();
     let bearers = parts.headers.get_all(header::AUTHORIZATION).iter();
     match presented(bearers.map(|value| value.as_bytes()), &app.brands) {
@@ -49,7 +51,7 @@ pub(super) async fn word_of_provider(app: &Arc<App>, parts: &Parts) -> Word {
             if let Ok(Some(id)) = cookie_of(app, parts)
                 && let Some(live) = app.sessions.find(&Digest::of(id.as_bytes()))
             {
-                sso::freshen(app, &live, now).await;
+                sso::freshen(app, &live, (now, waits)).await;
             }
             Word::NotAsked
         }

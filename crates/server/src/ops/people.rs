@@ -15,8 +15,7 @@ use claviger_core::{
     tier::Minter,
 };
 use claviger_store::{
-    Judge, Page, PersonRow, PersonTurn, Recorder, Removal, Removed, StoreError, Verdict,
-    WhichSessions, Written,
+    Judge, Page, PersonRow, PersonTurn, Recorder, Removal, Removed, Verdict, WhichSessions, Written,
 };
 use serde_json::json;
 
@@ -59,10 +58,7 @@ pub async fn turn(
     (id, state, reason): (PersonId, PersonState, Option<String>),
     trace: &Arc<Trace>,
 ) -> Result<Written<Person>, Failure> {
-    let before = target(app, permit, &id).await?;
-    if before.state == state {
-        return Err(StoreError::PersonInactive(state).into());
-    }
+    target(app, permit, &id).await?;
     let principal = permit.principal();
     let acting = super::acting(principal);
     let turn = PersonTurn {

@@ -76,7 +76,7 @@ struct LinkText {
     /// The root and the chain of keys that the session ends with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     minter: Option<MinterText>,
-    /// The session in which it was made: it ends with that one.
+    /// The session in which it was made: a link that was not used yet ends with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     session: Option<String>,
     /// The `ADMIN_TOKEN` that the session ends with.

@@ -39,6 +39,8 @@ use crate::{
 
 /// How long a sign-in may take at the provider.
 pub(crate) const SIGN_IN_LASTS: std::time::Duration = std::time::Duration::from_secs(600);
+/// How long a session lasts at most about which the provider cannot be asked again.
+const UNASKED_LASTS: std::time::Duration = std::time::Duration::from_secs(3600);
 /// How often the last sight of somebody with an access token is kept.
 const SEEN_EVERY: std::time::Duration = std::time::Duration::from_secs(3600);
 
@@ -198,13 +200,20 @@ pub async fn finish(
     let sealed = seal(app, session.id, &verified)?;
     let begun = (person, session, Some(sealed));
     let signed_in = sign_ins::begin(app, begun, None, trace).await?;
+    app.away_limiter.forgive(trace.client, trace.at);
     Ok((signed_in, away.next))
 }
 
 /// A session as the provider describes it now.
 fn told(session: Session, verified: &Verified) -> Session {
     let again = verified.refresh_token.is_some();
+    // Whoever is let go at the provider would otherwise stay for as long as a session may.
+    let end = session.created_at.plus(UNASKED_LASTS);
     Session {
+        ends_at: match again {
+            true => session.ends_at,
+            false => session.ends_at.min(end),
+        },
         provider_session: verified
             .provider_session
             .clone()
@@ -371,7 +380,11 @@ pub(crate) async fn bearer(app: &Arc<App>, token: &str, now: Timestamp) -> Resul
         && verified.permissions == PermissionSet::NONE;
     let (person, said) = match &known {
         Some(known) if is_silent && known.person.issuer == verified.issuer => {
-            (known.person.clone(), None)
+            let person = Person {
+                last_seen_at: now,
+                ..known.person.clone()
+            };
+            (person, None)
         }
         _ => {
             let person = person_of(app, &verified, now)?;

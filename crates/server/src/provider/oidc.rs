@@ -110,6 +110,10 @@ impl Oidc {
         })
     }
 
+    pub(super) fn issuer(&self) -> &str {
+        &self.config.issuer_text
+    }
+
     pub(super) fn redirect_uri(&self) -> &str {
         &self.here.redirect_uri
     }

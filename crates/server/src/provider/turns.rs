@@ -1,10 +1,17 @@
 //! Turns of refreshes: a refresh token counts once, so of several requests of one session one asks
 //! the provider, and the others take what it brought.
 
-use std::future::Future;
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
-use claviger_core::digest::Digest;
-use tokio::sync::{Mutex, MutexGuard};
+use claviger_core::{digest::Digest, time::Timestamp};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{Private, Provider, ProviderError, Refresh, Verified};
 
@@ -12,28 +19,64 @@ use super::{Private, Provider, ProviderError, Refresh, Verified};
 const PLACES: usize = 64;
 const PLACES_U64: u64 = 64;
 
+/// For how long a provider that did not answer is left alone, by all sessions.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
 /// Places in which refreshes wait for their turn.
 #[derive(Debug)]
 pub struct RefreshTurns {
-    places: Box<[Mutex<()>]>,
+    places: Box<[Arc<Mutex<()>>]>,
     /// For a place that is not there, which does not happen.
-    other: Mutex<()>,
+    other: Arc<Mutex<()>>,
+    /// Until when the provider is asked nothing, for it has just not answered.
+    silent_until: AtomicI64,
+}
+
+/// The turn of a session; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    _guard: OwnedMutexGuard<()>,
 }
 
 impl Default for RefreshTurns {
     fn default() -> Self {
         Self {
-            places: (0..PLACES).map(|_| Mutex::default()).collect(),
-            other: Mutex::default(),
+            places: (0..PLACES).map(|_| Arc::default()).collect(),
+            other: Arc::default(),
+            silent_until: AtomicI64::new(0),
         }
     }
 }
 
 impl RefreshTurns {
-    /// Waits for the turn of a session; it ends when the guard is dropped.
-    pub async fn take(&self, session: &Digest) -> MutexGuard<'_, ()> {
+    fn place(&self, session: &Digest) -> Arc<Mutex<()>> {
         let at = usize::try_from(session.head() % PLACES_U64).unwrap_or(0);
-        self.places.get(at).unwrap_or(&self.other).lock().await
+        Arc::clone(self.places.get(at).unwrap_or(&self.other))
+    }
+
+    /// Waits for the turn of a session.
+    pub async fn take(&self, session: &Digest) -> Turn {
+        let _guard = self.place(session).lock_owned().await;
+        Turn { _guard }
+    }
+
+    /// The turn of a session, unless another request has it.
+    #[must_use]
+    pub fn try_take(&self, session: &Digest) -> Option<Turn> {
+        let _guard = self.place(session).try_lock_owned().ok()?;
+        Some(Turn { _guard })
+    }
+
+    /// Whether the provider has just not answered, whomever it was asked about.
+    #[must_use]
+    pub fn is_silent(&self, now: Timestamp) -> bool {
+        now.millis() < self.silent_until.load(Ordering::Relaxed)
+    }
+
+    /// The provider did not answer: for a while nobody waits for it.
+    pub fn note_silence(&self, now: Timestamp) {
+        let until = now.plus(ASK_AGAIN_AFTER).millis();
+        self.silent_until.store(until, Ordering::Relaxed);
     }
 }
 
@@ -46,13 +89,12 @@ pub struct Due {
     /// The person.
     pub subject: String,
     /// The present.
-    pub now: claviger_core::time::Timestamp,
+    pub now: Timestamp,
 }
 
 impl Provider {
-    /// Refreshes a session when it is its turn. `load` is run then, and says what is due: `None` if
-    /// another request was first, or the session has ended. `keep` is run before the turn ends, and
-    /// stores the new token.
+    /// Refreshes a session in its turn. `load` says what is due: `None` if another request was first,
+    /// or the session has ended. `keep` is run before the turn ends, and stores the new token.
     ///
     /// The turn is one of this process. Between nodes, `load` has to lock the row of the session,
     /// and `keep` to release it. Run it in a task of its own: a caller that hangs up between the two
@@ -62,11 +104,10 @@ impl Provider {
     /// [`ProviderError`]; nothing is stored then.
     pub async fn refresh_in_turn<T>(
         &self,
-        session: &Digest,
+        turn: Turn,
         load: impl Future<Output = Option<Due>>,
         keep: impl AsyncFnOnce(Verified) -> T,
     ) -> Result<Option<T>, ProviderError> {
-        let turn = self.turns().take(session).await;
         let Some(due) = load.await else {
             return Ok(None);
         };

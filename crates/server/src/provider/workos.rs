@@ -96,6 +96,10 @@ impl Workos {
         })
     }
 
+    pub(super) fn issuer(&self) -> &str {
+        self.config.api_url.as_str().trim_end_matches('/')
+    }
+
     pub(super) fn redirect_uri(&self) -> &str {
         &self.here.redirect_uri
     }
@@ -213,12 +217,7 @@ impl Workos {
             .filter_map(|name| name.parse::<Permission>().ok());
         Ok(Verified {
             subject: claims.subject()?.to_owned(),
-            issuer: self
-                .config
-                .api_url
-                .as_str()
-                .trim_end_matches('/')
-                .to_owned(),
+            issuer: self.issuer().to_owned(),
             org: self.here.org(claims.org("org_id")?),
             email: claims.email(),
             name: claims.name(),

@@ -73,6 +73,7 @@ pub(super) fn brief(grant: &Grant) -> String {
         .find(|name| PermissionSet::preset(name).is_ok_and(|set| set == grant.permissions));
     let may = match preset {
         Some("admin") => "everything".to_owned(),
+        Some("editor") => "all that an editor may".to_owned(),
         Some(preset) => format!("all that a {preset} may"),
         None => grant.permissions.patterns().join(", "),
     };

@@ -7,7 +7,6 @@ use claviger_core::{
     denial::Denial,
     evidence::cookie,
     path::normalise,
-    tier::Tier,
 };
 use http::{HeaderValue, StatusCode, header};
 
@@ -105,7 +104,7 @@ fn safe_next(next: &str) -> &str {
 /// # Errors
 /// That of the store.
 pub(super) async fn home(call: Call<SignIn>) -> Result<Reply, Failure> {
-    if call.permit.principal().tier != Tier::Session {
+    if call.session().is_none() {
         return Ok(Reply::see_other("/canvas/sign-in"));
     }
     if first_run::is_wanted(&call).await? {
@@ -126,7 +125,7 @@ pub(super) async fn home(call: Call<SignIn>) -> Result<Reply, Failure> {
 pub(super) async fn page(call: Call<SignIn>) -> Result<Reply, Failure> {
     let query = call.query(&["next", "reason"])?;
     let next = safe_next(query.get("next").unwrap_or_default());
-    if call.permit.principal().tier == Tier::Session {
+    if call.session().is_some() {
         return Ok(Reply::see_other(next));
     }
     Ok(html(

@@ -107,6 +107,11 @@ impl Service {
         self.settings.push_str(&format!("{name} = {value:?}\n"));
     }
 
+    /// Takes away what was added, for the next start.
+    pub(crate) fn clear_settings(&mut self) {
+        self.settings.clear();
+    }
+
     /// The file that holds `ADMIN_TOKEN`.
     pub(crate) fn admin_token_file(&self) -> std::path::PathBuf {
         self.directory.path().join("admin-token")

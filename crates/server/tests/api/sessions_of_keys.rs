@@ -133,7 +133,7 @@ async fn what_its_session_did_is_the_doing_of_the_key(backend: Backend) {
     let record = service
         .audit(
             ADMIN,
-            &format!("?token={}&route=/workspaces/{{id}}/secrets/values", key.id),
+            &format!("&token={}&route=/workspaces/{{id}}/secrets/values", key.id),
         )
         .await;
     assert_eq!(record.len(), 1, "{record:?}");

@@ -5,6 +5,7 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::LazyLock,
 };
 
 use serde_json::Value;
@@ -24,26 +25,26 @@ impl Drop for NodeProvider {
 }
 
 impl NodeProvider {
-    /// Starts it. `None` where there is no Node or no npm; `./check` sees to it that there is.
+    /// Starts it. `None` where there is no Node, and there need not be.
     #[expect(
         clippy::print_stderr,
         reason = "a test that was not run must not look as if it was"
     )]
     pub(crate) fn start(arguments: &[&str]) -> Option<Self> {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../e2e");
-        if !install(&directory) {
+        static NODE: LazyLock<Option<PathBuf>> = LazyLock::new(find_node);
+        let Some(node) = &*NODE else {
             eprintln!("NOT RUN: Node and npm are needed for a provider that is not ours");
             return None;
-        }
-        let mut child = Command::new("node")
-            .arg(directory.join("provider.mjs"))
+        };
+        let mut child = Command::new(node)
+            .arg(directory().join("provider.mjs"))
             .arg("--until-stdin-closes")
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .expect("node starts");
+            .expect("Node starts");
         let out = child.stdout.take().expect("it is piped");
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line).expect("a line");
@@ -71,47 +72,36 @@ impl NodeProvider {
     }
 }
 
-/// Installs what `package-lock.json` names, if that was not done yet. False where that cannot be.
-fn install(directory: &Path) -> bool {
-    let runs = |program: &str| {
-        let mut command = Command::new(program);
-        command
-            .arg("--version")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
-    };
-    if !runs("node") {
-        return false;
-    }
+/// The Node with which `e2e/run` runs the provider; it fetches what `package-lock.json` names, if
+/// that was not done yet. `None` where `CLAVIGER_TEST_WITHOUT_NODE` allows that there is none.
+fn find_node() -> Option<PathBuf> {
     // Tests of several processes may come here at once.
-    let lock = File::create(lock_path()).expect("a file");
+    let lock_path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("npm.lock");
+    let lock = File::create(lock_path).expect("a file");
     lock.lock().expect("a lock");
-    let is_there = || {
-        directory
-            .join("node_modules/oidc-provider/package.json")
-            .is_file()
-    };
-    if !is_there() && runs("npm") {
-        let status = Command::new("npm")
-            .args([
-                "ci",
-                "--no-audit",
-                "--no-fund",
-                "--ignore-scripts",
-                "--silent",
-            ])
-            .current_dir(directory)
-            .stdin(Stdio::null())
-            .status();
-        assert!(
-            status.is_ok_and(|status| status.success()),
-            "npm ci failed in e2e"
-        );
+    let found = Command::new(directory().join("run"))
+        .arg("--node")
+        .stdin(Stdio::null())
+        .output()
+        .expect("e2e/run starts");
+    if found.status.success() {
+        let place = String::from_utf8(found.stdout).expect("a path");
+        return Some(PathBuf::from(place.trim_end()));
     }
-    is_there()
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "whoever runs the tests says by it what they may do without"
+    )]
+    let is_allowed = std::env::var_os("CLAVIGER_TEST_WITHOUT_NODE").is_some();
+    assert!(
+        is_allowed,
+        "a provider that is not ours needs Node and npm: install them, or leave these tests out \
+         with CLAVIGER_TEST_WITHOUT_NODE=1\n{}",
+        String::from_utf8_lossy(&found.stderr)
+    );
+    None
 }
 
-fn lock_path() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("npm.lock")
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../e2e")
 }

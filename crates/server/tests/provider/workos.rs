@@ -141,7 +141,8 @@ async fn of_racing_refreshes_one_asks_and_none_is_signed_out() {
                 let keep = async |verified: claviger_server::provider::Verified| {
                     *stored.lock() = (verified.refresh_token, at(1));
                 };
-                provider.refresh_in_turn(&session, load, keep).await
+                let turn = provider.turns().take(&session).await;
+                provider.refresh_in_turn(turn, load, keep).await
             })
         })
         .collect();

@@ -130,11 +130,7 @@ impl PersonStore for Postgres {
             let change = self.sessions.begin().await?;
             keys::require_actor(&change, org, acting).await?;
             let person = find_locked(&change, org, &id).await?;
-            let person = Person {
-                state: turn.state,
-                decision: Some(turn.decision),
-                ..person.ok_or(StoreError::NotFound("person"))?
-            };
+            let person = turn.apply(person.ok_or(StoreError::NotFound("person"))?)?;
             update(&change, &person).await?;
             if person.state != PersonState::Active {
                 browsers::end_all(&change, org, &id).await?;

@@ -8,6 +8,7 @@ use claviger_core::{
 };
 
 use super::RevokedKey;
+use crate::{Result, StoreError};
 
 /// The most sessions of one person: beyond it the one that was unused for longest ends.
 pub const SESSIONS_PER_PERSON_MAX: u32 = 50;
@@ -94,6 +95,27 @@ pub struct PersonTurn {
     pub state: PersonState,
     /// Who decided it.
     pub decision: PersonDecision,
+}
+
+impl PersonTurn {
+    /// The person after it. One who was removed comes back whole or not at all.
+    pub(crate) fn apply(self, before: Person) -> Result<Person> {
+        let is_allowed = match (before.state, self.state) {
+            (PersonState::Active, PersonState::Suspended)
+            | (PersonState::Suspended | PersonState::Removed, PersonState::Active) => true,
+            (PersonState::Active, PersonState::Active)
+            | (PersonState::Suspended | PersonState::Removed, PersonState::Suspended)
+            | (_, PersonState::Removed) => false,
+        };
+        if !is_allowed {
+            return Err(StoreError::PersonInactive(before.state));
+        }
+        Ok(Person {
+            state: self.state,
+            decision: Some(self.decision),
+            ..before
+        })
+    }
 }
 
 /// The removal of a person.

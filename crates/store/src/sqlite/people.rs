@@ -98,11 +98,7 @@ impl PersonStore for Sqlite {
             keys::require_actor(tx.sql, acting)?;
             orgs::require(tx.sql, org)?;
             let person = find_locked(tx.sql, org, &id)?.ok_or(StoreError::NotFound("person"))?;
-            let person = Person {
-                state: turn.state,
-                decision: Some(turn.decision),
-                ..person
-            };
+            let person = turn.apply(person)?;
             update(tx.sql, &person)?;
             if person.state != PersonState::Active {
                 browsers::end_all(tx.sql, org, &id)?;

@@ -201,6 +201,54 @@ pub(crate) async fn suspended_person_neither_signs_in_nor_mints(bed: &Bed) {
     beget(&db, &made).await;
 }
 
+pub(crate) async fn removed_person_is_not_suspended(bed: &Bed) {
+    let db = bed.open().await;
+    let org = default_org(&db).await;
+    let expect_refused = async |person: &Person, state, before| {
+        let id = person.id.clone();
+        let error = refused(&db, org, |record| {
+            db.turn_person(org, id, turn_to(state), NOBODY, record)
+        })
+        .await;
+        assert_error!(error, StoreError::PersonInactive(found) if *found == before);
+    };
+    let (active, suspended, removed) = (
+        PersonState::Active,
+        PersonState::Suspended,
+        PersonState::Removed,
+    );
+    let one = know(&db, person(org, "user_1")).await;
+    expect_refused(&one, active, active).await;
+    expect_refused(&one, removed, active).await;
+    turn(&db, &one, suspended).await;
+    expect_refused(&one, suspended, suspended).await;
+    expect_refused(&one, removed, suspended).await;
+    remove(&db, &one, None).await;
+    expect_refused(&one, suspended, removed).await;
+    expect_refused(&one, removed, removed).await;
+    assert_eq!(find(&db, &one).await.person.state, removed);
+    assert_eq!(turn(&db, &one, active).await.state, active);
+    // Nor where both are decided at the same moment.
+    for round in 0..10 {
+        let leaver = know(&db, person(org, &format!("leaver_{round}"))).await;
+        at_once(2, |at| {
+            let (db, id) = (Arc::clone(&db), leaver.id.clone());
+            async move {
+                if at == 0 {
+                    let removal = (removal(None), take_all());
+                    let done = db.remove_person(org, id, removal, NOBODY, many_unseen(org));
+                    assert!(done.await.is_ok(), "round {round}");
+                } else {
+                    let turn = turn_to(PersonState::Suspended);
+                    drop(db.turn_person(org, id, turn, NOBODY, unseen(org)).await);
+                }
+            }
+        })
+        .await;
+        assert_eq!(find(&db, &leaver).await.person.state, removed, "{round}");
+    }
+}
+
 pub(crate) async fn removed_person_takes_its_line_along(bed: &Bed) {
     let db = bed.open().await;
     let (org, other) = (default_org(&db).await, other_org(&db).await);

@@ -40,6 +40,8 @@ pub struct OidcState {
     pub userinfo: Value,
     /// Whether a token request brings an ID token.
     pub has_id_token: bool,
+    /// Whether a token request brings a refresh token.
+    pub has_refresh_token: bool,
     /// Whether it answers nothing but 503.
     pub is_down: bool,
     /// How often its keys were asked for.
@@ -88,6 +90,7 @@ impl OidcStandIn {
             claims: json!({}),
             userinfo: json!({"sub": "ada", "email": "ada@example.com", "email_verified": true}),
             has_id_token: true,
+            has_refresh_token: true,
             is_down: false,
             key_requests: 0,
             description_requests: 0,
@@ -155,13 +158,15 @@ impl OidcState {
         let Some(nonce) = nonce else {
             return answer(400, &json!({"error": "invalid_grant"}));
         };
-        self.count += 1;
-        let refresh_token = format!("refresh_{}", self.count);
-        self.refresh_tokens.push(refresh_token.clone());
         let mut whole = json!({
             "access_token": OidcStandIn::ACCESS_TOKEN, "token_type": "Bearer", "expires_in": 300,
-            "refresh_token": refresh_token,
         });
+        if self.has_refresh_token {
+            self.count += 1;
+            let refresh_token = format!("refresh_{}", self.count);
+            set(&mut whole, "refresh_token", json!(refresh_token));
+            self.refresh_tokens.push(refresh_token);
+        }
         if self.has_id_token {
             let claims = self.id_claims(issuer, &nonce);
             set(&mut whole, "id_token", json!(self.signer.sign(&claims)));

@@ -12,11 +12,46 @@ use axum::{
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::{
     signer::{Signer, set},
     site::{Site, answer, body, challenge, get as field, query, redirect, with_query},
 };
+
+/// Keeps requests waiting until it is lifted.
+#[derive(Debug)]
+pub struct Hold {
+    arrived: Semaphore,
+    lifted: Semaphore,
+}
+
+impl Default for Hold {
+    fn default() -> Self {
+        Self {
+            arrived: Semaphore::new(0),
+            lifted: Semaphore::new(0),
+        }
+    }
+}
+
+impl Hold {
+    /// Until one more request waits.
+    pub async fn next(&self) {
+        self.arrived.acquire().await.expect("it is open").forget();
+    }
+
+    /// Lets all go on.
+    pub fn lift(&self) {
+        self.lifted.close();
+    }
+
+    async fn wait(&self) {
+        self.arrived.add_permits(1);
+        // It is closed when it is lifted.
+        drop(self.lifted.acquire().await);
+    }
+}
 
 /// Whoever signs in next.
 #[derive(Debug, Clone)]
@@ -77,6 +112,8 @@ pub struct WorkosState {
     pub is_down: bool,
     /// How often its keys were asked for.
     pub key_requests: usize,
+    /// Where it is set, whoever asks to authenticate waits for its leave.
+    pub hold: Option<Arc<Hold>>,
     /// How often it was asked to authenticate.
     pub authentications: usize,
     codes: HashMap<String, Pending>,
@@ -117,6 +154,7 @@ impl WorkosStandIn {
             issuer: "https://api.workos.com".to_owned(),
             claims: json!({}),
             is_down: false,
+            hold: None,
             key_requests: 0,
             authentications: 0,
             codes: HashMap::new(),
@@ -211,7 +249,6 @@ impl WorkosState {
     }
 
     fn authenticate(&mut self, request: &Value) -> Response<Body> {
-        self.authentications += 1;
         let text = |name: &str| {
             request
                 .get(name)
@@ -258,6 +295,11 @@ fn routes(state: &Shared) -> Router {
             "/user_management/authenticate",
             post(async move |request: Request<Body>| {
                 let request = serde_json::from_slice(&body(request).await).unwrap_or_default();
+                let hold = two.lock().hold.clone();
+                two.lock().authentications += 1;
+                if let Some(hold) = hold {
+                    hold.wait().await;
+                }
                 let mut state = two.lock();
                 if state.is_down {
                     return answer(503, &json!({}));

@@ -82,10 +82,13 @@ pub(crate) async fn end(
             trace.entry_of_change(trace.status_of_change(), &json!({"sessions_ended": ended}))
         })
     };
+    // Alone: a session that has just begun is known here before it is ended.
+    let alone = app.births.write().await;
     let written = app.store.end_sessions(org, which, record).await;
     let written = written.map_err(|error| narrowing_failed(app, error))?;
     app.sessions
         .end(|session| session.org == org && written.value.contains(&session.id));
+    drop(alone);
     Ok(written)
 }
 

@@ -12,40 +12,72 @@ use serde_json::json;
 use super::{meet, newest, person_of, record_alone, seal, told, unseal};
 use crate::{
     app::App,
+    clock,
     failure::Failure,
     people::LiveSession,
-    provider::{Due, Private, ProviderError, Refusal, Verified},
+    provider::{Due, Private, Provider, ProviderError, Refusal, Turn, Verified},
 };
 
-/// For how long a provider that did not answer is left alone by a session.
+/// For how long a session is left alone about which the provider said what cannot be used.
 const ASK_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Asks the provider again about a session whose word from it has aged. A session that it has ended
-/// ends here too; one that it does not answer about goes on, for reading.
-pub(crate) async fn freshen(app: &Arc<App>, live: &Arc<LiveSession>, now: Timestamp) {
-    let is_due = live.session.fresh_until.is_some_and(|until| until <= now);
-    if !is_due || app.provider.is_none() || live.is_left_alone(now) {
+/// ends here too; one that it does not answer about goes on, for reading. While it is being asked,
+/// only what `waits` waits for the answer.
+pub(crate) async fn freshen(
+    app: &Arc<App>,
+    live: &Arc<LiveSession>,
+    (now, waits): (Timestamp, bool),
+) {
+    let Some(provider) = &app.provider else {
+        return;
+    };
+    if !is_due(app, provider, live, now) {
         return;
     }
+    let place = Digest::of(live.session.id.to_string().as_bytes());
+    let turn = match provider.turns().try_take(&place) {
+        Some(turn) => turn,
+        None if waits => provider.turns().take(&place).await,
+        None => return,
+    };
     let (app, live) = (Arc::clone(app), Arc::clone(live));
     // A task of its own: whoever hangs up halfway would lose the new token.
-    let asked = tokio::spawn(async move { ask_again(&app, &live, now).await });
+    let asked = tokio::spawn(async move { ask_again(&app, &live, turn).await });
     if let Err(error) = asked.await {
         tracing::error!(%error, "cannot ask the identity provider again");
     }
 }
 
-async fn ask_again(app: &Arc<App>, live: &Arc<LiveSession>, now: Timestamp) {
+/// Whether the provider is to be asked about a session now. What another provider gave for asking
+/// is not for this one to see.
+fn is_due(app: &App, provider: &Provider, live: &LiveSession, now: Timestamp) -> bool {
+    let session = &live.session;
+    let is_aged = session.fresh_until.is_some_and(|until| until <= now);
+    is_aged
+        && !session.is_over(live.seen_at(), app.sessions.idle, now)
+        && !live.is_left_alone(now)
+        && !provider.turns().is_silent(now)
+        && app
+            .people
+            .get(session.org, session.person.as_str())
+            .is_some_and(|known| app.is_vouched_for(&known.person))
+}
+
+async fn ask_again(app: &Arc<App>, live: &Arc<LiveSession>, turn: Turn) {
     let Some(provider) = &app.provider else {
         return;
     };
     let id = live.session.id;
-    let turn = Digest::of(id.to_string().as_bytes());
+    // The turn may have been long in coming, and all may be otherwise by now.
+    let now = clock::now();
     let (kept, is_lost) = (parking_lot::Mutex::new(None), AtomicBool::new(false));
     let load = async {
-        // Another request may have been first.
+        // Another request may have been first, with or without an answer.
         let current = app.sessions.find_same(live)?;
-        current.session.fresh_until.filter(|until| *until <= now)?;
+        if !is_due(app, provider, &current, now) {
+            return None;
+        }
         let sealed = app.store.find_sealed(id).await.ok()?;
         let given = sealed.as_ref().and_then(|sealed| unseal(app, id, sealed));
         let Some(refresh) = given.and_then(|given| given.refresh) else {
@@ -64,7 +96,7 @@ async fn ask_again(app: &Arc<App>, live: &Arc<LiveSession>, now: Timestamp) {
         let before = kept.lock().clone();
         keep_answer(app, live, (verified, before), now).await
     };
-    match provider.refresh_in_turn(&turn, load, keep).await {
+    match provider.refresh_in_turn(turn, load, keep).await {
         Ok(None) if is_lost.load(Ordering::Relaxed) => {
             end_quietly(app, live, "the identity provider cannot be asked again").await;
         }
@@ -82,7 +114,13 @@ async fn ask_again(app: &Arc<App>, live: &Arc<LiveSession>, now: Timestamp) {
                 cause = error.cause(),
                 "the identity provider does not answer"
             );
+            // From when it was given up, and not from when it was asked.
+            let now = clock::now();
             live.leave_alone(now.plus(ASK_AGAIN_AFTER));
+            // One that answers, though with what cannot be used, may do better about others.
+            if matches!(error, ProviderError::Unreachable { .. }) {
+                provider.turns().note_silence(now);
+            }
         }
     }
 }

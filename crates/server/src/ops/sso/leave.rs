@@ -70,6 +70,8 @@ pub async fn back_channel(
         })?;
     let mark = mark_of(&logout);
     remember(app, &logout, (mark, now)).await?;
+    // Alone: a session that has just begun is known here before it is looked for.
+    let alone = app.births.write().await;
     let found = meant(app, &logout);
     for live in &found {
         if let Err(failure) = end(app, &live.session).await {
@@ -78,6 +80,7 @@ pub async fn back_channel(
             return Err(failure);
         }
     }
+    drop(alone);
     Ok(found.len())
 }
 

@@ -103,7 +103,7 @@ impl Filters {
         let span = parse_duration(&self.last).map_err(|error| Failure::Malformed {
             code: "bad_query",
             field: Some("last".to_owned()),
-            reason: format!("`last` is {error}"),
+            reason: format!("the time is {error}"),
         })?;
         Ok(Some(now.minus(span)))
     }

@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// How many keys a page shows.
-const ROWS: u32 = 50;
+pub(super) const ROWS: u32 = 50;
 /// How many keys of one tag are looked at.
 const TAGGED_MAX: u32 = 10_000;
 /// How many of them are read at once.
