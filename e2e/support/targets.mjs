@@ -70,7 +70,7 @@ const PAGES = new URL('../../crates/server/tests/golden/pages.txt', import.meta.
 /** What the forms of the Canvas want, all in one: a form takes what it knows. */
 const FIELDS = {
   name: 'victim', confirm: 'victim', reason: 'evil', note: 'evil', preset: 'admin', permissions: 'org:admin',
-  ends: '90d', expires_in: '1h', overlap: 'now', do: 'revoke', what: 'revoke', labels: 'evil=1', key: 'DB_PASSWORD',
+  ends: '90d', count: '1', expires_in: '1h', overlap: 'now', do: 'revoke', what: 'revoke', labels: 'evil=1', key: 'DB_PASSWORD',
   value: 'evil', enabled: 'no', 'require_expiry': 'on', token: 'evil', once: 'evil',
 };
 

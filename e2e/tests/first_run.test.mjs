@@ -74,14 +74,14 @@ describe('a newcomer', () => {
     assert.match(secret, /^mole_[0-9A-Za-z]{49}$/);
     await page.locator('.secret').getByRole('button', { name: 'Copy' }).click();
     assert.equal(await page.evaluate('navigator.clipboard.readText()'), secret);
-    const curl = await page.getByText(/^curl /).first().innerText();
+    const curl = await page.getByText(/^curl -sS /).first().innerText();
     assert.ok(curl.includes('/org/whoami') && curl.includes(secret), curl);
 
     await page.getByText('Waiting for the first call.').waitFor();
     const whoami = await server.api('GET', '/org/whoami', undefined, { token: secret });
-    await page.getByText('GET /org/whoami').waitFor();
-    await page.getByText('was answered with 200 from 127.0.0.1.').waitFor();
+    await page.getByText(/The first call arrived .* from 127\.0\.0\.1\. GET \/org\/whoami was answered with 200\./).waitFor();
 
+    await page.getByRole('checkbox', { name: 'I have saved the secret' }).check();
     await page.getByRole('link', { name: 'Open the key' }).click();
     await page.getByRole('heading', { name: 'data-pipeline' }).waitFor();
     assert.match(whoami.key.id, /^tok_/);

@@ -40,7 +40,7 @@ describe('the page of a key', () => {
   });
 
   it('shows calls as they are made, without being loaded again', () => desk.at(at('ci-deploy', '?tab=activity'), async (page) => {
-    await seen(page.getByRole('button', { name: 'Live' }));
+    await seen(page.getByText('Following'));
     const path = `/workspaces/${desk.org.workspaces.support}/secrets`;
     assert.equal(await page.getByRole('row').filter({ hasText: path }).count(), 0);
     await page.evaluate(() => { window.isTheSame = true; });
@@ -51,7 +51,8 @@ describe('the page of a key', () => {
 
     const live = page.getByRole('button', { name: 'Live' });
     await live.click();
-    await seen(page.getByRole('button', { name: 'Paused' }));
+    await seen(page.getByText('Paused'));
+    assert.equal(await live.getAttribute('aria-pressed'), 'false');
   }));
 
   it('shows refused calls as they are refused', () => desk.at(at('ci-deploy', '?tab=refused'), async (page) => {

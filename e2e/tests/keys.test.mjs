@@ -158,8 +158,8 @@ describe('the list of keys', () => {
       const dialog = await seen(page.getByRole('dialog', { name: 'Revoke 2 keys?' }));
       await dialog.getByRole('button', { name: 'Revoke' }).click();
       await seen(dialog);
-      assert.equal((await desk.call(keys[0].auth_token)).status, 200, 'the box was not ticked');
-      await dialog.getByRole('checkbox', { name: 'I know that this cannot be undone' }).check();
+      assert.equal((await desk.call(keys[0].auth_token)).status, 200, 'the number was not typed');
+      await dialog.getByRole('textbox', { name: 'Type the number of keys to confirm' }).fill('2');
       await dialog.getByRole('button', { name: 'Revoke' }).click();
       await seen(page.getByText('Revoked. Every request with it is refused from now on.'));
     });

@@ -79,7 +79,8 @@ describe('oversight in the Canvas', () => {
         const verb = code === 'token_suspended' ? 'suspend' : 'revoke';
         await desk.at(`/canvas/security/${desk.org.keys[name].id}/${verb}`, async (page) => {
           await page.getByRole('textbox', { name: /^Reason/ }).fill('reviewed');
-          await page.getByRole('button', { name: /^(Suspend|Revoke for good)$/ }).click();
+          if (verb === 'revoke') await page.getByRole('textbox', { name: 'Type the name of the key to confirm' }).fill(name);
+          await page.getByRole('button', { name: /^(Suspend|Revoke)$/ }).click();
           await seen(page.getByText(/^(Suspended|Revoked)\. /));
         }, { view: { hasScripts: false } });
         assert.equal(await codeOf(name), code);

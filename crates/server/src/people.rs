@@ -13,7 +13,7 @@ use claviger_core::{
     digest::Digest,
     grant::Grant,
     id::{OrgId, SessionId},
-    person::{Person, PersonId, Session},
+    person::{Person, PersonId, PersonState, Session},
     time::Timestamp,
 };
 use parking_lot::RwLock;
@@ -52,6 +52,27 @@ impl People {
         let mut some: Vec<_> = known.take(most).cloned().collect();
         some.sort_by(|one, other| one.person.id.as_str().cmp(other.person.id.as_str()));
         some
+    }
+
+    /// The active people of an org but this one, so many at most, by their ids; and whether there are
+    /// more.
+    pub(crate) fn active_but(
+        &self,
+        org: OrgId,
+        but: &PersonId,
+        most: usize,
+    ) -> (Vec<Arc<Known>>, bool) {
+        let by_org = self.by_org.read();
+        let known = by_org.get(&org).into_iter().flat_map(HashMap::values);
+        let is_active = |known: &&Arc<Known>| {
+            known.person.state == PersonState::Active && known.person.id != *but
+        };
+        let mut active: Vec<_> = known.filter(is_active).cloned().collect();
+        drop(by_org);
+        active.sort_by(|one, other| one.person.id.as_str().cmp(other.person.id.as_str()));
+        let is_cut = active.len() > most;
+        active.truncate(most);
+        (active, is_cut)
     }
 
     /// From here on the person stands as this says.

@@ -314,13 +314,19 @@ impl Trace {
         .write()
     }
 
+    /// The status of the answer to a change that succeeded: a page leads on to another.
+    #[must_use]
+    pub const fn status_of_change(&self) -> u16 {
+        if self.is_page { 303 } else { 200 }
+    }
+
     /// The record of a change in the trail of this org. Of several changes of one request one is its
     /// own: that record has the request's id, the others have ids of theirs.
     #[must_use]
     pub fn entry_in(&self, org: OrgId, is_own: bool, change: &serde_json::Value) -> Entry {
         let change = without_secrets(&ascii_json(change), &self.brands);
         let mut draft = self.draft(Ending {
-            status: 200,
+            status: self.status_of_change(),
             code: None,
             change: Some(&change),
             count: 1,

@@ -24,6 +24,7 @@ pub mod parts;
 mod policy;
 mod requests;
 mod security;
+mod shown;
 mod sign_in;
 pub mod time;
 mod who;

@@ -31,14 +31,15 @@ pub trait ShelfStore: Send + Sync + 'static {
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable), [`StoreError::Corrupt`](crate::StoreError::Corrupt).
     async fn find_keys(&self, org: OrgId, keys: &[KeyId]) -> Result<Vec<OrgKey>>;
 
-    /// The keys whose metadata has this pair, newest first, whatever their status; at most `limit`.
+    /// The keys whose metadata has this pair, or without a value this name, newest first, whatever
+    /// their status; at most `limit`.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
     async fn keys_tagged(
         &self,
         org: OrgId,
-        (name, value): (&str, &str),
+        (name, value): (&str, Option<&str>),
         limit: u32,
     ) -> Result<Vec<KeyId>>;
 

@@ -10,6 +10,8 @@ import { startSearch } from "./search.js";
 import { startTheme } from "./theme.js";
 import { startTails } from "./live.js";
 import { startMinting } from "./mint.js";
+import { startShown } from "./shown.js";
+import { startFirstCalls } from "./first_call.js";
 
 startTheme();
 startTimes();
@@ -20,6 +22,8 @@ startSelecting();
 startSearch();
 startTails();
 startMinting();
+startShown();
+startFirstCalls();
 
 document.addEventListener("click", (event) => {
   event.target.closest("[data-close-flash]")?.closest(".flash")?.remove();

@@ -78,7 +78,7 @@ pub async fn turn(
         let trace = Arc::clone(trace);
         Box::new(move |person: &Person| {
             let said = json!({"id": person.id.as_str(), "email": person.email, "reason": reason});
-            trace.entry_of_change(200, &json!({word: said}))
+            trace.entry_of_change(trace.status_of_change(), &json!({word: said}))
         })
     };
     // Alone: nobody signs in, and nothing is born of the person, until the index knows.
@@ -243,7 +243,8 @@ fn record_removal(trace: &Arc<Trace>, heir: Option<PersonId>) -> Recorder<Remove
             "workspace_tokens_handed_over": removed.tokens_handed_over.len(),
             "hand_over_to": heir.as_ref().map(PersonId::as_str),
         });
-        let mut entries = vec![trace.entry_of_change(200, &json!({"person_removed": said}))];
+        let mut entries =
+            vec![trace.entry_of_change(trace.status_of_change(), &json!({"person_removed": said}))];
         let ended = |id: String, prefix: &str| {
             let said = json!({"id": id, "prefix": prefix, "with": person});
             trace.entry_beside(org, 200, &json!({"revoked": said}))

@@ -5,6 +5,7 @@ use std::{collections::HashSet, net::IpAddr, sync::Arc};
 use claviger_core::{
     action::{ReadPolicy, WritePolicy},
     authorize::Permit,
+    id::KeyId,
     key::OrgKey,
     permission::Permission,
     policy::Policy,
@@ -79,6 +80,22 @@ pub async fn preview(
     let effect = walk(app, permit, &next).await?;
     drop(place);
     Ok(effect)
+}
+
+/// The first of these keys that a policy would block: a session that hangs on them would be refused
+/// with it.
+///
+/// # Errors
+/// 503.
+pub async fn blocked_of(
+    app: &App,
+    permit: &Permit<WritePolicy>,
+    keys: &[KeyId],
+    policy: &Policy,
+) -> Result<Option<OrgKey>, Failure> {
+    let keys = app.store.find_keys(permit.org(), keys).await?;
+    let mut keys = keys.into_iter();
+    Ok(keys.find(|key| block_of(policy, key).is_some()))
 }
 
 /// Looks at every living key with the eyes of a policy.

@@ -139,7 +139,9 @@ pub async fn end(
     };
     let record = {
         let trace = Arc::clone(trace);
-        Box::new(move |rotated: &Rotated| trace.entry_of_change(200, &said(what, rotated)))
+        Box::new(move |rotated: &Rotated| {
+            trace.entry_of_change(trace.status_of_change(), &said(what, rotated))
+        })
     };
     let birth = app.births.read().await;
     let acting = super::acting(permit.principal());

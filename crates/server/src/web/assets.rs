@@ -44,8 +44,9 @@ const SOURCES: &[Source] = files![
     "theme.js" as JS,
     "live.js" as JS,
     "mint.js" as JS,
+    "shown.js" as JS,
+    "first_call.js" as JS,
     "link.js" as JS,
-    "first_run.js" as JS,
     "canvas.js" as JS,
 ];
 

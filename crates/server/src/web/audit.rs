@@ -16,7 +16,7 @@ use super::{
     html,
     layout::{Nav, Page},
     page,
-    parts::{Choice, Pager},
+    parts::{self, Choice, Pager},
     time::When,
     who,
 };
@@ -196,6 +196,15 @@ fn actors(app: &App, call: &Call<ReadAudit>) -> Vec<Choice> {
     ];
     let others = others.map(|(label, name)| Choice::new(label, name, ""));
     people.chain(others).collect()
+}
+
+impl AuditPage {
+    /// The names of actors by their labels, for rows that come live: they are shown as the others.
+    fn live_names(&self) -> String {
+        let actors = self.actors.iter();
+        let people = actors.filter(|actor| actor.value.starts_with("session:"));
+        parts::names_json(people.map(|actor| (&actor.value, &actor.label)))
+    }
 }
 
 impl Row {

@@ -5,7 +5,7 @@ use claviger_core::{
     action::{Action, MintKey, ReadKeys},
     grant::Grant,
     id::KeyId,
-    key::{KeyStatus, OrgKey, SHOWN_ONCE},
+    key::{KeyStatus, OrgKey},
     permission::PermissionSet,
 };
 use claviger_store::{KeyFilter, Page as Part};
@@ -18,6 +18,7 @@ use super::{
     mint::{self, ENDS, Wish},
     page,
     parts::Choice,
+    shown::Shown,
     time::When,
 };
 use crate::{
@@ -44,7 +45,7 @@ pub(super) fn declare(routes: &mut Routes) {
 /// The three steps. At the first there is no key yet; its secret is there at the second alone.
 #[derive(Template)]
 #[template(path = "canvas/first_run.html")]
-struct FirstRunPage<'a> {
+struct FirstRunPage {
     page: Page,
     name: String,
     presets: Vec<Choice>,
@@ -52,7 +53,7 @@ struct FirstRunPage<'a> {
     /// What makes a repetition recognisable.
     once: String,
     key: Option<KeyFacts>,
-    shown: Option<ShownOnce<'a>>,
+    shown: Option<Shown>,
     fault: Fault,
 }
 
@@ -70,14 +71,6 @@ struct KeyFacts {
 struct FirstCall {
     at: When,
     from: String,
-}
-
-/// The secret, for the one answer that shows it.
-struct ShownOnce<'a> {
-    secret: &'a str,
-    warning: &'static str,
-    curl: String,
-    env: String,
 }
 
 /// What was typed, or stands there first.
@@ -146,7 +139,7 @@ async fn start(call: Call<MintKey>) -> Result<Reply, Failure> {
     Ok(html(StatusCode::OK, &page))
 }
 
-fn form_page(call: &Call<MintKey>, typed: Typed, fault: Fault) -> FirstRunPage<'static> {
+fn form_page(call: &Call<MintKey>, typed: Typed, fault: Fault) -> FirstRunPage {
     let presets = [
         (
             "editor",
@@ -222,16 +215,10 @@ async fn name_it(mut call: Call<MintKey>) -> Result<Reply, Failure> {
 }
 
 fn shown(call: &Call<MintKey>, minted: Minted) -> Reply {
-    let secret = minted.secret.expose();
     let url = mint::base_url(&call.app, &call.headers);
     let page = FirstRunPage {
         key: Some(KeyFacts::of(&minted.key, None, &url)),
-        shown: Some(ShownOnce {
-            secret,
-            warning: SHOWN_ONCE,
-            curl: format!("curl {url}/org/whoami \\\n  -H 'Authorization: Bearer {secret}'"),
-            env: format!("CLAVIGER_URL={url}\nCLAVIGER_TOKEN={secret}"),
-        }),
+        shown: Some(Shown::of(&minted.secret, &minted.key.name, &url)),
         ..form_page(call, Typed::first(), Fault::default())
     };
     html(StatusCode::CREATED, &page).written(minted.receipt)

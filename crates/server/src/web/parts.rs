@@ -326,3 +326,15 @@ impl Flash {
         }
     }
 }
+
+/// Names by their ids as an attribute holds them, for `live.js`. An id that is its own name is left
+/// out.
+#[must_use]
+pub fn names_json<I: std::fmt::Display, N: std::fmt::Display>(
+    names: impl Iterator<Item = (I, N)>,
+) -> String {
+    let names = names.map(|(id, name)| (id.to_string(), name.to_string()));
+    let named = names.filter(|(id, name)| !id.ends_with(&format!(":{name}")));
+    let named = named.map(|(id, name)| (id, serde_json::Value::String(name)));
+    serde_json::Value::Object(named.collect()).to_string()
+}

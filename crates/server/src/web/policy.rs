@@ -57,6 +57,8 @@ struct PolicyPage {
 struct Preview {
     living: usize,
     groups: Vec<Group>,
+    /// The key that would be blocked and with it the session of whoever looks; empty for none.
+    own: String,
 }
 
 /// Keys to which it would do the same.
@@ -114,6 +116,7 @@ impl Preview {
             groups: groups
                 .map(|(told, what, tone, text)| Group::of(told, what, tone, text))
                 .collect(),
+            own: String::new(),
         }
     }
 }
@@ -258,7 +261,13 @@ async fn preview(call: &Call<WritePolicy>, fields: &Fields) -> Result<Reply, Fai
     let policy = api::checked(fields.asked()?)?;
     let effect = policies::preview(&call.app, &call.permit, &policy).await?;
     let mut page = PolicyPage::of(call, Some(fields.clone()), Fault::default());
-    page.preview = Some(Preview::of(&effect));
+    let session = call.session();
+    let chain = session.map_or(&[][..], |live| live.session.chain());
+    let own = policies::blocked_of(&call.app, &call.permit, chain, &policy).await?;
+    page.preview = Some(Preview {
+        own: own.map(|key| key.name).unwrap_or_default(),
+        ..Preview::of(&effect)
+    });
     Ok(html::html(StatusCode::OK, &page))
 }
 

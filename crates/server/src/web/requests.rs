@@ -6,7 +6,6 @@ use askama::Template;
 use claviger_core::{
     action::{CollectKey, DecideRequest, ReadRequests, WithdrawRequest},
     id::RequestId,
-    key::SHOWN_ONCE,
     request::{Asker, KeyRequest, Lifetime, Status},
     time::Timestamp,
 };
@@ -20,8 +19,10 @@ use super::{
     grants::{self, GrantWords},
     html,
     layout::{Nav, Page},
+    mint::base_url,
     page,
     parts::{Pager, Tab, Tone},
+    shown::Shown,
     time::When,
     who,
 };
@@ -87,14 +88,12 @@ struct RequestPage {
 }
 
 /// The key of a request, with its secret.
-#[derive(Debug, Template)]
+#[derive(Template)]
 #[template(path = "canvas/requests/collected.html")]
 struct CollectedPage {
     page: Page,
-    id: String,
-    name: String,
-    secret: String,
-    warning: &'static str,
+    shown: Shown,
+    href: String,
 }
 
 /// Which requests a view shows.
@@ -415,10 +414,12 @@ async fn collect(call: Call<CollectKey>) -> Result<Reply, Failure> {
     let page = page::of(&call, "Your key", Nav::Requests).below("Requests", PATH);
     let page = CollectedPage {
         page,
-        id: minted.key.id.to_string(),
-        name: minted.key.name.clone(),
-        secret: minted.secret.expose().to_owned(),
-        warning: SHOWN_ONCE,
+        href: format!("/canvas/keys/{}", minted.key.id),
+        shown: Shown::of(
+            &minted.secret,
+            &minted.key.name,
+            &base_url(&call.app, &call.headers),
+        ),
     };
     Ok(html::html(StatusCode::CREATED, &page).written(minted.receipt))
 }

@@ -10,7 +10,7 @@ use askama::Template;
 use claviger_core::{
     action::{ChangeKey, DecideRequest, ReadAudit, ReadKeys, RevokeKey, SuspendKey},
     advice::Concern,
-    id::KeyId,
+    id::{KeyId, WorkspaceTokenId},
     key::{KeyState, OrgKey},
     ledger::record::Record,
     time::Timestamp,
@@ -266,11 +266,10 @@ async fn list(call: Call<ReadKeys>) -> Result<Reply, Failure> {
             );
         }
         Show::WorkspaceTokens => {
-            let living = tokens.unwrap_or_default();
-            let total = living.len();
-            shown.tokens = tokens::rows(&call, living, ROWS, &shown.page).await?;
-            shown.pager = pager(show, shown.tokens.len(), true, None);
-            shown.pager.total = u64::try_from(total).ok();
+            let after = query.parse::<WorkspaceTokenId>("cursor", "the id of a token")?;
+            shown
+                .fill_tokens(&call, &tokens.unwrap_or_default(), after)
+                .await?;
         }
     }
     Ok(html::html(StatusCode::OK, &shown))
@@ -347,6 +346,24 @@ fn cards(
 }
 
 impl SecurityPage {
+    /// The tokens after this one, as far as they have room.
+    async fn fill_tokens(
+        &mut self,
+        call: &Call<ReadKeys>,
+        living: &[tokens::Living],
+        after: Option<WorkspaceTokenId>,
+    ) -> Result<(), Failure> {
+        let begin = tokens::begin_after(living, after);
+        let end = living.len().min(begin + ROWS);
+        self.tokens =
+            tokens::rows(call, living.get(begin..end).unwrap_or_default(), &self.page).await?;
+        let next = self.tokens.last().filter(|_| end < living.len());
+        let next = next.map(|last| last.id.clone());
+        self.pager = pager(self.show, self.tokens.len(), begin == 0, next);
+        self.pager.total = u64::try_from(living.len()).ok();
+        Ok(())
+    }
+
     /// The keys that the page shows, as they are now: what was done about one meanwhile counts.
     async fn fill_keys(
         &mut self,

@@ -8,16 +8,29 @@ use claviger_core::{
 
 use crate::app::App;
 
-/// A name for an actor: of a person its name or address, of a key the public name of its secret.
+/// A name for an actor: of a person its name with its e-mail beside it, of a key the public name of
+/// its secret.
 #[must_use]
 pub(super) fn words(app: &App, org: OrgId, actor: &Actor) -> String {
     match actor {
-        Actor::Session(id) => person(app, org, id),
+        Actor::Session(id) => in_full(app, org, id),
         Actor::OrgKey(prefix) | Actor::WorkspaceToken(prefix) => prefix.to_string(),
         Actor::AdminToken => "ADMIN_TOKEN".to_owned(),
         Actor::Bootstrap => "the first start".to_owned(),
         Actor::Policy => "the policy".to_owned(),
         Actor::Anonymous => "nobody known".to_owned(),
+    }
+}
+
+/// The same with the e-mail beside it: two people may have one name.
+#[must_use]
+pub(super) fn in_full(app: &App, org: OrgId, id: &str) -> String {
+    let name = person(app, org, id);
+    let known = app.people.get(org, id);
+    let email = known.and_then(|known| known.person.email.clone());
+    match email.filter(|email| !email.trim().is_empty() && *email != name) {
+        Some(email) => format!("{name} ({email})"),
+        None => name,
     }
 }
 
@@ -47,7 +60,7 @@ pub(super) fn maker(app: &App, org: OrgId, minter: &Minter) -> String {
 #[must_use]
 pub(super) fn owner(app: &App, org: OrgId, minter: &Minter) -> String {
     match &minter.root {
-        Actor::Session(id) => person(app, org, id),
+        Actor::Session(id) => in_full(app, org, id),
         _ => "The org".to_owned(),
     }
 }

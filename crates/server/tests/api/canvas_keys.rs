@@ -165,6 +165,11 @@ async fn list_is_searched_filtered_and_light(backend: Backend) {
         ("q=agent-07", 1),
         ("q=AGENT+local", 0),
         ("tag=team%3Dodd&q=agent-0", 5),
+        ("tag=team&q=agent-0", 10),
+        ("tag=team&q=bound", 0),
+        ("tag=teams", 0),
+        ("tag=teams&status=all", 0),
+        ("tag=team&status=all&q=agent-0", 10),
         ("status=active&q=bound", 2),
         ("status=suspended", 0),
         (&*format!("created_by=org-token:{}", bound.prefix), 1),
@@ -418,7 +423,14 @@ async fn rotation_shows_a_secret_once_and_is_finished_or_cancelled(backend: Back
     );
     assert!(is_accepted(&service, &second).await && !is_accepted(&service, &third).await);
     // There is nothing left to finish.
-    assert_eq!(admin.post(&finish, &[]).await.status, 404);
+    let text = admin.post(&finish, &[]).await.is(409);
+    assert!(text.contains("No rotation of this key is under way"));
+    let records = service
+        .audit(ADMIN, &format!("&about={}&method=POST", key.id))
+        .await;
+    let ended = |one: &&serde_json::Value| one["change"]["finished_rotation"].is_object();
+    let finished = records.iter().find(ended).expect("a record");
+    assert_eq!(finished["status"], 303, "what the page answered");
     let prefix = hidden(&admin.get(&rotate).await.page(), "prefix");
     let typed = [("prefix", &*prefix), ("overlap", "forty days")];
     assert!(matches!(

@@ -14,6 +14,7 @@ on_each_database!(
     remedies_of_the_security_page_do_what_they_say,
     admin_token_and_workspace_tokens_are_shown,
     policy_is_previewed_and_then_applied,
+    policy_that_would_sign_its_reader_out_says_so,
     policy_that_was_changed_meanwhile_is_not_overwritten,
     request_is_narrowed_and_approved,
     request_is_denied_with_a_note,
@@ -141,8 +142,16 @@ async fn remedies_of_the_security_page_do_what_they_say(backend: Backend) {
         (&now["status"], &now["suspended_reason"]),
         (&json!("suspended"), &json!("who asks?"))
     );
+    // For good, so it asks as the page of the key does.
+    let text = admin.get(&path("revoke")).await.page();
+    assert!(text.contains("Type the name of the key") && text.contains("Last used"));
+    let typed = [("reason", "gone"), ("name", "for ever")];
+    let text = admin.post(&path("revoke"), &typed).await.is(422);
+    assert!(text.contains("letter by letter") && text.contains("value=\"gone\""));
+    assert!(text.contains(&format!("action=\"{}\"", path("revoke"))));
+    let typed = [("reason", "gone"), ("name", "forever")];
     assert_eq!(
-        admin.goes(&path("revoke"), &[("reason", "gone")]).await,
+        admin.goes(&path("revoke"), &typed).await,
         "/canvas/security?done=revoked"
     );
     let after = service.ask_as(&key.secret, "GET", "/org/whoami");
@@ -184,6 +193,20 @@ async fn admin_token_and_workspace_tokens_are_shown(backend: Backend) {
     let text = admin.get("/canvas/security?show=admin_token").await.page();
     assert!(text.contains("/workspaces</code>") && text.contains("just now"));
     assert_eq!(admin.get("/canvas/security?show=nothing").await.status, 404);
+    // There is a next page, which holds the rest.
+    for _ in 0..25 {
+        service.workspace_token(ADMIN, &workspace).await;
+    }
+    let rows = |text: &str| text.matches("Replace by an org key").count();
+    let text = admin
+        .get("/canvas/security?show=workspace_tokens")
+        .await
+        .page();
+    assert_eq!(rows(&text), 25);
+    let (_, next) = text.split_once("rel=\"next\" href=\"").expect("a page");
+    let next = next.split('"').next().expect("an address");
+    let text = admin.get(&next.replace("&#38;", "&")).await.page();
+    assert_eq!(rows(&text), 1);
 }
 
 async fn policy_is_previewed_and_then_applied(backend: Backend) {
@@ -241,6 +264,26 @@ async fn policy_is_previewed_and_then_applied(backend: Backend) {
             "{field}: {text}"
         );
     }
+}
+
+async fn policy_that_would_sign_its_reader_out_says_so(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let boss = service.mint(ADMIN, json!({"name": "boss"})).await;
+    let person = Browser::with_link_of(&service, &boss.secret).await;
+    let with = |expiry: &'static str| {
+        let minters = [("minters", "people"), ("minters", "admin_token")];
+        let asked = [("do", "preview"), ("require_expiry", expiry)];
+        let asked = asked.into_iter().filter(|(_, value)| !value.is_empty());
+        asked.chain(minters).collect::<Vec<_>>()
+    };
+    let signed_out = "You would be signed out";
+    let text = person.post("/canvas/policy", &with("on")).await.page();
+    assert!(text.contains(signed_out) && text.contains("a link of boss"));
+    let text = person.post("/canvas/policy", &with("")).await.page();
+    assert!(!text.contains(signed_out));
+    let admin = Browser::admin(&service).await;
+    let text = admin.post("/canvas/policy", &with("on")).await.page();
+    assert!(text.contains("1 key blocked") && !text.contains(signed_out));
 }
 
 async fn policy_that_was_changed_meanwhile_is_not_overwritten(backend: Backend) {

@@ -128,6 +128,7 @@ async fn first_key_is_minted_shown_once_and_its_call_is_seen(backend: Backend) {
     assert_eq!(shown.header("cache-control"), Some("no-store"));
     let secret = secret_in(&text);
     assert!(text.contains("/org/whoami") && text.contains("CLAVIGER_TOKEN="));
+    assert!(text.contains("data-secret") && text.contains("I have saved the secret"));
     let again = admin.post("/canvas/first-run", &typed).await.is(409);
     assert!(again.contains("was sent before") && !again.contains(&secret));
 

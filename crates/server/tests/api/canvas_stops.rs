@@ -13,6 +13,7 @@ on_each_database!(
     what_stands_below_may_be_left_alive,
     key_is_suspended_and_resumed,
     chosen_keys_are_suspended_and_revoked_together,
+    what_became_of_each_chosen_key_is_said,
     grant_gets_narrower_and_never_wider,
     forms_from_elsewhere_change_no_key,
     reader_of_keys_sees_no_button_and_is_refused,
@@ -126,16 +127,18 @@ async fn chosen_keys_are_suspended_and_revoked_together(backend: Backend) {
         assert_eq!(status_of(&service, key).await, expected);
     }
     admin.get(&format!("{ask}revoke")).await.page();
-    // Nobody revokes several without saying that they know what it is.
-    let typed = [both[0], both[1], ("do", "revoke")];
-    let text = admin.post("/canvas/keys/selected", &typed).await.is(422);
-    assert!(text.contains("Revoke 2 keys?"));
-    assert_eq!(status_of(&service, &keys[0]).await, "suspended");
+    // Nobody revokes several without having typed how many.
+    for count in ["", "3"] {
+        let typed = [both[0], both[1], ("do", "revoke"), ("count", count)];
+        let text = admin.post("/canvas/keys/selected", &typed).await.is(422);
+        assert!(text.contains("Revoke 2 keys?") && text.contains("which is 2"));
+        assert_eq!(status_of(&service, &keys[0]).await, "suspended");
+    }
     let typed = [
         both[0],
         both[1],
         ("do", "revoke"),
-        ("sure", "on"),
+        ("count", "2"),
         ("reason", "done"),
     ];
     admin.goes("/canvas/keys/selected", &typed).await;
@@ -162,6 +165,58 @@ async fn chosen_keys_are_suspended_and_revoked_together(backend: Backend) {
         .get("/canvas/keys/selected?id=tok_x&do=revoke")
         .await
         .is(404);
+}
+
+/// The outcomes that a page tells, in the order of its keys.
+fn outcomes(text: &str) -> Vec<&str> {
+    let rows = text.split("data-label=\"Outcome\">").skip(1);
+    rows.map(|row| {
+        let (_, rest) = row.split_once('>').expect("a badge");
+        rest.split('<').next().expect("its words")
+    })
+    .collect()
+}
+
+async fn what_became_of_each_chosen_key_is_said(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let one = service.mint(ADMIN, json!({"name": "one"})).await;
+    let boss = service.mint(ADMIN, json!({"name": "boss"})).await;
+    let two = service.mint(ADMIN, json!({"name": "two"})).await;
+    let three = service.mint(ADMIN, json!({"name": "three"})).await;
+    let admin = Browser::admin(&service).await;
+    let path = "/canvas/keys/selected";
+    // One that does not exist keeps no other, and what is done is said.
+    let unknown = "tok_00000000000000000000000001";
+    let typed = [("id", unknown), ("id", &*one.id), ("do", "suspend")];
+    let text = admin.post(path, &typed).await.page();
+    assert_eq!(outcomes(&text), ["not done", "suspended"]);
+    assert!(text.contains("1 of 2 keys suspended") && text.contains("No such key"));
+    assert_eq!(status_of(&service, &one).await, "suspended");
+    // Where nothing is done, the status says why.
+    let typed = [("id", unknown), ("do", "suspend")];
+    let text = admin.post(path, &typed).await.is(404);
+    assert_eq!(outcomes(&text), ["not done"]);
+    // A session that ends on the way breaks it off: with its key goes its own right to go on.
+    let boss_browser = Browser::with_link_of(&service, &boss.secret).await;
+    let all = [&one, &boss, &two, &three].map(|key| ("id", &*key.id));
+    let mut typed = all.to_vec();
+    typed.extend([("do", "revoke"), ("count", "4"), ("reason", "it leaked")]);
+    let text = boss_browser.post(path, &typed).await.is(401);
+    assert_eq!(
+        outcomes(&text),
+        ["revoked", "revoked", "not done", "not tried"]
+    );
+    assert!(text.contains("2 of 4 keys revoked") && text.contains("It was broken off"));
+    for (key, expected) in [&one, &boss, &two, &three]
+        .into_iter()
+        .zip(["revoked", "revoked", "active", "active"])
+    {
+        assert_eq!(status_of(&service, key).await, expected);
+    }
+    // Each change has its record, the first of them that of the request.
+    let records = service.audit(ADMIN, &format!("&about={}", one.id)).await;
+    let is_of_form = |record: &serde_json::Value| record["route"] == path;
+    assert!(records.iter().any(is_of_form), "{records:?}");
 }
 
 async fn grant_gets_narrower_and_never_wider(backend: Backend) {
@@ -238,7 +293,7 @@ async fn forms_from_elsewhere_change_no_key(backend: Backend) {
     let typed = [
         ("id", &*key.id),
         ("do", "revoke"),
-        ("sure", "on"),
+        ("count", "1"),
         ("name", "k"),
         ("step", "mint"),
         ("access", "all"),
@@ -348,14 +403,12 @@ async fn session_of_a_narrow_key_leaves_wider_ones_alone(backend: Backend) {
         ("id", &*wide.id),
         ("id", &*less.id),
         ("do", "revoke"),
-        ("sure", "on"),
+        ("count", "2"),
     ];
-    let text = person.post("/canvas/keys/selected", &typed).await.text();
     // The one that it may revoke is gone, the other is named.
-    assert!(
-        text.contains("wide") && text.contains("It was refused"),
-        "{text}"
-    );
+    let text = person.post("/canvas/keys/selected", &typed).await.page();
+    assert!(text.contains("1 of 2 keys revoked") && text.contains(">wide</a>"));
+    assert_eq!(outcomes(&text), ["not done", "revoked"]);
     assert!(is_accepted(&service, &wide.secret).await);
     assert!(!is_accepted(&service, &less.secret).await);
     // What it mints is no wider than it, whatever is asked for.

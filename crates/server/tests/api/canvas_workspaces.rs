@@ -274,6 +274,14 @@ async fn token_is_replaced_by_a_key_that_is_shown_once(backend: Backend) {
     let text = shown.is(201);
     assert_eq!(shown.header("cache-control"), Some("no-store"));
     let secret = secret_in(&text);
+    for mark in [
+        "data-secret",
+        "I have saved the secret",
+        "/org/whoami",
+        "CLAVIGER_TOKEN=",
+    ] {
+        assert!(text.contains(mark), "{mark}");
+    }
     let me = service.get(&secret, "/org/whoami").await;
     assert_eq!(me["grant"]["workspaces"], json!([id]));
     service

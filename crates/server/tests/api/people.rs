@@ -9,12 +9,16 @@ use claviger_core::{
 use claviger_store::{OpenOptions, Store};
 use serde_json::{Value, json};
 
-use crate::service::{ADMIN, Backend, Minted, Service, text};
+use crate::{
+    browser::Browser,
+    service::{ADMIN, Backend, Minted, Service, text},
+};
 
 on_each_database!(
     suspended_person_stops_with_all_that_it_made,
     removed_person_takes_along_what_it_made,
     heir_gets_what_a_person_made,
+    heir_is_offered_while_active_and_may_be_typed,
     heir_gets_nothing_that_the_giver_lacks,
     nobody_suspends_or_removes_itself,
     role_that_shrinks_narrows_what_was_made,
@@ -220,6 +224,43 @@ async fn heir_gets_what_a_person_made(backend: Backend) {
         .send()
         .await;
     me.problem(401, "minter_inactive");
+}
+
+async fn heir_is_offered_while_active_and_may_be_typed(backend: Backend) {
+    let mut service = Service::guarded(backend).await;
+    for id in ["user_one", "user_two"] {
+        know(&mut service, id, "editor").await;
+    }
+    let admin = Browser::admin(&service).await;
+    let path = "/canvas/members/user_one/remove";
+    let text = admin.get(path).await.page();
+    assert!(text.contains("name=\"heir_id\"") && text.contains("user_two@example.com"));
+    let suspend = service.ask_as(ADMIN, "POST", "/org/members/user_two/suspend");
+    suspend.send().await.ok(200);
+    let text = admin.get(path).await.page();
+    assert!(!text.contains("user_two@example.com"));
+    // What is typed counts more than what the list stands at.
+    let typed = |id: &'static str| {
+        [
+            ("what", "hand_over"),
+            ("hand_over_to", "user_two"),
+            ("heir_id", id),
+        ]
+    };
+    let text = admin.post(path, &typed("no body")).await.is(422);
+    assert!(text.contains("Must name somebody") && text.contains("value=\"no body\""));
+    let place = admin.goes(path, &typed("local-admin")).await;
+    assert_eq!(place, "/canvas/members/user_one?done=handed_over");
+    let records = service.audit(ADMIN, "&method=POST").await;
+    let removal = |one: &&Value| one["change"]["person_removed"].is_object();
+    let removal = records.iter().find(removal).expect("a record");
+    assert_eq!(
+        (
+            &removal["change"]["person_removed"]["hand_over_to"],
+            &removal["status"]
+        ),
+        (&json!("local-admin"), &json!(303))
+    );
 }
 
 async fn heir_gets_nothing_that_the_giver_lacks(backend: Backend) {

@@ -28,10 +28,11 @@ impl ShelfStore for Postgres {
     async fn keys_tagged(
         &self,
         org: OrgId,
-        (name, value): (&str, &str),
+        (name, value): (&str, Option<&str>),
         limit: u32,
     ) -> Result<Vec<KeyId>> {
-        let sql = "select id from keys where org = $1 and metadata::jsonb ->> $2 = $3 \
+        let sql = "select id from keys where org = $1 \
+                       and metadata::jsonb ->> $2 = coalesce($3, metadata::jsonb ->> $2) \
                    order by id desc limit $4";
         self.read("find keys by their metadata", async {
             let session = self.sessions.session().await?;

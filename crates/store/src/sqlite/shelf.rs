@@ -31,14 +31,15 @@ impl ShelfStore for Sqlite {
     async fn keys_tagged(
         &self,
         org: OrgId,
-        (name, value): (&str, &str),
+        (name, value): (&str, Option<&str>),
         limit: u32,
     ) -> Result<Vec<KeyId>> {
         let query = "select id from keys where org = ?1
                  and exists (select 1 from json_each(metadata) as pair
-                             where pair.key = ?2 and pair.value = ?3)
+                             where pair.key = ?2
+                                 and pair.value = coalesce(?3, pair.value))
              order by id desc limit ?4";
-        let (name, value) = (name.to_owned(), value.to_owned());
+        let (name, value) = (name.to_owned(), value.map(str::to_owned));
         self.read("find keys by their metadata", move |sql| {
             row::all(
                 sql,

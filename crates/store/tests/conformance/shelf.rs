@@ -31,15 +31,24 @@ pub(crate) async fn keys_are_found_by_id_and_by_tag(bed: &Bed) {
     assert_eq!(found, expected);
     assert!(db.find_keys(org, &[]).await.expect("nothing").is_empty());
 
-    let of_data = |limit| db.keys_tagged(org, ("team", "data"), limit);
+    let of_data = |limit| db.keys_tagged(org, ("team", Some("data")), limit);
     let mut expected = vec![one.id, two.id];
     expected.sort_unstable_by(|a, b| b.cmp(a));
     assert_eq!(of_data(10).await.expect("keys"), expected);
     expected.truncate(1);
     assert_eq!(of_data(1).await.expect("keys"), expected);
-    let of_web = db.keys_tagged(org, ("team", "web"), 10).await;
+    let of_web = db.keys_tagged(org, ("team", Some("web")), 10).await;
     assert_eq!(of_web.expect("keys"), [other.id]);
-    for none in [("team", "dat"), ("data", "team"), ("te\"am", "data")] {
+    let mut expected = vec![one.id, two.id, other.id];
+    expected.sort_unstable_by(|a, b| b.cmp(a));
+    let of_any = db.keys_tagged(org, ("team", None), 10).await;
+    assert_eq!(of_any.expect("keys"), expected);
+    for none in [
+        ("team", Some("dat")),
+        ("data", Some("team")),
+        ("te\"am", Some("data")),
+        ("data", None),
+    ] {
         let found = db.keys_tagged(org, none, 10).await.expect("an answer");
         assert!(found.is_empty(), "{none:?}");
     }

@@ -79,7 +79,7 @@ pub(crate) async fn end(
         let trace = Arc::clone(trace);
         Box::new(move |ended| {
             let ended: Vec<_> = ended.iter().map(ToString::to_string).collect();
-            trace.entry_of_change(200, &json!({"sessions_ended": ended}))
+            trace.entry_of_change(trace.status_of_change(), &json!({"sessions_ended": ended}))
         })
     };
     // Alone: a session that has just begun is known here before it is ended.

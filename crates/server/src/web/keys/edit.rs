@@ -47,7 +47,7 @@ const GROUPS: [&[&str]; 6] = [
         "p_audit",
         "also",
     ],
-    &["where", "workspace", "labels"],
+    &["where", "workspace", "workspace_ids", "labels"],
     &["ip_allow"],
     &["endpoints"],
     &["per_minute", "per_day"],

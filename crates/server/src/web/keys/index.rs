@@ -43,6 +43,8 @@ const TAGGED_MAX: u32 = 10_000;
 const TAGGED_PART: usize = 500;
 /// How many workspaces are named, and offered to filter by.
 const WORKSPACES_MAX: u32 = 200;
+/// The same as a length: a list of so many may not be all of them.
+pub(super) const WORKSPACES_SHOWN: usize = 200;
 /// How many days a sparkline has.
 pub(super) const DAYS: usize = 30;
 /// One day.
@@ -60,7 +62,7 @@ pub(in crate::web) async fn list(call: Call<ReadKeys>) -> Result<Reply, Failure>
     let query = call.query(&known)?;
     let filters = Filters::read(|name| query.get(name));
     let after = query.parse::<KeyId>("cursor", "the id of a key")?;
-    let known = workspaces_of(&call).await?;
+    let known = known_to(&call, &filters.workspace).await?;
     let mut found = found(&call, &filters, (after, &known)).await?;
     let mut surroundings = page::of(&call, "Org API Keys", Nav::Keys);
     surroundings.flash = page::flash(query.get("done"));
@@ -89,6 +91,31 @@ pub(in crate::web) async fn list(call: Call<ReadKeys>) -> Result<Reply, Failure>
         filters,
     };
     Ok(html(StatusCode::OK, &view))
+}
+
+fn workspace_id(text: &str) -> Result<Option<WorkspaceId>, Failure> {
+    let id = (!text.is_empty()).then(|| text.parse::<WorkspaceId>());
+    id.transpose().map_err(|_malformed| not_ours("workspace"))
+}
+
+/// The workspaces of [`workspaces_of`], and beyond them the one that is filtered by: a key that is
+/// bound by labels is found by those of the workspace.
+async fn known_to(call: &Call<ReadKeys>, filtered: &str) -> Result<Vec<Workspace>, Failure> {
+    let mut known = workspaces_of(call).await?;
+    let Some(id) = workspace_id(filtered)? else {
+        return Ok(known);
+    };
+    if known.iter().any(|one| one.id == id) || known.len() < WORKSPACES_SHOWN {
+        return Ok(known);
+    }
+    let found = call.app.store.find_workspace(call.org(), id).await?;
+    known.extend(found.filter(|found| {
+        call.permit.reaches(WorkspaceFacts {
+            id,
+            labels: Some(&found.labels),
+        })
+    }));
+    Ok(known)
 }
 
 /// The workspaces that the reader may see, the first of them.
@@ -121,17 +148,16 @@ async fn found(
     (after, known): (Option<KeyId>, &[Workspace]),
 ) -> Result<Found, Failure> {
     let (org, store) = (call.org(), &call.app.store);
-    let tagged = match filters.tag.split_once('=') {
-        None => None,
-        Some(tag) => Some(store.keys_tagged(org, tag, TAGGED_MAX).await?),
-    };
-    let id = match filters.workspace.as_str() {
+    // A name alone stands for every value of it: what is typed always narrows the list.
+    let tag = filters.tag.as_str();
+    let tag = tag
+        .split_once('=')
+        .map_or((tag, None), |(name, value)| (name, Some(value)));
+    let tagged = match filters.tag.as_str() {
         "" => None,
-        text => Some(
-            text.parse::<WorkspaceId>()
-                .map_err(|_malformed| not_ours("workspace"))?,
-        ),
+        _ => Some(store.keys_tagged(org, tag, TAGGED_MAX).await?),
     };
+    let id = workspace_id(&filters.workspace)?;
     let labels = id.and_then(|id| known.iter().find(|one| one.id == id));
     let wanted = Wanted {
         org,

@@ -1,7 +1,5 @@
 //! `/canvas/keys/new`: a form, what it comes to in words, and the one page that shows the secret.
 
-use std::fmt::Write as _;
-
 use askama::Template;
 use claviger_core::{
     action::MintKey,
@@ -34,6 +32,7 @@ use crate::{
         mint::{base_url, new_once},
         page,
         parts::Choice,
+        shown::Shown,
     },
 };
 
@@ -89,18 +88,14 @@ struct SummaryPart {
 }
 
 /// The one page that shows a secret.
-#[derive(Debug, Template)]
+#[derive(Template)]
 #[template(path = "canvas/keys/shown.html")]
 pub(super) struct ShownPage {
     pub(super) page: Page,
     pub(super) lead: String,
     pub(super) id: String,
-    pub(super) name: String,
     pub(super) prefix: String,
-    pub(super) secret: String,
-    pub(super) env_line: String,
-    pub(super) curl: String,
-    pub(super) curl_label: &'static str,
+    pub(super) shown: Shown,
     /// What holds beside, in sentences.
     pub(super) notes: Vec<String>,
     /// Whether its first call is waited for.
@@ -379,29 +374,18 @@ fn shown(call: &Call<MintKey>, key: &OrgKey, secret: &Secret) -> ShownPage {
         ),
         notes: Vec::new(),
         waits: true,
-        curl_label: "Its first call",
         ..shown_once(page, (key, secret), &base_url(&call.app, &call.headers))
     }
 }
 
 /// A page that shows this secret.
 pub(super) fn shown_once(page: Page, (key, secret): (&OrgKey, &Secret), url: &str) -> ShownPage {
-    let secret = secret.expose();
-    let env_line = format!("CLAVIGER_TOKEN={secret}");
-    let mut curl = String::new();
-    // Writing to a string does not fail.
-    write!(curl, "export CLAVIGER_TOKEN={secret}\ncurl -sS {url}/org/whoami \\\n  -H \"Authorization: Bearer $CLAVIGER_TOKEN\"")
-        .unwrap_or_default();
     ShownPage {
         page,
         lead: String::new(),
         id: key.id.to_string(),
-        name: key.name.clone(),
         prefix: key.prefix.to_string(),
-        secret: secret.to_owned(),
-        env_line,
-        curl,
-        curl_label: "Try it",
+        shown: Shown::of(secret, &key.name, url),
         notes: Vec::new(),
         waits: false,
         href: href(key.id),

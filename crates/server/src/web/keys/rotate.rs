@@ -6,7 +6,7 @@ use claviger_core::{
     id::KeyId,
     key::OrgKey,
 };
-use claviger_store::RotationEnd;
+use claviger_store::{RotationEnd, StoreError};
 use claviger_wire::keys as wire;
 use http::StatusCode;
 
@@ -219,6 +219,13 @@ pub(in crate::web) async fn cancel(call: Call<RotateKey>) -> Result<Reply, Failu
 
 async fn end(call: Call<RotateKey>, end: RotationEnd, done: &str) -> Result<Reply, Failure> {
     let id: KeyId = call.id(0, "key")?;
-    let written = rotations::end(&call.app, &call.permit, id, end, &call.trace).await?;
+    let written = rotations::end(&call.app, &call.permit, id, end, &call.trace).await;
+    let written = written.map_err(|failure| match failure {
+        // The key is there, so this is no page that is missing.
+        Failure::Store(StoreError::NotFound("rotation")) => Failure::Refused(
+            "no rotation of this key is under way: it was finished or cancelled before, or has ended by itself",
+        ),
+        other => other,
+    })?;
     Ok(see_other(&format!("{}?done={done}", href(id))).written(written.receipt))
 }

@@ -1,5 +1,7 @@
 //! The form of a grant: what a key may do, where, and under which conditions.
 
+use std::collections::BTreeSet;
+
 use claviger_core::{
     grant::{Grant, GrantText, Workspaces, WorkspacesText},
     permission::{Permission, PermissionSet},
@@ -8,7 +10,7 @@ use claviger_core::{
 use claviger_store::Workspace;
 use claviger_wire::{keys as wire, map::TextMap};
 
-use super::{typed::Typed, words};
+use super::{index::WORKSPACES_SHOWN, typed::Typed, words};
 use crate::{failure::Failure, gate::Form, web::parts::Choice};
 
 /// A resource of the permission sheet.
@@ -81,6 +83,7 @@ pub(super) const FIELDS: &[&str] = &[
     "also",
     "where",
     "workspace",
+    "workspace_ids",
     "labels",
     "ip_allow",
     "endpoints",
@@ -117,6 +120,8 @@ pub(super) struct Sheet {
     pub(super) places: Vec<Choice>,
     /// The workspaces to pick from.
     pub(super) workspaces: Vec<Choice>,
+    /// There are more than can be picked from: others are named by their ids.
+    pub(super) is_cut: bool,
 }
 
 /// The form as it was typed, within these permissions: those of whoever mints, or of the key that is
@@ -173,6 +178,7 @@ pub(super) fn sheet(
             Choice::new("labels", "By label", place).help("Follows the labels as they change."),
         ],
         workspaces: workspace_choices(typed, known),
+        is_cut: known.len() >= WORKSPACES_SHOWN || !typed.get("workspace_ids").is_empty(),
     }
 }
 
@@ -290,8 +296,10 @@ pub(super) fn wish(form: &Form) -> Result<Wish, Failure> {
     }
     wish.workspaces = match form.get("where") {
         Some("ids") => {
-            let ids = form.all("workspace").map(str::to_owned).collect();
-            Some(wire::Workspaces::Ids(ids))
+            let picked = form.all("workspace").map(str::to_owned);
+            let typed = list(form, "workspace_ids", char::is_whitespace);
+            let all: BTreeSet<String> = picked.chain(typed.into_iter().flatten()).collect();
+            Some(wire::Workspaces::Ids(all.into_iter().collect()))
         }
         Some("labels") => {
             let labels = pairs("workspaces", form.get("labels").unwrap_or_default())?;

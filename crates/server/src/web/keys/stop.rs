@@ -1,6 +1,10 @@
 //! Stopping keys: what stops, how busy it is, and what goes with it, before anything does.
 
-use std::collections::{BTreeSet, HashMap};
+mod selected;
+
+pub(in crate::web) use selected::{ask_selected, stop_selected};
+
+use std::collections::HashMap;
 
 use askama::Template;
 use claviger_core::{
@@ -35,8 +39,8 @@ use crate::{
 /// How many keys below each are looked at, and how many are named.
 const BELOW_MAX: u32 = 500;
 const NAMED_MAX: usize = 50;
-/// How many keys can be stopped in one go.
-const SELECTED_MAX: usize = 100;
+/// The fields of the form about one key.
+const FIELDS: &[&str] = &["reason", "name", "below"];
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +100,7 @@ impl Stopping {
 /// The question before keys stop.
 #[derive(Debug, Template)]
 #[template(path = "canvas/keys/stop.html")]
-struct StopPage {
+pub(in crate::web) struct StopPage {
     page: Page,
     turn: Turn,
     title: String,
@@ -183,7 +187,26 @@ pub(in crate::web) async fn revoke(mut call: Call<RevokeKey>) -> Result<Reply, F
     answer(&call, id, (Turn::Revoke, &form), outcome).await
 }
 
-async fn revoke_one(
+/// The question before a revocation, for a page of its own: with what was typed and why it was
+/// refused, where the form is sent to, and where it leads back to.
+pub(in crate::web) async fn revocation<A: Action>(
+    call: &Call<A>,
+    id: KeyId,
+    refused: Option<(&Form, &Failure)>,
+    (action, back): (String, &str),
+) -> Result<StopPage, Failure> {
+    let typed = refused.map_or_else(Typed::default, |(form, failure)| {
+        Typed::of(form, FIELDS).refused(failure)
+    });
+    let view = question(call, &[id], (Turn::Revoke, typed)).await?;
+    Ok(StopPage {
+        action,
+        back: back.to_owned(),
+        ..view
+    })
+}
+
+pub(in crate::web) async fn revoke_one(
     call: &Call<RevokeKey>,
     id: KeyId,
     form: &Form,
@@ -261,134 +284,12 @@ async fn answer<A: Action>(
             })
         }
         Err(failure) if is_answerable(&failure) && !matches!(failure, Failure::NotFound(_)) => {
-            let typed = Typed::of(form, &["reason", "name", "below"]).refused(&failure);
+            let typed = Typed::of(form, FIELDS).refused(&failure);
             let view = question(call, &[id], (turn, typed)).await?;
             Err(refused(failure, &view))
         }
         Err(failure) => Err(failure),
     }
-}
-
-/// `GET /canvas/keys/selected?id=…&id=…&do=revoke`.
-///
-/// # Errors
-/// 400 for a query that is not ours, 403, 404, 503.
-pub(in crate::web) async fn ask_selected(call: Call<SuspendKey>) -> Result<Reply, Failure> {
-    let asked = call.query_lists();
-    let ids = selected(
-        asked
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str())),
-    )?;
-    let turn = asked.iter().find(|(name, _)| name == "do");
-    let turn = turn_of(turn.map(|(_, word)| word.as_str()))?;
-    if ids.is_empty() {
-        return Ok(see_other(PATH));
-    }
-    let view = question(&call, &ids, (turn, Typed::default())).await?;
-    Ok(html(StatusCode::OK, &view))
-}
-
-/// `POST /canvas/keys/selected`: one after the other, so that one that is refused keeps no other.
-///
-/// # Errors
-/// 400 for a form that is not ours, and what no key of them is the cause of.
-pub(in crate::web) async fn stop_selected(mut call: Call<SuspendKey>) -> Result<Reply, Failure> {
-    let form = call.form().await?;
-    let ids = selected(form.all("id").map(|id| ("id", id)))?;
-    let turn = turn_of(form.get("do"))?;
-    let revoking = call.ask::<RevokeKey>(None).await?;
-    let why = match asked_for(turn, &form) {
-        Ok(why) => why,
-        Err(failure) => {
-            let typed = Typed::of(&form, &["reason"]).refused(&failure);
-            let view = question(&call, &ids, (turn, typed)).await?;
-            return Err(refused(failure, &view));
-        }
-    };
-    let (mut first, mut refusals) = (None, Vec::new());
-    for id in ids {
-        let outcome = if turn == Turn::Revoke {
-            let end = End {
-                id,
-                reason: why.clone(),
-                cascades: true,
-            };
-            let record = record_revocation(&call.trace, why.clone(), first.is_none());
-            let ended = lines::revoke(&call.app, &revoking, end, record).await;
-            ended.map(|ended| ended.receipt)
-        } else {
-            let which = (id, why.as_deref());
-            let written = suspend_one(&call, &call.permit, which, first.is_none()).await;
-            written.map(Some)
-        };
-        match outcome {
-            Ok(receipt) => first = first.or(receipt),
-            Err(failure) if is_answerable(&failure) => refusals.push((id, failure)),
-            Err(failure) => return Err(failure),
-        }
-    }
-    let reply = if refusals.is_empty() {
-        see_other(&format!("{PATH}?done={}", turn.done()))
-    } else {
-        html(StatusCode::OK, &left_over(&call, turn, &refusals).await?)
-    };
-    Ok(match first {
-        Some(receipt) => reply.written(receipt),
-        None => reply,
-    })
-}
-
-/// The reason that was given; and nobody revokes several keys without having said that they know
-/// what that is.
-fn asked_for(turn: Turn, form: &Form) -> Result<Option<String>, Failure> {
-    if turn == Turn::Revoke && form.get("sure").is_none() {
-        return Err(Failure::out_of_range("sure", "must be ticked"));
-    }
-    reason(form.get("reason"))
-}
-
-/// The question once more for the keys that it was refused for; the others are done.
-async fn left_over(
-    call: &Call<SuspendKey>,
-    turn: Turn,
-    refusals: &[(KeyId, Failure)],
-) -> Result<StopPage, Failure> {
-    let left: Vec<KeyId> = refusals.iter().map(|(id, _)| *id).collect();
-    let mut view = question(call, &left, (turn, Typed::default())).await?;
-    view.problems = refusals
-        .iter()
-        .map(|(id, failure)| {
-            let id = id.to_string();
-            let key = view.chosen.iter().find(|key| key.id == id);
-            let name = key.map_or(&*id, |key| &key.name);
-            format!("{name}: {failure}")
-        })
-        .collect();
-    Ok(view)
-}
-
-fn turn_of(word: Option<&str>) -> Result<Turn, Failure> {
-    match word {
-        Some("revoke") => Ok(Turn::Revoke),
-        Some("suspend") => Ok(Turn::Suspend),
-        _ => Err(Failure::Malformed {
-            code: "bad_form",
-            field: Some("do".to_owned()),
-            reason: "`do` must be `revoke` or `suspend`".to_owned(),
-        }),
-    }
-}
-
-fn selected<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Vec<KeyId>, Failure> {
-    let ids = pairs.filter(|(name, _)| *name == "id");
-    let ids: Result<BTreeSet<KeyId>, _> = ids.map(|(_, id)| id.parse()).collect();
-    let ids = ids.map_err(|_malformed| Failure::NotFound("key"))?;
-    if ids.len() > SELECTED_MAX {
-        let reason = format!("can be {SELECTED_MAX} keys at once");
-        return Err(Failure::out_of_range("id", reason));
-    }
-    Ok(ids.into_iter().collect())
 }
 
 /// The page that asks, with everything that would stop.
@@ -441,7 +342,7 @@ async fn question<A: Action>(
             Some(one) => page.below(one.name.clone(), one.href.clone()),
             None => page,
         },
-        problems: match typed.other_error("name reason sure") {
+        problems: match typed.other_error("name reason count") {
             "" => Vec::new(),
             error => vec![error.to_owned()],
         },

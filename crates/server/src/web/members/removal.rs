@@ -1,14 +1,16 @@
 //! The removal of a person: what it made is revoked, or goes back to somebody else.
 
+use std::sync::Arc;
+
 use askama::Template;
 use claviger_core::{
-    action::{ManagePeople, MintKey, ReadPeople},
+    action::{ManagePeople, MintKey},
     id::KeyId,
     key::KeyStatus,
-    person::{PersonId, PersonState},
+    person::PersonId,
     time::Timestamp,
 };
-use claviger_store::{HOUR, Page as Part, PersonRow};
+use claviger_store::{HOUR, PersonRow};
 use http::StatusCode;
 
 use super::{Row, href, member};
@@ -18,17 +20,19 @@ use crate::{
     failure::Failure,
     gate::{Call, Form, Reply},
     ops::people,
+    people::Known,
     web::{
         fault::Fault,
         html::{html, refused},
         layout::Page,
         parts::Choice,
         time::thousands,
+        who,
     },
 };
 
 /// How many people are offered as heirs; any other can be named by its id.
-const HEIRS: u32 = 200;
+const HEIRS: usize = 200;
 /// How many keys are looked at for their calls of the last hour.
 const KEYS_COUNTED_MAX: usize = 2000;
 
@@ -48,8 +52,22 @@ struct RemovePage {
     calls_tone: &'static str,
     choices: Vec<Choice>,
     heirs: Vec<Choice>,
+    /// There are more than can be chosen from.
+    are_heirs_cut: bool,
+    /// The id of an heir that was typed.
+    heir_id: String,
     reason: String,
     fault: Fault,
+}
+
+impl RemovePage {
+    const fn heir_help(&self) -> &'static str {
+        if self.are_heirs_cut {
+            "The list holds some of the active members only. Any other is named here, by the id in the list of members."
+        } else {
+            "It counts more than the list. The id stands in the list of members."
+        }
+    }
 }
 
 /// What was typed, or stands there first.
@@ -57,6 +75,7 @@ struct RemovePage {
 struct Typed {
     what: String,
     heir: String,
+    heir_id: String,
     reason: String,
 }
 
@@ -66,6 +85,7 @@ impl Typed {
         Self {
             what: text("what"),
             heir: text("hand_over_to"),
+            heir_id: text("heir_id").trim().to_owned(),
             reason: text("reason"),
         }
     }
@@ -90,7 +110,7 @@ async fn form_page(
     let id = &person.person.id;
     let (keys, is_more) = keys_of(&call.app, person, page.now);
     let calls = calls(call, &keys, page.now).await?;
-    let heirs = heirs(call, id, &typed.heir).await?;
+    let (heirs, are_heirs_cut) = heirs(call, id, &typed.heir);
     let may_hand_over = !heirs.is_empty() && call.may::<MintKey>(None).await?;
     let mut choices = vec![
         Choice::new("revoke", "Revoke what they made", &typed.what)
@@ -117,6 +137,8 @@ async fn form_page(
         calls_tone: if calls > 0 { "warn" } else { "" },
         choices,
         heirs: if may_hand_over { heirs } else { Vec::new() },
+        are_heirs_cut,
+        heir_id: typed.heir_id,
         reason: typed.reason,
         fault,
     })
@@ -155,33 +177,19 @@ async fn calls(call: &Call<ManagePeople>, keys: &[KeyId], now: Timestamp) -> Res
     Ok(counted.iter().map(|key| key.calls).sum())
 }
 
-/// The active people of the org but this one.
-async fn heirs(
-    call: &Call<ManagePeople>,
-    but: &PersonId,
-    chosen: &str,
-) -> Result<Vec<Choice>, Failure> {
-    let permit = call.ask::<ReadPeople>(None).await?;
-    let part = Part {
-        after: None,
-        limit: HEIRS,
-    };
-    let found = people::list(&call.app, &permit, part).await?;
-    let active = found
-        .iter()
-        .map(|row| &row.person)
-        .filter(|person| person.state == PersonState::Active && person.id != *but);
-    let choice = |person: &claviger_core::person::Person| {
-        let id = person.id.as_str();
-        let label = match (&person.name, &person.email) {
-            (Some(name), Some(email)) => format!("{name} ({email})"),
-            (Some(name), None) => format!("{name} ({id})"),
-            (None, Some(email)) => email.clone(),
-            (None, None) => id.to_owned(),
+/// The active people of the org but this one, and whether there are more.
+fn heirs(call: &Call<ManagePeople>, but: &PersonId, chosen: &str) -> (Vec<Choice>, bool) {
+    let org = call.org();
+    let (active, is_cut) = call.app.people.active_but(org, but, HEIRS);
+    let choice = |known: &Arc<Known>| {
+        let id = known.person.id.as_str();
+        let label = match who::in_full(&call.app, org, id) {
+            name if name == id || known.person.email.is_some() => name,
+            name => format!("{name} ({id})"),
         };
         Choice::new(id, label, chosen)
     };
-    Ok(active.map(choice).collect())
+    (active.iter().map(choice).collect(), is_cut)
 }
 
 /// `POST /canvas/members/{id}/remove`.
@@ -208,6 +216,12 @@ pub(super) async fn remove(mut call: Call<ManagePeople>) -> Result<Reply, Failur
         }
         Err(failure) => match Fault::of(&failure) {
             Some(fault) => {
+                // What is wrong with somebody who was typed stands where it was typed.
+                let is_typed = !typed.heir_id.is_empty();
+                let fault = fault.renamed(|field| match field {
+                    "hand_over_to" if is_typed => "heir_id".to_owned(),
+                    other => other.to_owned(),
+                });
                 let page = form_page(&call, &found, (typed, fault)).await?;
                 Err(refused(failure, &page))
             }
@@ -221,10 +235,17 @@ fn asked(typed: &Typed) -> Result<(Option<PersonId>, Option<String>), Failure> {
     let reason = reason(Some(typed.reason.as_str()).filter(|text| !text.is_empty()))?;
     match typed.what.as_str() {
         "revoke" => Ok((None, reason)),
-        "hand_over" => match typed.heir.parse() {
-            Ok(heir) => Ok((Some(heir), reason)),
-            Err(_) => Err(Failure::out_of_range("hand_over_to", "must name somebody")),
-        },
+        "hand_over" => {
+            // Whoever typed an id means that one, whatever the list stands at.
+            let (field, heir) = match typed.heir_id.as_str() {
+                "" => ("hand_over_to", &typed.heir),
+                _ => ("heir_id", &typed.heir_id),
+            };
+            match heir.parse() {
+                Ok(heir) => Ok((Some(heir), reason)),
+                Err(_) => Err(Failure::out_of_range(field, "must name somebody")),
+            }
+        }
         _ => Err(Failure::out_of_range("what", "must be chosen")),
     }
 }

@@ -18,12 +18,13 @@ use crate::{
     gate::{Call, Reply},
     ops::{
         advice::{self, Asked},
-        keys, lines,
+        keys,
     },
     web::{
         fault::{Fault, sentence},
         grants::{self, GrantWords},
         html,
+        keys::stop,
         layout::{Nav, Page},
         page,
         parts::Choice,
@@ -40,7 +41,6 @@ enum Remedy {
     Narrow,
     End,
     Suspend,
-    Revoke,
 }
 
 /// The page that asks.
@@ -78,7 +78,6 @@ impl Remedy {
             Self::Narrow => "Narrow",
             Self::End => "Give an end to",
             Self::Suspend => "Suspend",
-            Self::Revoke => "Revoke",
         }
     }
 
@@ -87,7 +86,6 @@ impl Remedy {
             Self::Narrow => "narrow",
             Self::End => "end",
             Self::Suspend => "suspend",
-            Self::Revoke => "revoke",
         }
     }
 }
@@ -106,7 +104,7 @@ impl RemedyPage {
             .await?;
         let narrower = match remedy {
             Remedy::Narrow => narrower(call, &key).await?,
-            Remedy::End | Remedy::Suspend | Remedy::Revoke => None,
+            Remedy::End | Remedy::Suspend => None,
         };
         Ok(Self {
             remedy,
@@ -202,7 +200,13 @@ pub(super) async fn ask_to_suspend(call: Call<SuspendKey>) -> Result<Reply, Fail
 /// `GET /canvas/security/{id}/revoke`.
 pub(super) async fn ask_to_revoke(call: Call<RevokeKey>) -> Result<Reply, Failure> {
     may_look(&call).await?;
-    ask(&call, Remedy::Revoke).await
+    let id: KeyId = call.id(0, "key")?;
+    let view = stop::revocation(&call, id, None, (revoke_path(id), PATH)).await?;
+    Ok(html::html(StatusCode::OK, &view))
+}
+
+fn revoke_path(id: KeyId) -> String {
+    format!("{PATH}/{id}/revoke")
 }
 
 /// The page shows the key, which to revoke it does not ask for.
@@ -297,33 +301,25 @@ pub(super) async fn suspend(mut call: Call<SuspendKey>) -> Result<Reply, Failure
     }
 }
 
-/// `POST /canvas/security/{id}/revoke`.
+/// `POST /canvas/security/{id}/revoke`: what the page of the key asks for is asked for here, too.
 pub(super) async fn revoke(mut call: Call<RevokeKey>) -> Result<Reply, Failure> {
     may_look(&call).await?;
     let id: KeyId = call.id(0, "key")?;
     let form = call.form().await?;
-    let typed = form.get("reason");
-    let outcome = match api::reason(typed) {
-        Ok(reason) => {
-            let record = api::record_revocation(&call.trace, reason.clone(), true);
-            let end = lines::End {
-                id,
-                reason,
-                cascades: true,
-            };
-            lines::revoke(&call.app, &call.permit, end, record).await
-        }
-        Err(failure) => Err(failure),
-    };
-    match outcome {
-        Ok(ended) => {
+    match stop::revoke_one(&call, id, &form).await {
+        Ok(receipt) => {
             let reply = done(&call, id, "revoked");
-            Ok(match ended.receipt {
+            Ok(match receipt {
                 Some(receipt) => reply.written(receipt),
                 None => reply,
             })
         }
-        Err(failure) => Err(refused(&call, Remedy::Revoke, typed, failure).await),
+        Err(failure) if Fault::of(&failure).is_some() => {
+            let typed = Some((&form, &failure));
+            let view = stop::revocation(&call, id, typed, (revoke_path(id), PATH)).await?;
+            Err(html::refused(failure, &view))
+        }
+        Err(failure) => Err(failure),
     }
 }
 

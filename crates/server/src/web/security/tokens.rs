@@ -69,19 +69,24 @@ pub(super) fn living(call: &Call<ReadKeys>) -> Vec<Living> {
     found
 }
 
-/// The first of them, with the names of their workspaces.
+/// Where a part of the list that begins after this one begins; where it is gone, at the beginning.
+pub(super) fn begin_after(living: &[Living], after: Option<WorkspaceTokenId>) -> usize {
+    let place = living.iter().position(|token| Some(token.id) == after);
+    place.map_or(0, |place| place + 1)
+}
+
+/// Those of a part of them, with the names of their workspaces.
 ///
 /// # Errors
 /// 503.
 pub(super) async fn rows(
     call: &Call<ReadKeys>,
-    living: Vec<Living>,
-    most: usize,
+    living: &[Living],
     page: &Page,
 ) -> Result<Vec<TokenRow>, Failure> {
     let mut names = HashMap::new();
     let mut rows = Vec::new();
-    for token in living.into_iter().take(most) {
+    for token in living {
         if let Entry::Vacant(unknown) = names.entry(token.workspace) {
             let found = call
                 .app
@@ -95,9 +100,9 @@ pub(super) async fn rows(
             id: token.id.to_string(),
             workspace_name: name.unwrap_or_else(|| token.workspace.to_string()),
             workspace: token.workspace.to_string(),
-            prefix: token.prefix,
-            name: token.name,
-            created_by: token.created_by,
+            prefix: token.prefix.clone(),
+            name: token.name.clone(),
+            created_by: token.created_by.clone(),
             last_used: token.last_used.map(|at| page.when(at)),
         });
     }

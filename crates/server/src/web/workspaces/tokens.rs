@@ -5,7 +5,7 @@ use claviger_core::{
     action::{Action, ManageWorkspaceTokens, MintKey},
     grant::Grant,
     id::WorkspaceTokenId,
-    key::{SHOWN_ONCE, WorkspaceTokenRow},
+    key::WorkspaceTokenRow,
 };
 use claviger_store::{Page as StorePage, Workspace};
 use http::StatusCode;
@@ -22,6 +22,7 @@ use crate::{
         layout::Page,
         mint::{self, ENDS, Wish},
         parts::{Choice, Pager},
+        shown::Shown,
         time::{When, date},
         who,
     },
@@ -74,15 +75,11 @@ struct ReplacePage {
 /// The key that was minted for a token, with its secret.
 #[derive(Template)]
 #[template(path = "canvas/workspaces/replaced.html")]
-struct ReplacedPage<'a> {
+struct ReplacedPage {
     page: Page,
     token: Row,
     key_id: String,
-    key_name: String,
-    secret: &'a str,
-    warning: &'static str,
-    curl: String,
-    env: String,
+    shown: Shown,
     ends: Option<When>,
     revoke: String,
     back: String,
@@ -271,23 +268,15 @@ fn shown(
     let mut page = frame::below(call, workspace, Part::Tokens);
     page.title = "Your new key".to_owned();
     let back = Part::Tokens.href(workspace.id);
-    let secret = minted.secret.expose();
     let url = mint::base_url(&call.app, &call.headers);
     let shown = ReplacedPage {
         token: row(call, &page, token),
         key_id: minted.key.id.to_string(),
-        key_name: minted.key.name.clone(),
-        warning: SHOWN_ONCE,
-        curl: format!(
-            "curl {url}/workspaces/{}/secrets \\\n  -H 'Authorization: Bearer {secret}'",
-            workspace.id
-        ),
-        env: format!("CLAVIGER_TOKEN={secret}"),
+        shown: Shown::of(&minted.secret, &minted.key.name, &url),
         ends: minted.key.expires_at.map(|at| page.when(at)),
         revoke: format!("{back}/{}/revoke", token.id),
         back,
         page,
-        secret,
     };
     html(StatusCode::CREATED, &shown).written(minted.receipt)
 }

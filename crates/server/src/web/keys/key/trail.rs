@@ -40,6 +40,8 @@ struct EventsPage {
     /// The reader may not see it.
     is_closed: bool,
     part: EventPart,
+    /// The names of workspaces by their ids, for rows that come live: they are shown as the others.
+    live_names: String,
 }
 
 pub(super) async fn show(
@@ -90,6 +92,7 @@ pub(super) async fn show(
     let view = EventsPage {
         is_changes: tab == "changes",
         is_closed: found.is_none(),
+        live_names: crate::web::parts::names_json(known.iter()),
         part: shown,
         title,
         empty,
