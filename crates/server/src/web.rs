@@ -3,7 +3,7 @@
 //! A page is a struct that embeds a [`layout::Page`] and derives `askama::Template` over a file in
 //! `crates/server/templates/canvas`; [`html::html`] makes the answer of it. The components are the
 //! macros in `components.html`, which begins with a list of them, and the types in [`parts`] and
-//! [`charts`], which print themselves. [`page`] is what surrounds each; the routes stand below.
+//! [`charts`], which print themselves. `page` is what surrounds each; the routes stand below.
 
 mod account;
 pub mod assets;
