@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 
 import { gone, seen, startDesk } from '../support/desk.mjs';
+import { byAdminToken } from '../support/people.mjs';
 
 describe('the trail in the Canvas', () => {
   let desk;
@@ -105,6 +106,21 @@ describe('the trail in the Canvas', () => {
     await seen(other.getByRole('row').filter({ hasText: '/canvas/audit' }).first());
     assert.deepEqual(streams, []);
   }));
+
+  it('says that the session has ended, and leads back', async () => {
+    const storageState = await byAdminToken(desk.browser, desk.server);
+    await desk.at('/canvas/audit?status=4xx', async (page, { context }) => {
+      const live = page.getByRole('button', { name: 'Live' });
+      await live.click();
+      await seen(page.getByText('Following'));
+      const left = await context.request.post(`${desk.server.url}/canvas/sign-out`, { headers: { 'sec-fetch-site': 'same-origin' } });
+      assert.ok(left.ok(), left.status());
+      await seen(page.getByText('Your session has ended.'));
+      assert.equal(await live.getAttribute('aria-pressed'), 'false');
+      const address = await page.getByRole('link', { name: 'Sign in again' }).getAttribute('href');
+      assert.ok(address.endsWith('/canvas/sign-in?next=%2Fcanvas%2Faudit%3Fstatus%3D4xx'), address);
+    }, { storageState, except: [/401/] });
+  });
 
   it('follows only what fits the filters', () => desk.at('/canvas/audit?status=4xx', async (page) => {
     await page.getByRole('button', { name: 'Live' }).click();

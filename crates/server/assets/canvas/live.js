@@ -165,6 +165,8 @@ export function tail(list, ended = () => {}) {
   }
   open();
   return () => {
+    // Why it ended by itself is not to be overwritten.
+    if (isStopped) return;
     stop();
     say("Paused");
   };
