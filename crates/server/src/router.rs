@@ -62,7 +62,7 @@ fn declare(routes: &mut Routes) {
         Doc::new("Undo a rotation: the new secret is refused from now on")
             .takes_optional::<wire::keys::RotationEndRequest>().answers::<wire::keys::Key>(200));
     routes.add::<SuspendKey, _, _>(&post, "/org/tokens/{id}/suspend", keys::suspend,
-        Doc::new("Suspend a key, and with it what it minted, until it is resumed")
+        Doc::new("Suspend a key, and with it what it minted, until it is resumed; with `dry_run`, say what would stop, as `/org/tokens/suspend` does")
             .takes_optional::<wire::keys::SuspensionRequest>().answers::<wire::keys::Key>(200));
     routes.add::<ResumeKey, _, _>(&post, "/org/tokens/{id}/resume", keys::resume,
         Doc::new("Resume a suspended key").takes_optional::<wire::keys::SuspensionRequest>().answers::<wire::keys::Key>(200));
