@@ -25,9 +25,6 @@ const REQUESTS: usize = 200;
 const WARM_UP: usize = 20;
 /// What a page may take.
 const TARGET: Duration = Duration::from_millis(20);
-/// What a browser says of a request that comes from our own pages.
-const OWN_SITE: &str =
-    "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document";
 /// What the pages are, unless another list is named.
 const LIST: &str = include_str!("../pages.txt");
 
@@ -151,9 +148,9 @@ struct Visitor {
 
 impl Visitor {
     fn sign_in(address: &str) -> Result<Self, Failure> {
-        let form = format!("admin_token={ADMIN_TOKEN}");
+        let form = format!("token={ADMIN_TOKEN}");
         let kind = "application/x-www-form-urlencoded";
-        let mut browser = Client::connect(address, OWN_SITE)?;
+        let mut browser = Client::connect(address, "")?;
         let answer = browser.ask("POST", "/canvas/sign-in", Some((kind, &form)))?;
         let cookie = answer
             .header("set-cookie")
@@ -164,7 +161,7 @@ impl Visitor {
         Ok(Self {
             address: address.to_owned(),
             bearer: format!("Authorization: Bearer {ADMIN_TOKEN}"),
-            cookie: format!("{OWN_SITE}\r\nCookie: {cookie}"),
+            cookie: format!("Cookie: {cookie}"),
         })
     }
 

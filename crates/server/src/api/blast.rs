@@ -14,7 +14,7 @@ use super::{
 use crate::{
     failure::Failure,
     gate::{Call, Reply},
-    ops::blast::{self, AgentUse, Radius, Reach, Reveal},
+    ops::blast::{self, AgentUse, Asked, Radius, Reach, Reveal},
 };
 
 /// `GET /org/tokens/{id}/blast-radius`.
@@ -25,7 +25,7 @@ pub async fn radius(call: Call<ReadAudit>) -> Result<Reply, Failure> {
     let query = call.query(&["since"])?;
     let since = query.parse("since", "an RFC 3339 time")?;
     let id = call.id(0, "key")?;
-    let radius = blast::radius(&call.app, &call.permit, id, since).await?;
+    let radius = blast::radius(&call.app, &call.permit, id, Asked::whole(since)).await?;
     Ok(Reply::json(StatusCode::OK, &view(&radius)))
 }
 

@@ -123,8 +123,12 @@ pub async fn of_key(
     } else {
         vec![id]
     };
-    let (used, is_complete) = used(app, permit, &ids, span).await?;
-    let addresses = addresses(app, permit, &ids, span.since).await?;
+    // None waits for another.
+    let ((used, is_complete), addresses, begins) = tokio::try_join!(
+        used(app, permit, &ids, span),
+        addresses(app, permit, &ids, span.since),
+        async { Ok(store.usage_begins().await?.unwrap_or(now)) },
+    )?;
     let seen: Vec<_> = addresses.iter().map(|seen| seen.address).collect();
     let tokens_below = tokens_below(app, id);
     let situation = Situation {
@@ -137,7 +141,6 @@ pub async fn of_key(
         addresses: asked.wants_addresses.then_some(&*seen),
     };
     let advice = advice::advise(&situation).filter(|_| is_judged);
-    let begins = store.usage_begins().await?.unwrap_or(now);
     let mut judged = Judged {
         concerns: concerns(app, &key, advice.as_ref()),
         judged_since: span.since.max(key.created_at).max(begins),
@@ -246,13 +249,15 @@ async fn look_before_the_window(
         since: judged.span.until.minus(USAGE_KEPT),
         until: judged.span.since,
     };
-    let rows = app
-        .store
-        .usage_of_keys(permit.org(), ids, before, ROWS_MAX)
-        .await?;
+    let rows = async {
+        let store = &app.store;
+        Ok(store
+            .usage_of_keys(permit.org(), ids, before, ROWS_MAX)
+            .await?)
+    };
+    let (rows, seen) = tokio::try_join!(rows, addresses(app, permit, ids, before.since))?;
     let is_refused = |row: &RouteUse| row.calls > 0 && !still_allows(own, narrow, &call(row));
     judged.refused = rows.into_iter().filter(is_refused).collect();
-    let seen = addresses(app, permit, ids, before.since).await?;
     let is_refused =
         |seen: &&AddressUse| seen.last_at < before.until && !narrow.reaches_address(seen.address);
     judged.addresses_refused = seen.iter().filter(is_refused).count();

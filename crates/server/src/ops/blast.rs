@@ -32,6 +32,8 @@ const NAMES_MAX: u32 = 2000;
 const ENDPOINTS_MAX: u32 = 100;
 /// How many records are read for what only the trail knows.
 const RECORDS_MAX: u32 = 2000;
+/// The same for a page, which shows a few of them.
+const RECORDS_ON_PAGE: u32 = 200;
 /// How many records are told one by one.
 const EVENTS_MAX: usize = 50;
 /// How many user agents and workspaces with revealed secrets are told.
@@ -120,6 +122,35 @@ pub struct Reveal {
     pub unchanged: Vec<String>,
 }
 
+/// What is wanted of a blast radius.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// From when on it is told what the key did; from its mint on if absent.
+    pub since: Option<Timestamp>,
+    /// Of how many of the newest records it is told which user agents, and which refusals.
+    pub records: u32,
+}
+
+impl Asked {
+    /// Everything, since this instant.
+    #[must_use]
+    pub const fn whole(since: Option<Timestamp>) -> Self {
+        Self {
+            since,
+            records: RECORDS_MAX,
+        }
+    }
+
+    /// What a page shows.
+    #[must_use]
+    pub const fn for_page() -> Self {
+        Self {
+            since: None,
+            records: RECORDS_ON_PAGE,
+        }
+    }
+}
+
 /// What a key could have reached, and what it did since an instant, up to this request.
 ///
 /// # Errors
@@ -129,7 +160,7 @@ pub async fn radius(
     app: &App,
     permit: &Permit<ReadAudit>,
     id: KeyId,
-    since: Option<Timestamp>,
+    asked: Asked,
 ) -> Result<Radius, Failure> {
     let page = Page {
         after: None,
@@ -149,35 +180,48 @@ pub async fn radius(
         .iter_mut()
         .for_each(|key| keys::refresh_last_used(app, key));
     let span = Span {
-        since: since.unwrap_or(line.key.created_at),
+        since: asked.since.unwrap_or(line.key.created_at),
         until: clock::now(),
     };
     let ids: Vec<KeyId> = std::iter::once(id)
         .chain(line.below.iter().map(|key| key.id))
         .collect();
-    let hours = store.calls_of_keys(org, &ids, span.since).await?;
-    let addresses = store.addresses_of_keys(org, &ids, span.since, ADDRESSES_PER_KEY_MAX);
-    let (agents, agents_since) = agents(app, org, (id, span.since)).await?;
-    let (reveals, reveals_since) = reveals(app, org, (id, span.since)).await?;
+    let of = (id, span.since);
+    let sums = async {
+        let hours = store.calls_of_keys(org, &ids, span.since).await?;
+        let endpoints = store.usage_of_keys(org, &ids, span, ENDPOINTS_MAX).await?;
+        let addresses = store.addresses_of_keys(org, &ids, span.since, ADDRESSES_PER_KEY_MAX);
+        Ok::<_, Failure>((hours, endpoints, addresses.await?))
+    };
+    // None waits for another.
+    let (sums, agents, reveals, reach, refused, (changes, minted_grant)) = tokio::try_join!(
+        sums,
+        agents(app, org, of, asked.records),
+        reveals(app, org, of),
+        reach(app, org, &line),
+        refused(app, org, of, asked.records),
+        own_story(app, org, id),
+    )?;
+    let (hours, endpoints, addresses) = sums;
     let radius = Radius {
         refused_because: refused_because(app, &line, span.until),
-        minted_grant: minted_grant(app, org, id).await?,
-        reach: reach(app, org, &line).await?,
-        endpoints: store.usage_of_keys(org, &ids, span, ENDPOINTS_MAX).await?,
+        minted_grant,
+        reach,
+        endpoints,
         calls: (
             hours.iter().map(|one| one.calls).sum(),
             hours.iter().map(|one| one.refusals).sum(),
         ),
-        addresses: addresses.await?,
-        refused: refused(app, org, (id, span.since)).await?,
-        changes: changes(app, org, id).await?,
+        addresses,
+        refused,
+        changes,
         span,
         line,
         has_more_below,
-        agents,
-        agents_since,
-        reveals,
-        reveals_since,
+        agents: agents.0,
+        agents_since: agents.1,
+        reveals: reveals.0,
+        reveals_since: reveals.1,
     };
     drop(place);
     Ok(radius)
@@ -260,11 +304,9 @@ async fn newest(
     app: &App,
     org: OrgId,
     filter: AuditFilter,
+    limit: u32,
 ) -> Result<(Vec<Record>, Option<Timestamp>), Failure> {
-    let page = Page {
-        after: None,
-        limit: RECORDS_MAX,
-    };
+    let page = Page { after: None, limit };
     let since = filter.since;
     let part = app.store.query_audit(org, filter, page).await?;
     let read = |row: &AuditRow| Record::read(&row.bytes);
@@ -285,8 +327,9 @@ async fn agents(
     app: &App,
     org: OrgId,
     of: (KeyId, Timestamp),
+    limit: u32,
 ) -> Result<(Vec<AgentUse>, Option<Timestamp>), Failure> {
-    let (records, since) = newest(app, org, of_line(of)).await?;
+    let (records, since) = newest(app, org, of_line(of), limit).await?;
     let mut seen: BTreeMap<Option<String>, AgentUse> = BTreeMap::new();
     for record in records {
         let agent = record.user_agent;
@@ -316,7 +359,7 @@ async fn reveals(
         status: Some((200, 299)),
         ..of_line(of)
     };
-    let (records, since) = newest(app, org, filter).await?;
+    let (records, since) = newest(app, org, filter, RECORDS_MAX).await?;
     let mut seen: BTreeMap<WorkspaceId, Reveal> = BTreeMap::new();
     for record in records {
         let (Some(workspace), Some(key)) = (record.workspace, record.key) else {
@@ -352,15 +395,17 @@ async fn reveals(
 }
 
 /// Requests of the line that were refused, newest first.
-async fn refused(app: &App, org: OrgId, of: (KeyId, Timestamp)) -> Result<AuditPart, Failure> {
+async fn refused(
+    app: &App,
+    org: OrgId,
+    of: (KeyId, Timestamp),
+    limit: u32,
+) -> Result<AuditPart, Failure> {
     let filter = AuditFilter {
         status: Some((400, 499)),
         ..of_line(of)
     };
-    let page = Page {
-        after: None,
-        limit: RECORDS_MAX,
-    };
+    let page = Page { after: None, limit };
     let mut part = app.store.query_audit(org, filter, page).await?;
     part.rows.retain(|row| {
         let record = Record::read(&row.bytes);
@@ -380,6 +425,21 @@ async fn changes(app: &App, org: OrgId, id: KeyId) -> Result<AuditPart, Failure>
         limit: u32::try_from(EVENTS_MAX).unwrap_or(u32::MAX),
     };
     Ok(app.store.query_audit(org, filter, page).await?)
+}
+
+/// What was done to a key, and the grant with which it was minted.
+async fn own_story(
+    app: &App,
+    org: OrgId,
+    id: KeyId,
+) -> Result<(AuditPart, Option<serde_json::Value>), Failure> {
+    let changes = changes(app, org, id).await?;
+    let minted = match changes.rows.last() {
+        // The first thing that was done to it is among them.
+        Some(first) if changes.next.is_none() => grant_in(first),
+        Some(_) | None => minted_grant(app, org, id).await?,
+    };
+    Ok((changes, minted))
 }
 
 /// No more than are told.
@@ -408,16 +468,14 @@ async fn minted_grant(
         limit: 1,
     };
     let part = app.store.export_audit(org, filter, page).await?;
-    let record = part.rows.first().and_then(|row| Record::read(&row.bytes));
-    let mut change = record.and_then(|record| record.change);
-    let grant = change.as_mut().and_then(|change| {
-        change
-            .as_object_mut()?
-            .values_mut()
-            .next()?
-            .get_mut("grant")
-    });
-    Ok(grant.map(serde_json::Value::take))
+    Ok(part.rows.first().and_then(grant_in))
+}
+
+/// The grant in the record of a mint.
+fn grant_in(row: &AuditRow) -> Option<serde_json::Value> {
+    let mut change = Record::read(&row.bytes)?.change?;
+    let minted = change.as_object_mut()?.values_mut().next()?;
+    minted.get_mut("grant").map(serde_json::Value::take)
 }
 
 impl Reach {

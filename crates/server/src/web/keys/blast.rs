@@ -18,7 +18,7 @@ use crate::{
     gate::{Call, Reply},
     ops::{
         audit,
-        blast::{self, Radius},
+        blast::{self, Asked, Radius},
     },
     web::{
         html::html,
@@ -73,7 +73,11 @@ struct BlastPage {
     routes: Vec<(String, String, String)>,
     addresses: Vec<Seen>,
     agents: Vec<Seen>,
+    /// From when on they are told, where not all calls were looked at.
+    agents_since: Option<When>,
     reveals: Vec<Revealed>,
+    /// The same of these.
+    reveals_since: Option<When>,
     refused: Vec<EventRow>,
     changes: Vec<EventRow>,
 }
@@ -85,7 +89,7 @@ struct BlastPage {
 pub(in crate::web) async fn show(call: Call<ReadAudit>) -> Result<Reply, Failure> {
     call.query(&[])?;
     let id: KeyId = call.id(0, "key")?;
-    let radius = blast::radius(&call.app, &call.permit, id, None).await?;
+    let radius = blast::radius(&call.app, &call.permit, id, Asked::for_page()).await?;
     let (mut page, head) = surroundings(&call, &radius.line.key, "blast").await?;
     page = page.below(head.name.clone(), head.href.clone());
     "Blast radius".clone_into(&mut page.title);
@@ -153,7 +157,9 @@ fn view(
                 calls: thousands(one.calls),
             })
             .collect(),
+        agents_since: radius.agents_since.map(|at| page.when(at)),
         reveals: reveals(&radius, &page, known),
+        reveals_since: radius.reveals_since.map(|at| page.when(at)),
         refused: rows(app, &page, (&radius.refused, known)),
         changes: rows(app, &page, (&radius.changes, known)),
         page,
