@@ -1,8 +1,9 @@
 //! The audit trail: what one record says, byte for byte; records on their way to one commit; which
-//! records a query wants, where they are, and what they say.
+//! records a query wants, where they are, and what they say; the tree that proves that none was changed.
 
 pub mod batch;
 pub mod entry;
 pub mod filter;
 pub mod index;
 pub mod record;
+pub mod tree;
