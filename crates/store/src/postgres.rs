@@ -1,9 +1,11 @@
 //! PostgreSQL: one process serves a database; a lock and a generation number keep others out.
 
+mod appender;
 mod audit;
 mod audit_index;
 mod browsers;
 mod channels;
+mod checkpoints;
 mod deployment;
 mod fault;
 mod fence;
@@ -20,9 +22,11 @@ mod replays;
 mod requests;
 mod rotations;
 mod row;
+mod runs;
 mod secrets;
 mod session;
 mod shelf;
+mod tree;
 mod usage;
 mod workspace_tokens;
 mod workspaces;
@@ -79,6 +83,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "V0005__audit_index",
         include_str!("../migrations/postgres/V0005__audit_index.sql"),
     ),
+    (
+        "V0006__ledger_tree",
+        include_str!("../migrations/postgres/V0006__ledger_tree.sql"),
+    ),
 ];
 
 /// The store on PostgreSQL.
@@ -113,10 +121,12 @@ impl Postgres {
         };
         migrated.map_err(|fault| fault.into_store("bring the schema up to date"))?;
         let sessions = Sessions::start(config, link, options.sync_audit).await;
-        Ok(Self {
+        let store = Self {
             sessions: sessions.map_err(|fault| fault.into_store(doing))?,
             many: Mutex::new(()),
-        })
+        };
+        store.complete().await?;
+        Ok(store)
     }
 
     /// Lets what was handed over be finished, closes the connections and gives the lock back.
@@ -244,12 +254,12 @@ async fn commit<T>(change: Change, value: T, record: Recorder<T>) -> Outcome<Wri
 
 /// The same for a change that is several things at once.
 async fn commit_many<T>(
-    change: Change,
+    mut change: Change,
     value: T,
     record: impl FnOnce(&T) -> Vec<Entry>,
 ) -> Outcome<Written<T>> {
     let entries = record(&value);
-    ledgers::insert(&change, entries).await?;
+    ledgers::insert(&mut change, entries).await?;
     change.commit().await?;
     Ok(Written {
         value,

@@ -183,11 +183,11 @@ pub(crate) fn missing(org: OrgId, tile: TileAt) -> StoreError {
     }
 }
 
-/// The error for a tile that is there already.
-pub(crate) fn made_twice(org: OrgId, tile: &TileRow) -> StoreError {
+/// The error for a tile that is there, though it has not been made.
+pub(crate) fn made_twice(org: OrgId) -> StoreError {
     StoreError::Corrupt {
         what: format!("the tree of `{org}`"),
-        reason: format!("tile {} of level {} is there", tile.number, tile.level),
+        reason: "a tile is there that has yet to be made".to_owned(),
     }
 }
 
@@ -245,7 +245,10 @@ impl Tail {
         for level in 1..LEVELS {
             let Some(below) = levels.last() else { break };
             let full = usize::try_from(TILE_HASHES).unwrap_or(usize::MAX);
-            let roots = below.hashes.chunks_exact(full).map(|tile| over(tile).root());
+            let roots = below
+                .hashes
+                .chunks_exact(full)
+                .map(|tile| over(tile).root());
             let roots: Vec<Hash> = roots.collect();
             if roots.is_empty() {
                 break;
@@ -338,7 +341,9 @@ mod tests {
     fn edge_of_every_size_gives_its_frontier_however_much_is_made() {
         let mut plain = Frontier::default();
         let mut kept = Kept::default();
-        let sizes = [1, 255, 256, 257, 4095, 4096, 65_535, 65_536, 65_792, 131_072, 140_001];
+        let sizes = [
+            1, 255, 256, 257, 4095, 4096, 65_535, 65_536, 65_792, 131_072, 140_001,
+        ];
         for size in sizes {
             for leaf in leaves(plain.size()..size) {
                 plain.append(leaf);

@@ -117,11 +117,7 @@ pub trait CheckpointStore: Send + Sync + 'static {
 }
 
 /// Whether a checkpoint may follow the last one, for a trail of so many records.
-pub(crate) fn may_follow(
-    new: &Checkpoint,
-    last: Option<&(u64, Hash)>,
-    records: u64,
-) -> Result<()> {
+pub(crate) fn may_follow(new: &Checkpoint, last: Option<&(u64, Hash)>, records: u64) -> Result<()> {
     let refuse = |reason| {
         let size = new.size;
         Err(StoreError::CheckpointRefused { size, reason })

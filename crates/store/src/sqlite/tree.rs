@@ -124,7 +124,7 @@ fn keep(sql: &Connection, built: &Built) -> Outcome<()> {
         let number = tile.number.cast_signed();
         let kept = row::run(sql, insert, params![org, tile.level, number, tile.hashes])?;
         if kept != 1 {
-            return Err(tiles::made_twice(built.org, tile).into());
+            return Err(tiles::made_twice(built.org).into());
         }
     }
     Ok(())
