@@ -41,7 +41,7 @@ use tokio_postgres::{
     config::{Host, SslMode, TargetSessionAttrs},
 };
 
-use crate::{OpenOptions, Recorder, Result, Store, StoreError, Written};
+use crate::{OpenOptions, Recorder, Result, Store, StoreError, Written, tiles::Stuck};
 use fault::{Fault, Outcome, unavailable};
 use fence::take_lock;
 use session::{CLOSE_MAX, CONNECT_MAX, Change, Link, Sessions, connect};
@@ -95,6 +95,7 @@ pub(crate) struct Postgres {
     /// Who changes many keys or tokens at once does so alone, so that no two wait for each other's
     /// rows. One process serves a database, so a lock in memory is enough.
     many: Mutex<()>,
+    stuck: Stuck,
 }
 
 impl Store for Postgres {}
@@ -124,6 +125,7 @@ impl Postgres {
         let store = Self {
             sessions: sessions.map_err(|fault| fault.into_store(doing))?,
             many: Mutex::new(()),
+            stuck: Stuck::default(),
         };
         store.complete().await?;
         Ok(store)

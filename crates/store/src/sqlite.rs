@@ -40,7 +40,7 @@ use refinery_core::{Migration, Runner};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
-use crate::{OpenOptions, Result, Store, StoreError};
+use crate::{OpenOptions, Result, Store, StoreError, tiles::Stuck};
 use row::IdText;
 use writer::Writer;
 
@@ -83,6 +83,7 @@ const READER_PRAGMAS: &str = "
 pub(crate) struct Sqlite {
     writer: Writer,
     readers: Readers,
+    stuck: Stuck,
 }
 
 impl Store for Sqlite {}
@@ -120,7 +121,12 @@ impl Sqlite {
             idle: Arc::default(),
             permits: Arc::new(Semaphore::new(usize::try_from(READERS_MAX).unwrap_or(1))),
         };
-        Ok(Self { writer, readers })
+        let stuck = Stuck::default();
+        Ok(Self {
+            writer,
+            readers,
+            stuck,
+        })
     }
 
     /// Runs a read on a connection of its own. `doing` is a verb phrase for errors.

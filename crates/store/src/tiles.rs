@@ -5,6 +5,11 @@
 //! behind the trail, and with each of them the tiles above it grow. What comes after the last full
 //! tile is computed from the records when it is asked for.
 
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
 use claviger_core::{
     id::OrgId,
     ledger::tree::{Frontier, FrontierError, HASH_BYTES, Hash, leaf_hash},
@@ -188,6 +193,34 @@ pub(crate) fn made_twice(org: OrgId) -> StoreError {
     StoreError::Corrupt {
         what: format!("the tree of `{org}`"),
         reason: "a tile is there that has yet to be made".to_owned(),
+    }
+}
+
+/// The trails whose tiles cannot be made, because records are missing: one of them must not keep the
+/// others from theirs. They are tried again after the next start.
+#[derive(Default)]
+pub(crate) struct Stuck(Mutex<BTreeSet<OrgId>>);
+
+impl Stuck {
+    /// How many trails to look at, to see one that is not among these.
+    pub(crate) fn look_at(&self) -> i64 {
+        let stuck = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        i64::try_from(stuck.len()).unwrap_or(i64::MAX - 1) + 1
+    }
+
+    /// Whether a trail is not among these.
+    pub(crate) fn is_free(&self, org: OrgId) -> bool {
+        let stuck = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        !stuck.contains(&org)
+    }
+
+    /// Remembers a trail for which this came out, if it was that it is corrupt.
+    pub(crate) fn note<T>(&self, org: OrgId, outcome: Result<T>) -> Result<T> {
+        if let Err(StoreError::Corrupt { .. }) = &outcome {
+            let mut stuck = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            stuck.insert(org);
+        }
+        outcome
     }
 }
 

@@ -40,7 +40,8 @@ pub trait TreeStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: what was not done is done by the next call, also after a
-    /// restart. [`StoreError::Corrupt`] when records are missing.
+    /// restart. [`StoreError::Corrupt`], once, for a trail in which records are missing: the next
+    /// call goes on with the others.
     async fn derive_tiles(&self) -> Result<bool>;
 
     /// The hashes of the leaves from an index (0 for the first record) up to, and without, another.

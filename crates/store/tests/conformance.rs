@@ -221,7 +221,7 @@ conformance! {
     tree::tiles_are_those_of_the_records_however_many_are_made,
     tree::what_a_tree_does_not_have_is_not_found,
     tree::trail_from_before_gets_its_tree_when_it_is_opened,
-    tree::trail_with_a_missing_record_has_no_tiles,
+    tree::trail_with_a_missing_record_has_no_tiles_and_others_have,
     checkpoints::checkpoints_are_kept_in_order,
     checkpoints::checkpoint_never_goes_back,
     checkpoints::of_racing_checkpoints_the_last_has_the_most_records,

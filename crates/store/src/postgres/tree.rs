@@ -42,10 +42,17 @@ impl TreeStore for Postgres {
     }
 
     async fn derive_tiles(&self) -> Result<bool> {
-        let next = self.read("read what tiles are made of", self.build_next_tiles());
-        let Some(built) = next.await? else {
+        let behind = self.read("read whose tiles are behind", self.behind());
+        let mut behind = behind.await?.into_iter();
+        let Some((org, made, size)) = behind.find(|(org, ..)| self.stuck.is_free(*org)) else {
             return Ok(false);
         };
+        let work = async {
+            let session = self.sessions.session().await?;
+            build(&session, org, made, size).await
+        };
+        let built = self.read("read what tiles are made of", work).await;
+        let built = self.stuck.note(org, built)?;
         self.write("keep tiles of a tree", self.keep_tiles(&built))
             .await?;
         Ok(true)
@@ -103,20 +110,21 @@ impl Postgres {
         change.commit().await
     }
 
-    async fn build_next_tiles(&self) -> Outcome<Option<Built>> {
+    /// The trails whose tiles are furthest behind: how many of level 0 are made, and their sizes.
+    async fn behind(&self) -> Outcome<Vec<(OrgId, u64, u64)>> {
         let session = self.sessions.session().await?;
         let sql = "select ledgers.org, coalesce(head.tiles, 0) as made, ledgers.size from ledgers
              left join audit_tile_heads as head on head.org = ledgers.org
              where ledgers.size >= (coalesce(head.tiles, 0) + 1) * $1
-             order by ledgers.size - coalesce(head.tiles, 0) * $1 desc limit 1";
-        let next = session.row(sql, &[&TILE_HASHES.cast_signed()]).await?;
-        let Some(next) = next else {
-            return Ok(None);
+             order by ledgers.size - coalesce(head.tiles, 0) * $1 desc limit $2";
+        let params: Params<'_> = &[&TILE_HASHES.cast_signed(), &self.stuck.look_at()];
+        let rows = session.rows(sql, params).await?;
+        let trail = |row| {
+            let columns = Columns::of("ledgers", row);
+            let made = columns.count("made")?;
+            Ok((columns.parse("org")?, made, columns.count("size")?))
         };
-        let columns = Columns::of("ledgers", &next);
-        let (made, size) = (columns.count("made")?, columns.count("size")?);
-        let built = build(&session, columns.parse("org")?, made, size).await?;
-        Ok(Some(built))
+        rows.iter().map(trail).collect()
     }
 
     async fn keep_tiles(&self, built: &Built) -> Outcome<()> {

@@ -31,11 +31,16 @@ impl TreeStore for Sqlite {
     }
 
     async fn derive_tiles(&self) -> Result<bool> {
-        // Read beside the thread that writes: it only gets what is to be kept.
-        let next = self.read("read what tiles are made of", build_next).await?;
-        let Some(built) = next else {
+        let most = self.stuck.look_at();
+        let behind = self.read("read whose tiles are behind", move |sql| behind(sql, most));
+        let mut behind = behind.await?.into_iter();
+        let Some((org, made, size)) = behind.find(|(org, ..)| self.stuck.is_free(*org)) else {
             return Ok(false);
         };
+        // Read beside the thread that writes: it only gets what is to be kept.
+        let work = move |sql: &Connection| build(sql, org, made, size);
+        let built = self.read("read what tiles are made of", work).await;
+        let built = self.stuck.note(org, built)?;
         let work = move |tx: &mut Tx<'_>| keep(tx.sql, &built);
         self.writer
             .change(Order::quick("keep tiles of a tree"), work)
@@ -82,18 +87,18 @@ struct Built {
     rows: Vec<TileRow>,
 }
 
-fn build_next(sql: &Connection) -> Outcome<Option<Built>> {
+/// The trails whose tiles are furthest behind: how many of level 0 are made, and their sizes.
+fn behind(sql: &Connection, most: i64) -> Outcome<Vec<(OrgId, u64, u64)>> {
     let query = "select ledgers.org, coalesce(head.tiles, 0) as made, ledgers.size from ledgers
          left join audit_tile_heads as head on head.org = ledgers.org
          where ledgers.size >= (coalesce(head.tiles, 0) + 1) * ?1
-         order by ledgers.size - coalesce(head.tiles, 0) * ?1 desc limit 1";
-    let next = row::first(sql, query, params![TILE_HASHES.cast_signed()], |row| {
-        Ok((parsed::<OrgId>(row, 0)?, count(row, 1)?, count(row, 2)?))
-    })?;
-    let Some((org, made, size)) = next else {
-        return Ok(None);
-    };
-    build(sql, org, made, size).map(Some)
+         order by ledgers.size - coalesce(head.tiles, 0) * ?1 desc limit ?2";
+    row::all(
+        sql,
+        query,
+        params![TILE_HASHES.cast_signed(), most],
+        |row| Ok((parsed(row, 0)?, count(row, 1)?, count(row, 2)?)),
+    )
 }
 
 /// The next tiles of a trail of this size.

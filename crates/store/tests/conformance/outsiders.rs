@@ -25,8 +25,8 @@ struct Outsider {
 }
 
 impl Outsider {
-    async fn beside(bed: &Bed) -> Self {
-        let connected = tokio_postgres::connect(&bed.url(), NoTls).await;
+    async fn at(url: &str) -> Self {
+        let connected = tokio_postgres::connect(url, NoTls).await;
         let (client, connection) = connected.expect("a connection");
         let driver = tokio::spawn(async move { connection.await.expect("an orderly end") });
         Self { client, driver }
@@ -68,7 +68,7 @@ async fn what_others_append_in_turns_is_neither_lost_nor_written_over() {
     let bed = Bed::postgres();
     let db = bed.open().await;
     let (one, other) = (default_org(&db).await, other_org(&db).await);
-    let mut outsider = Outsider::beside(&bed).await;
+    let mut outsider = Outsider::at(&bed.url()).await;
     let mut expected = vec![];
     let mut all = |org: OrgId, entries: &[Entry]| {
         let own = entries.iter().filter(|entry| entry.org() == org);
@@ -106,7 +106,7 @@ async fn trails_that_several_processes_append_to_at_once_are_gapless() {
     let bed = Bed::postgres();
     let db = bed.open().await;
     let orgs = [default_org(&db).await, other_org(&db).await];
-    let mut outsider = Outsider::beside(&bed).await;
+    let mut outsider = Outsider::at(&bed.url()).await;
     let strangers = tokio::spawn(async move {
         for at in 0..2 * ROUNDS {
             outsider.append(&entry(orgs[at % 2])).await;

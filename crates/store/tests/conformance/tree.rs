@@ -269,18 +269,19 @@ pub(crate) async fn trail_from_before_gets_its_tree_when_it_is_opened(bed: &Bed)
     expect_tree(&db, one).await;
 }
 
-pub(crate) async fn trail_with_a_missing_record_has_no_tiles(bed: &Bed) {
+pub(crate) async fn trail_with_a_missing_record_has_no_tiles_and_others_have(bed: &Bed) {
     let db = bed.open().await;
-    let org = default_org(&db).await;
+    let (org, other) = (default_org(&db).await, other_org(&db).await);
     append(&db, entries(org, 100)).await;
-    append(&db, entries(org, 200)).await;
-    let db = bed
-        .patch(db, "delete from audit_runs where first_seq = 1")
-        .await;
-    assert_error!(
-        db.derive_tiles().await.err(),
-        Some(StoreError::Corrupt { .. })
-    );
+    append(&db, entries(org, 600)).await;
+    append(&db, entries(other, 300)).await;
+    let gone = format!("delete from audit_runs where first_seq = 1 and org = '{org}'");
+    let db = bed.patch(db, &gone).await;
+    // It is the furthest behind, so it comes first; and not again.
+    let error = db.derive_tiles().await.err();
+    assert_error!(error, Some(StoreError::Corrupt { .. }));
+    assert_eq!(derive_all(&db).await, 1);
+    assert_eq!(db.leaves(other, 0..256).await.expect("leaves").len(), 256);
     let error = db.leaves(org, 0..10).await.err();
     assert_error!(error, Some(StoreError::Corrupt { .. }));
 }
