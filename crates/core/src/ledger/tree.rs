@@ -7,6 +7,9 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
+pub mod proof;
+pub mod tile;
+
 /// How many bytes a hash has.
 pub const HASH_BYTES: usize = 32;
 
