@@ -322,7 +322,7 @@ fn parse_place(text: &str) -> Option<(u64, u16)> {
 }
 
 /// A number in decimal as it is printed: no sign, no zero before it.
-fn plain_number(text: &str) -> Option<u64> {
+pub(in crate::ledger) fn plain_number(text: &str) -> Option<u64> {
     let number: u64 = text.parse().ok()?;
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
     (is_plain && (text == "0" || !text.starts_with('0'))).then_some(number)
