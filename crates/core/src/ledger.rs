@@ -9,3 +9,4 @@ pub mod index;
 pub mod note;
 pub mod record;
 pub mod tree;
+pub mod verify;
