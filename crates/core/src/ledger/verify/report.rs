@@ -93,22 +93,20 @@ impl<C: Claims> Verifier<C> {
     /// Signed trees that are not the beginning of one another.
     fn find_forks(&self, findings: &mut Vec<Finding>) {
         let fits = self.fits();
-        let mut before = 0;
         let mut last = None;
         for judged in &self.judged {
-            let checkpoint = judged.checkpoint;
-            let has_twin =
-                last.is_some_and(|(size, root)| size == checkpoint.size && root != checkpoint.root);
-            let is_wrong = judged.standing == Standing::Differs && checkpoint.size <= fits;
-            let is_known = |f: &Finding| f.kind == Kind::Fork && f.last == checkpoint.size;
-            if (has_twin || is_wrong) && !findings.iter().any(is_known) {
-                let first = checkpoint.size.min(before + 1);
-                push(findings, Kind::Fork, first, checkpoint.size);
+            let (size, root) = (judged.checkpoint.size, judged.checkpoint.root);
+            let has_twin = last.is_some_and(|(other, of)| other == size && of != root);
+            let is_wrong = judged.standing == Standing::Differs && size <= fits;
+            last = Some((size, root));
+            let is_known = |f: &Finding| f.kind == Kind::Fork && f.last == size;
+            if !(has_twin || is_wrong) || findings.iter().any(is_known) {
+                continue;
             }
-            if is_fit(judged) && checkpoint.size < fits {
-                before = checkpoint.size;
-            }
-            last = Some((checkpoint.size, checkpoint.root));
+            let before = self.judged.iter().filter(|judged| is_fit(judged));
+            let before = before.map(|judged| judged.checkpoint.size);
+            let before = before.filter(|before| *before < size).max().unwrap_or(0);
+            push(findings, Kind::Fork, before + 1, size);
         }
     }
 

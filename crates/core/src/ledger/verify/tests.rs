@@ -13,6 +13,8 @@ use crate::{
     time::Timestamp,
 };
 
+mod checkpoints;
+
 const COUNT: usize = 10_000;
 /// As many records the checkpoints of the export cover.
 const SIGNED: [u64; 5] = [700, 2_500, 2_560, 7_777, 10_000];
