@@ -2,8 +2,11 @@
 //! records a query wants, where they are, and what they say; the tree that proves that none was changed.
 
 pub mod batch;
+pub mod checkpoint;
 pub mod entry;
 pub mod filter;
 pub mod index;
+pub mod note;
 pub mod record;
 pub mod tree;
+pub mod verify;

@@ -7,6 +7,9 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
+pub mod proof;
+pub mod tile;
+
 /// How many bytes a hash has.
 pub const HASH_BYTES: usize = 32;
 
@@ -74,7 +77,7 @@ pub fn empty_root() -> Hash {
 
 /// The root over trees that stand side by side, the leftmost first, each larger than all that stand
 /// right of it; `None` for no tree.
-pub(super) fn fold(peaks: impl DoubleEndedIterator<Item = Hash>) -> Option<Hash> {
+pub(in crate::ledger) fn fold(peaks: impl DoubleEndedIterator<Item = Hash>) -> Option<Hash> {
     peaks.rev().reduce(|right, left| node_hash(&left, &right))
 }
 
@@ -124,6 +127,12 @@ impl Frontier {
         }
         self.peaks.push(hash);
         self.size = self.size.wrapping_add(1);
+    }
+
+    /// Forgets the leaves, and keeps the memory for others.
+    pub fn clear(&mut self) {
+        self.size = 0;
+        self.peaks.clear();
     }
 
     /// The root of the tree (RFC 6962, 2.1).
