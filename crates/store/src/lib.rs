@@ -60,7 +60,6 @@ pub use rows::{
 pub(crate) use rows::{KEYS_SELECTED_LIMIT, to_turn, within_selection};
 pub use scan::SCAN_BYTES_MAX;
 pub use shelf_store::{DayUse, ShelfStore};
-pub use tiles::{TILE_HASHES, TileAt};
 pub use tree_store::{Checkpoint, CheckpointStore, LEAVES_MAX, TreeStore};
 pub use usage_store::{
     ADDRESSES_PER_KEY_MAX, AddressUse, Descendant, HOUR, HourUse, KeyCalls, RouteOfKey, RouteUse,

@@ -12,106 +12,78 @@ use std::{
 
 use claviger_core::{
     id::OrgId,
-    ledger::tree::{Frontier, FrontierError, HASH_BYTES, Hash, leaf_hash},
+    ledger::tree::{
+        Frontier, FrontierError, HASH_BYTES, Hash, leaf_hash,
+        tile::{TILE_LEVEL_MAX, TILE_WIDTH, Tile, root_of},
+    },
 };
 
 use crate::{Result, StoreError};
 
 /// How many hashes a full tile has.
-pub const TILE_HASHES: u64 = 256;
+#[expect(clippy::as_conversions, reason = "`From` cannot be used in a constant")]
+pub(crate) const TILE_HASHES: u64 = TILE_WIDTH as u64;
+
+/// How many bytes a full tile has.
+#[expect(clippy::as_conversions, reason = "`From` cannot be used in a constant")]
+const TILE_BYTES: usize = TILE_WIDTH as usize * HASH_BYTES;
 
 /// How many tiles of level 0 are made in one commit.
 pub(crate) const TILES_AT_ONCE: u64 = 16;
 
 /// How many records are read at most for hashes that are in no tile yet: some hundredths of a second.
-pub(crate) const TAIL_RECORDS_MAX: u64 = 65_536;
+const TAIL_RECORDS_MAX: u64 = 65_536;
 
-/// There are no levels beyond: eight bits of a number that has 64 for each.
-const LEVELS: u8 = 8;
-
-/// A tile, or the beginning of one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TileAt {
-    /// 0 for leaves.
-    pub level: u8,
-    /// Which one of its level, from 0.
-    pub number: u64,
-    /// How many of its hashes: 1 to 256.
-    pub width: u16,
+/// How many records a tree has at least that has this tile. No tile needs more than can be counted.
+fn records(tile: Tile) -> u64 {
+    let hashes = tile.number().saturating_mul(TILE_HASHES);
+    let hashes = hashes.saturating_add(tile.width().into());
+    hashes.saturating_mul(1 << (8 * tile.level()))
 }
 
-impl TileAt {
-    /// How many records a tree has at least that has it; `None` if no tree has.
-    fn records(self) -> Option<u64> {
-        let fits = (1..=TILE_HASHES).contains(&self.width.into()) && self.level < LEVELS;
-        let hashes = self.number.checked_mul(TILE_HASHES)?;
-        let hashes = hashes.checked_add(self.width.into()).filter(|_| fits)?;
-        hashes.checked_mul(1_u64.checked_shl(8 * u32::from(self.level))?)
-    }
-
-    /// Whether a tree of so many records has it.
-    pub(crate) fn is_within(self, size: u64) -> bool {
-        self.records().is_some_and(|needed| needed <= size)
-    }
-
-    /// Whether it can be read, once so many tiles of level 0 are made.
-    pub(crate) fn is_made(self, made: u64) -> bool {
-        self.is_within(made.saturating_mul(TILE_HASHES))
-    }
+/// Whether a tile can be read, once so many tiles of level 0 are made.
+pub(crate) fn is_made(tile: Tile, made: u64) -> bool {
+    records(tile) <= made.saturating_mul(TILE_HASHES)
 }
 
-/// The last tile of each level, where it is not full: with them, the rest of the levels gives
-/// every peak of a tree of so many records. The highest level first.
-pub(crate) fn edge(size: u64) -> Vec<TileAt> {
-    let at = |level: u8| {
-        let hashes = size >> (8 * u32::from(level));
-        let width = u16::try_from(hashes % TILE_HASHES).unwrap_or(0);
-        let number = hashes / TILE_HASHES;
-        (width > 0).then_some(TileAt {
-            level,
-            number,
-            width,
-        })
+/// The last tile of each level, where it is not full: together they have every peak of a tree of
+/// so many records. The highest level first.
+pub(crate) fn edge(size: u64) -> Vec<Tile> {
+    let last = |level: u8| {
+        let number = (size >> (8 * level)) / TILE_HASHES;
+        Tile::of_tree(level, number, size)
     };
-    (0..LEVELS).rev().filter_map(at).collect()
+    (0..=TILE_LEVEL_MAX).rev().filter_map(last).collect()
 }
 
 /// The tiles above level 0 that have begun and are not full, when so many of level 0 are made.
-pub(crate) fn growing(made: u64) -> Vec<TileAt> {
-    let made = made.saturating_mul(TILE_HASHES);
-    let edge = edge(made).into_iter();
-    edge.filter(|tile| tile.level > 0).collect()
+pub(crate) fn growing(made: u64) -> Vec<Tile> {
+    let edge = edge(made.saturating_mul(TILE_HASHES)).into_iter();
+    edge.filter(|tile| tile.level() > 0).collect()
 }
 
-/// The frontier of a tree of so many records, from the hashes of its [`edge`].
+/// The frontier of a tree of so many records, from its [`edge`].
 pub(crate) fn frontier(
     size: u64,
-    edge: &[Vec<Hash>],
+    edge: &[Vec<u8>],
 ) -> std::result::Result<Frontier, FrontierError> {
-    let peaks: Vec<u8> = edge.iter().flat_map(|tile| over(tile).to_bytes()).collect();
-    Frontier::from_bytes(size, &peaks)
+    // A node is hashed alike on every level.
+    let peaks = edge.iter().flat_map(|tile| {
+        let mut tree = Frontier::default();
+        hashes(tile).for_each(|hash| tree.append(hash));
+        tree.to_bytes()
+    });
+    Frontier::from_bytes(size, &peaks.collect::<Vec<_>>())
 }
 
-/// The tree over these hashes: a node is hashed alike on every level.
-fn over(hashes: &[Hash]) -> Frontier {
-    let mut tree = Frontier::default();
-    hashes.iter().for_each(|hash| tree.append(*hash));
-    tree
+/// The hashes that stand one after the other in these bytes.
+pub(crate) fn hashes(bytes: &[u8]) -> impl Iterator<Item = Hash> {
+    bytes.chunks_exact(HASH_BYTES).filter_map(Hash::from_slice)
 }
 
-/// Hashes as they are kept: one after the other.
-pub(crate) fn to_bytes(hashes: &[Hash]) -> Vec<u8> {
-    let bytes = hashes.iter().flat_map(|hash| hash.as_bytes());
-    bytes.copied().collect()
-}
-
-/// The first hashes of a tile that is kept; `None` if it has fewer.
-pub(crate) fn from_bytes(bytes: &[u8], width: u16) -> Option<Vec<Hash>> {
-    let wanted = bytes.get(..usize::from(width) * HASH_BYTES)?;
-    wanted
-        .chunks_exact(HASH_BYTES)
-        .map(Hash::from_slice)
-        .collect()
+/// A tile, of the bytes that are kept of it; `None` if they are too few.
+pub(crate) fn of_kept(bytes: &[u8], tile: Tile) -> Option<Vec<u8>> {
+    bytes.get(..tile.bytes()).map(<[u8]>::to_vec)
 }
 
 /// The leaves of a stretch of a trail, while its runs are read in order.
@@ -119,17 +91,17 @@ pub(crate) struct Leaves {
     /// The number of the next record.
     next: u64,
     last: u64,
-    hashes: Vec<Hash>,
+    hashes: Vec<u8>,
 }
 
 impl Leaves {
     /// Those of the records from the first number to the last.
     pub(crate) fn between(first: u64, last: u64) -> Self {
-        let count = usize::try_from((last + 1).saturating_sub(first));
+        let count = usize::try_from((last + 1).saturating_sub(first)).unwrap_or(0);
         Self {
             next: first,
             last,
-            hashes: Vec::with_capacity(count.unwrap_or(0)),
+            hashes: Vec::with_capacity(count * HASH_BYTES),
         }
     }
 
@@ -138,17 +110,17 @@ impl Leaves {
         let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
         for (seq, line) in (first_seq..).zip(lines.split(|byte| *byte == b'\n')) {
             if seq == self.next && seq <= self.last {
-                self.hashes.push(leaf_hash(line));
+                self.hashes.extend_from_slice(leaf_hash(line).as_bytes());
                 self.next += 1;
             }
         }
     }
 
-    /// All of them.
+    /// All of them, one after the other.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when a record is missing.
-    pub(crate) fn all(self, org: OrgId) -> Result<Vec<Hash>> {
+    pub(crate) fn all(self, org: OrgId) -> Result<Vec<u8>> {
         if self.next > self.last {
             return Ok(self.hashes);
         }
@@ -159,9 +131,9 @@ impl Leaves {
     }
 }
 
-/// Refuses hashes that a tree of so many records does not have, or that take too long.
-pub(crate) fn check_wanted(wanted: &[TileAt], size: u64, made: u64) -> Result<()> {
-    if !wanted.iter().all(|tile| tile.is_within(size)) {
+/// Refuses tiles that a tree of so many records does not have, or that take too long.
+pub(crate) fn check_wanted(wanted: &[Tile], size: u64, made: u64) -> Result<()> {
+    if wanted.iter().any(|tile| records(*tile) > size) {
         return Err(StoreError::NotFound("tile"));
     }
     let tail = tail_end(wanted, made).saturating_sub(made * TILE_HASHES);
@@ -175,16 +147,20 @@ pub(crate) fn check_wanted(wanted: &[TileAt], size: u64, made: u64) -> Result<()
 }
 
 /// Up to which record the tail has to be read for these tiles.
-pub(crate) fn tail_end(wanted: &[TileAt], made: u64) -> u64 {
-    let tail = wanted.iter().filter(|tile| !tile.is_made(made));
-    tail.filter_map(|tile| tile.records()).max().unwrap_or(0)
+pub(crate) fn tail_end(wanted: &[Tile], made: u64) -> u64 {
+    let tail = wanted.iter().filter(|tile| !is_made(**tile, made));
+    tail.map(|tile| records(*tile)).max().unwrap_or(0)
 }
 
 /// The error for a tile that should be there.
-pub(crate) fn missing(org: OrgId, tile: TileAt) -> StoreError {
+pub(crate) fn missing(org: OrgId, tile: Tile) -> StoreError {
     StoreError::Corrupt {
         what: format!("the tree of `{org}`"),
-        reason: format!("tile {} of level {} is missing", tile.number, tile.level),
+        reason: format!(
+            "tile {} of level {} is missing",
+            tile.number(),
+            tile.level()
+        ),
     }
 }
 
@@ -263,56 +239,55 @@ pub(crate) struct Tail {
 }
 
 struct Level {
+    /// The number of that tile.
     first: u64,
-    hashes: Vec<Hash>,
+    hashes: Vec<u8>,
 }
 
 impl Tail {
-    /// From how many tiles of level 0 are made, the hashes of those that are [`growing`], and all
-    /// leaves after them.
-    pub(crate) fn new(made: u64, growing: Vec<(TileAt, Vec<Hash>)>, leaves: Vec<Hash>) -> Self {
+    /// From how many tiles of level 0 are made, those that are [`growing`], and all leaves after
+    /// them, one after the other.
+    pub(crate) fn new(made: u64, growing: Vec<(Tile, Vec<u8>)>, leaves: Vec<u8>) -> Self {
+        let mut growing = growing;
         let mut levels = vec![Level {
             first: made,
             hashes: leaves,
         }];
-        for level in 1..LEVELS {
+        for level in 1..=TILE_LEVEL_MAX {
             let Some(below) = levels.last() else { break };
-            let full = usize::try_from(TILE_HASHES).unwrap_or(usize::MAX);
-            let roots = below
-                .hashes
-                .chunks_exact(full)
-                .map(|tile| over(tile).root());
-            let roots: Vec<Hash> = roots.collect();
-            if roots.is_empty() {
+            let full = below.hashes.chunks_exact(TILE_BYTES);
+            if full.len() == 0 {
                 break;
             }
-            let begun = growing.iter().find(|(tile, _)| tile.level == level);
-            let mut hashes = begun.map(|(_, begun)| begun.clone()).unwrap_or_default();
-            hashes.extend(roots);
+            let begun = growing.iter_mut().find(|(tile, _)| tile.level() == level);
+            let begun = begun.map(|(_, begun)| std::mem::take(begun));
+            let mut hashes = begun.unwrap_or_default();
+            for root in full.filter_map(root_of) {
+                hashes.extend_from_slice(root.as_bytes());
+            }
             let first = below.first / TILE_HASHES;
             levels.push(Level { first, hashes });
         }
         Self { levels }
     }
 
-    /// The hashes of a tile that is not made; `None` if it is made, or lies beyond.
-    pub(crate) fn tile(&self, tile: TileAt) -> Option<&[Hash]> {
-        let level = self.levels.get(usize::from(tile.level))?;
-        let begin = tile.number.checked_sub(level.first)? * TILE_HASHES;
-        let begin = usize::try_from(begin).ok()?;
-        level.hashes.get(begin..begin + usize::from(tile.width))
+    /// A tile that is not made; `None` if it is made, or lies beyond.
+    pub(crate) fn tile(&self, tile: Tile) -> Option<&[u8]> {
+        let level = self.levels.get(usize::from(tile.level()))?;
+        let before = tile.number().checked_sub(level.first)?;
+        let begin = usize::try_from(before).ok()?.checked_mul(TILE_BYTES)?;
+        level.hashes.get(begin..)?.get(..tile.bytes())
     }
 
     /// What is to be kept: the full tiles of level 0, and every tile above that has grown.
     pub(crate) fn rows(&self) -> Vec<TileRow> {
-        let full = usize::try_from(TILE_HASHES).unwrap_or(usize::MAX);
         let rows = (0_u8..).zip(&self.levels).flat_map(|(level, tiles)| {
-            let tiles = (tiles.first..).zip(tiles.hashes.chunks(full));
-            let kept = tiles.filter(move |(_, hashes)| level > 0 || hashes.len() == full);
+            let tiles = (tiles.first..).zip(tiles.hashes.chunks(TILE_BYTES));
+            let kept = tiles.filter(move |(_, hashes)| level > 0 || hashes.len() == TILE_BYTES);
             kept.map(move |(number, hashes)| TileRow {
                 level,
                 number,
-                hashes: to_bytes(hashes),
+                hashes: hashes.to_vec(),
             })
         });
         rows.collect()
@@ -323,12 +298,24 @@ impl Tail {
 mod tests {
     use std::collections::BTreeMap;
 
-    use claviger_core::ledger::tree::{Frontier, Hash, leaf_hash};
+    use claviger_core::ledger::tree::{
+        Frontier, Hash, leaf_hash,
+        tile::{Tile, root_of, tiles_of_tree},
+    };
 
-    use super::{TILE_HASHES, Tail, TileAt, edge, from_bytes, frontier, growing, over};
+    use super::{TILE_HASHES, Tail, edge, frontier, growing, is_made, of_kept, records};
 
     fn leaves(range: std::ops::Range<u64>) -> Vec<Hash> {
         range.map(|at| leaf_hash(&at.to_be_bytes())).collect()
+    }
+
+    fn bytes(hashes: &[Hash]) -> Vec<u8> {
+        let bytes = hashes.iter().flat_map(|hash| hash.as_bytes());
+        bytes.copied().collect()
+    }
+
+    fn tile(level: u8, number: u64, size: u64) -> Tile {
+        Tile::of_tree(level, number, size).expect("a tile")
     }
 
     /// What is kept, and how many tiles of level 0 are made.
@@ -339,15 +326,16 @@ mod tests {
     }
 
     impl Kept {
-        fn read(&self, tile: TileAt) -> Vec<Hash> {
-            let row = self.rows.get(&(tile.level, tile.number)).expect("a row");
-            from_bytes(row, tile.width).expect("as many hashes")
+        fn read(&self, tile: Tile) -> Vec<u8> {
+            let row = self.rows.get(&(tile.level(), tile.number()));
+            of_kept(row.expect("a row"), tile).expect("as many hashes")
         }
 
         fn tail(&self, size: u64) -> Tail {
             let begun = growing(self.made).into_iter();
             let begun = begun.map(|tile| (tile, self.read(tile))).collect();
-            Tail::new(self.made, begun, leaves(self.made * TILE_HASHES..size))
+            let leaves = leaves(self.made * TILE_HASHES..size);
+            Tail::new(self.made, begun, bytes(&leaves))
         }
 
         fn grow(&mut self, tiles: u64) {
@@ -360,14 +348,6 @@ mod tests {
             }
             self.made += tiles;
         }
-
-        fn tile(&self, tile: TileAt, size: u64) -> Vec<Hash> {
-            if tile.is_made(self.made) {
-                return self.read(tile);
-            }
-            let tail = self.tail(size);
-            tail.tile(tile).expect("in the tail").to_vec()
-        }
     }
 
     #[test]
@@ -375,7 +355,7 @@ mod tests {
         let mut plain = Frontier::default();
         let mut kept = Kept::default();
         let sizes = [
-            1, 255, 256, 257, 4095, 4096, 65_535, 65_536, 65_792, 131_072, 140_001,
+            0, 1, 255, 256, 257, 4095, 4096, 65_535, 65_536, 65_792, 131_072, 140_001,
         ];
         for size in sizes {
             for leaf in leaves(plain.size()..size) {
@@ -385,8 +365,14 @@ mod tests {
             while kept.made + 3 <= size / TILE_HASHES {
                 kept.grow((size / TILE_HASHES - kept.made).min(16));
             }
-            let tiles = edge(size).into_iter();
-            let tiles: Vec<_> = tiles.map(|tile| kept.tile(tile, size)).collect();
+            let tail = kept.tail(size);
+            let read = |tile: Tile| {
+                if is_made(tile, kept.made) {
+                    return kept.read(tile);
+                }
+                tail.tile(tile).expect("in the tail").to_vec()
+            };
+            let tiles: Vec<_> = edge(size).into_iter().map(read).collect();
             assert_eq!(frontier(size, &tiles).expect("a frontier"), plain, "{size}");
         }
     }
@@ -396,40 +382,35 @@ mod tests {
         let mut kept = Kept::default();
         kept.grow(250);
         kept.grow(20);
-        let at = |level, number, width| TileAt {
-            level,
-            number,
-            width,
-        };
-        let first = kept.read(at(1, 0, 256));
-        assert_eq!(first[7], over(&kept.read(at(0, 7, 256))).root());
-        assert_eq!(kept.read(at(2, 0, 1)), [over(&first).root()]);
-        assert_eq!(kept.read(at(0, 269, 3)), leaves(269 * 256..269 * 256 + 3));
-        assert_eq!(kept.read(at(1, 1, 14)).len(), 14);
+        let size = 270 * TILE_HASHES;
+        for upper in tiles_of_tree(size).filter(|tile| tile.level() > 0) {
+            let first = upper.number() * TILE_HASHES;
+            let roots = (first..first + u64::from(upper.width())).map(|number| {
+                let below = kept.read(tile(upper.level() - 1, number, size));
+                root_of(&below).expect("it is full")
+            });
+            assert_eq!(
+                kept.read(upper),
+                bytes(&roots.collect::<Vec<_>>()),
+                "{upper:?}"
+            );
+        }
+        let last = kept.read(tile(0, 269, size));
+        assert_eq!(last, bytes(&leaves(size - TILE_HASHES..size)));
     }
 
     #[test]
-    fn tile_is_within_a_tree_that_has_all_its_records() {
-        let tile = |level, number, width| TileAt {
-            level,
-            number,
-            width,
-        };
-        assert!(tile(0, 0, 1).is_within(1) && !tile(0, 0, 2).is_within(1));
-        assert!(tile(1, 0, 1).is_within(256) && !tile(1, 0, 1).is_within(255));
-        assert!(tile(1, 1, 2).is_within(258 * 256) && !tile(1, 1, 2).is_within(258 * 256 - 1));
-        for none in [
-            tile(0, 0, 0),
-            tile(0, 0, 257),
-            tile(8, 0, 1),
-            tile(0, u64::MAX, 1),
-            tile(7, 1, 1),
-        ] {
-            assert!(!none.is_within(u64::MAX), "{none:?}");
-        }
-        assert!(tile(1, 0, 3).is_made(3) && !tile(0, 3, 1).is_made(3));
+    fn tile_is_made_with_all_its_records() {
+        assert_eq!(records(tile(0, 0, 1)), 1);
+        assert_eq!(records(tile(1, 1, 258 * 256 + 255)), 258 * 256);
+        assert_eq!(records(tile(7, 0, u64::MAX)), 255 << 56);
+        assert!(is_made(tile(1, 0, 3 * 256), 3) && !is_made(tile(1, 0, 4 * 256), 3));
+        assert!(!is_made(tile(0, 3, 3 * 256 + 1), 3));
         assert_eq!(edge(0), []);
-        assert_eq!(edge(65_536 + 2), [tile(2, 0, 1), tile(0, 256, 2)]);
-        assert_eq!(growing(256 + 5), [tile(2, 0, 1), tile(1, 1, 5)]);
+        assert_eq!(edge(65_536), [tile(2, 0, 65_536)]);
+        let size = 65_536 + 2;
+        assert_eq!(edge(size), [tile(2, 0, size), tile(0, 256, size)]);
+        let size = (256 + 5) * 256;
+        assert_eq!(growing(256 + 5), [tile(2, 0, size), tile(1, 1, size)]);
     }
 }

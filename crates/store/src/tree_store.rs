@@ -6,13 +6,13 @@
 use async_trait::async_trait;
 use claviger_core::{
     id::OrgId,
-    ledger::tree::{Frontier, Hash},
+    ledger::tree::{Frontier, Hash, tile::Tile},
     time::Timestamp,
 };
 
 use crate::{
     Page, Result, StoreError,
-    tiles::{self, TILE_HASHES, TileAt},
+    tiles::{self, TILE_HASHES},
 };
 
 /// The most leaves that [`TreeStore::leaves`] gives at once.
@@ -27,13 +27,13 @@ pub trait TreeStore: Send + Sync + 'static {
     /// [`StoreError::NotFound`] when there is no such org.
     async fn frontier(&self, org: OrgId) -> Result<Frontier>;
 
-    /// The hashes of tiles, or of their beginnings, in the order in which they are asked for.
+    /// The bytes of tiles, full or not, in the order in which they are asked for: 32 for each hash.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when the tree does not have one of them;
     /// [`StoreError::Unavailable`], also while the tiles of a long trail that was written before
     /// are still being made.
-    async fn tiles(&self, org: OrgId, wanted: Vec<TileAt>) -> Result<Vec<Vec<Hash>>>;
+    async fn tiles(&self, org: OrgId, wanted: Vec<Tile>) -> Result<Vec<Vec<u8>>>;
 
     /// Makes the next tiles of the trail that is furthest behind, in a commit of its own that does
     /// not wait for the disk. Gives whether there was one to be made.
@@ -57,14 +57,11 @@ pub trait TreeStore: Send + Sync + 'static {
             return Ok(Vec::new());
         }
         let (first, last) = (range.start / TILE_HASHES, (range.end - 1) / TILE_HASHES);
-        let tile = |number: u64| TileAt {
-            level: 0,
-            number,
-            width: u16::try_from(TILE_HASHES.min(range.end - number * TILE_HASHES)).unwrap_or(0),
-        };
-        let found = self.tiles(org, (first..=last).map(tile).collect()).await?;
+        let wanted = (first..=last).filter_map(|number| Tile::of_tree(0, number, range.end));
+        let found = self.tiles(org, wanted.collect()).await?;
         let before = usize::try_from(range.start % TILE_HASHES).unwrap_or(usize::MAX);
-        Ok(found.into_iter().flatten().skip(before).collect())
+        let hashes = found.iter().flat_map(|tile| tiles::hashes(tile));
+        Ok(hashes.skip(before).collect())
     }
 
     /// The tree as it was when it had so many records.
@@ -72,8 +69,8 @@ pub trait TreeStore: Send + Sync + 'static {
     /// # Errors
     /// As [`Self::tiles`].
     async fn frontier_at(&self, org: OrgId, size: u64) -> Result<Frontier> {
-        let hashes = self.tiles(org, tiles::edge(size)).await?;
-        tiles::frontier(size, &hashes).map_err(|error| StoreError::Corrupt {
+        let edge = self.tiles(org, tiles::edge(size)).await?;
+        tiles::frontier(size, &edge).map_err(|error| StoreError::Corrupt {
             what: format!("the tree of `{org}`"),
             reason: error.to_string(),
         })

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use claviger_core::{
     id::OrgId,
-    ledger::tree::{Frontier, Hash},
+    ledger::tree::{Frontier, tile::Tile},
 };
 
 use super::{
@@ -14,8 +14,8 @@ use super::{
     session::{Params, Session},
 };
 use crate::{
-    Result, StoreError, TILE_HASHES, TileAt, TreeStore,
-    tiles::{self, Leaves, TILES_AT_ONCE, Tail, TileRow},
+    Result, StoreError, TreeStore,
+    tiles::{self, Leaves, TILE_HASHES, TILES_AT_ONCE, Tail, TileRow},
 };
 
 #[async_trait]
@@ -33,7 +33,7 @@ impl TreeStore for Postgres {
         .await
     }
 
-    async fn tiles(&self, org: OrgId, wanted: Vec<TileAt>) -> Result<Vec<Vec<Hash>>> {
+    async fn tiles(&self, org: OrgId, wanted: Vec<Tile>) -> Result<Vec<Vec<u8>>> {
         let work = async {
             let session = self.sessions.session().await?;
             read(&session, org, &wanted).await
@@ -189,7 +189,7 @@ async fn tiles_made(session: &Session, org: OrgId) -> Outcome<u64> {
 }
 
 /// The hashes of these tiles, in their order.
-async fn read(session: &Session, org: OrgId, wanted: &[TileAt]) -> Outcome<Vec<Vec<Hash>>> {
+async fn read(session: &Session, org: OrgId, wanted: &[Tile]) -> Outcome<Vec<Vec<u8>>> {
     let sql = "select ledgers.size, coalesce(head.tiles, 0) as made from ledgers
          left join audit_tile_heads as head on head.org = ledgers.org
          where ledgers.org = $1";
@@ -203,14 +203,14 @@ async fn read(session: &Session, org: OrgId, wanted: &[TileAt]) -> Outcome<Vec<V
     tiles::check_wanted(wanted, size, made)?;
     let end = tiles::tail_end(wanted, made);
     let tail = tail(session, org, made, end).await?;
-    let is_made = |tile: &&TileAt| tile.is_made(made);
-    let asked: Vec<TileAt> = wanted.iter().filter(is_made).copied().collect();
+    let is_made = |tile: &&Tile| tiles::is_made(**tile, made);
+    let asked: Vec<Tile> = wanted.iter().filter(is_made).copied().collect();
     let mut found = kept(session, org, &asked).await?.into_iter();
-    let hashes = |tile: &TileAt| {
-        let hashes = if tile.is_made(made) {
+    let hashes = |tile: &Tile| {
+        let hashes = if tiles::is_made(*tile, made) {
             found.next()
         } else {
-            tail.tile(*tile).map(<[Hash]>::to_vec)
+            tail.tile(*tile).map(<[u8]>::to_vec)
         };
         Ok(hashes.ok_or_else(|| tiles::missing(org, *tile))?)
     };
@@ -233,7 +233,7 @@ async fn tail(session: &Session, org: OrgId, made: u64, end: u64) -> Outcome<Tai
 }
 
 /// The hashes of tiles that are made, in their order: one round trip for all.
-async fn kept(session: &Session, org: OrgId, tiles: &[TileAt]) -> Outcome<Vec<Vec<Hash>>> {
+async fn kept(session: &Session, org: OrgId, tiles: &[Tile]) -> Outcome<Vec<Vec<u8>>> {
     if tiles.is_empty() {
         return Ok(Vec::new());
     }
@@ -245,13 +245,16 @@ async fn kept(session: &Session, org: OrgId, tiles: &[TileAt]) -> Outcome<Vec<Ve
              where org = $1 and level = asked.level and number = asked.number limit 1) as found
              on true
          order by asked.place";
-    let levels: Vec<i64> = tiles.iter().map(|tile| i64::from(tile.level)).collect();
-    let numbers: Vec<i64> = tiles.iter().map(|tile| tile.number.cast_signed()).collect();
+    let levels: Vec<i64> = tiles.iter().map(|tile| i64::from(tile.level())).collect();
+    let numbers: Vec<i64> = tiles
+        .iter()
+        .map(|tile| tile.number().cast_signed())
+        .collect();
     let params: Params<'_> = &[&org.to_string(), &levels, &numbers];
     let rows = session.rows(sql, params).await?;
-    let hashes = |(tile, row): (&TileAt, _)| {
+    let hashes = |(tile, row): (&Tile, _)| {
         let bytes: Option<&[u8]> = Columns::of("audit_tiles", row).get("hashes")?;
-        let hashes = bytes.and_then(|bytes| tiles::from_bytes(bytes, tile.width));
+        let hashes = bytes.and_then(|bytes| tiles::of_kept(bytes, *tile));
         Ok(hashes.ok_or_else(|| tiles::missing(org, *tile))?)
     };
     tiles.iter().zip(&rows).map(hashes).collect()

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use claviger_core::{
     id::OrgId,
-    ledger::tree::{Frontier, Hash},
+    ledger::tree::{Frontier, tile::Tile},
 };
 use rusqlite::{Connection, params};
 
@@ -14,8 +14,8 @@ use super::{
     writer::{Order, Tx},
 };
 use crate::{
-    Result, StoreError, TILE_HASHES, TileAt, TreeStore,
-    tiles::{self, Leaves, TILES_AT_ONCE, Tail, TileRow},
+    Result, StoreError, TreeStore,
+    tiles::{self, Leaves, TILE_HASHES, TILES_AT_ONCE, Tail, TileRow},
 };
 
 #[async_trait]
@@ -25,7 +25,7 @@ impl TreeStore for Sqlite {
         self.read("read the size of a tree", work).await
     }
 
-    async fn tiles(&self, org: OrgId, wanted: Vec<TileAt>) -> Result<Vec<Vec<Hash>>> {
+    async fn tiles(&self, org: OrgId, wanted: Vec<Tile>) -> Result<Vec<Vec<u8>>> {
         let work = move |sql: &Connection| read(sql, org, &wanted);
         self.read("read tiles of a tree", work).await
     }
@@ -143,18 +143,18 @@ fn tiles_made(sql: &Connection, org: OrgId) -> Outcome<u64> {
 }
 
 /// The hashes of these tiles, in their order.
-fn read(sql: &Connection, org: OrgId, wanted: &[TileAt]) -> Outcome<Vec<Vec<Hash>>> {
+fn read(sql: &Connection, org: OrgId, wanted: &[Tile]) -> Outcome<Vec<Vec<u8>>> {
     let query = "select size from ledgers where org = ?1";
     let size = row::first(sql, query, params![IdText::of(org)], |row| count(row, 0))?;
     let made = tiles_made(sql, org)?;
     tiles::check_wanted(wanted, size.unwrap_or(0), made)?;
     let end = tiles::tail_end(wanted, made);
     let tail = tail(sql, org, made, end)?;
-    let hashes = |tile: &TileAt| {
-        if tile.is_made(made) {
+    let hashes = |tile: &Tile| {
+        if tiles::is_made(*tile, made) {
             return kept(sql, org, *tile);
         }
-        let found = tail.tile(*tile).map(<[Hash]>::to_vec);
+        let found = tail.tile(*tile).map(<[u8]>::to_vec);
         Ok(found.ok_or_else(|| tiles::missing(org, *tile))?)
     };
     wanted.iter().map(hashes).collect()
@@ -180,11 +180,11 @@ fn tail(sql: &Connection, org: OrgId, made: u64, end: u64) -> Outcome<Tail> {
 }
 
 /// The hashes of a tile that is made.
-fn kept(sql: &Connection, org: OrgId, tile: TileAt) -> Outcome<Vec<Hash>> {
+fn kept(sql: &Connection, org: OrgId, tile: Tile) -> Outcome<Vec<u8>> {
     let query = "select hashes from audit_tiles where org = ?1 and level = ?2 and number = ?3";
-    let bound = params![IdText::of(org), tile.level, tile.number.cast_signed()];
+    let bound = params![IdText::of(org), tile.level(), tile.number().cast_signed()];
     let hashes = row::first(sql, query, bound, |row| {
-        Ok(tiles::from_bytes(bytes(row, 0)?, tile.width))
+        Ok(tiles::of_kept(bytes(row, 0)?, tile))
     })?;
     Ok(hashes.flatten().ok_or_else(|| tiles::missing(org, tile))?)
 }

@@ -4,10 +4,14 @@ use claviger_core::{
     id::{Org as OrgKind, OrgId},
     ledger::{
         entry::Entry,
-        tree::{Frontier, Hash, leaf_hash, node_hash},
+        tree::{
+            Frontier, Hash, leaf_hash, node_hash,
+            proof::{Plan, Tiles, verify_consistency, verify_inclusion},
+            tile::{Tile, tiles_of_tree},
+        },
     },
 };
-use claviger_store::{LEAVES_MAX, StoreError, TileAt};
+use claviger_store::{LEAVES_MAX, StoreError};
 
 use crate::{
     bed::{Bed, Db},
@@ -164,42 +168,57 @@ async fn expect_tiles(db: &Db, org: OrgId, leaves: &[Hash]) {
         assert_eq!(found, plain(&leaves[..known]), "{size}");
     }
     // Several at once, and not in order.
-    let tile = |level, number, width| TileAt {
-        level,
-        number,
-        width,
-    };
-    let wanted = vec![
-        tile(1, 0, 3),
-        tile(0, 18, 256),
-        tile(0, 0, 1),
-        tile(1, 0, 19),
-    ];
-    let found = db.tiles(org, wanted).await.expect("tiles");
-    let roots: Vec<Hash> = leaves.chunks_exact(256).map(root).collect();
-    assert_eq!(found[0], roots[..3]);
-    assert_eq!(found[1], leaves[18 * 256..19 * 256]);
-    assert_eq!(found[2], leaves[..1]);
-    assert_eq!(found[3], roots[..19]);
+    for size in [1, 300, 4096, all] {
+        let wanted: Vec<Tile> = tiles_of_tree(size).collect();
+        let wanted: Vec<Tile> = wanted.into_iter().rev().collect();
+        let found = db.tiles(org, wanted.clone()).await.expect("tiles");
+        assert_eq!(found.len(), wanted.len());
+        for (tile, found) in wanted.iter().zip(found) {
+            let below = usize::try_from(256_u64.pow(tile.level().into())).expect("small");
+            let first = usize::try_from(tile.number()).expect("small") * 256;
+            let roots = leaves.chunks_exact(below).map(root).skip(first);
+            let roots = roots.take(tile.width().into());
+            let bytes: Vec<u8> = roots.flat_map(|root| *root.as_bytes()).collect();
+            assert!(found == bytes, "{tile:?}");
+        }
+    }
+    expect_proofs(db, org, leaves).await;
+}
+
+/// Asserts that proofs can be made of what the store has.
+async fn expect_proofs(db: &Db, org: OrgId, leaves: &[Hash]) {
+    let all = number(leaves.len());
+    let whole = (all, &root(leaves));
+    for (at, leaf) in [(0, &leaves[0]), (all - 1, &leaves[leaves.len() - 1])] {
+        let plan = Plan::inclusion(at, all).expect("a leaf of it");
+        let proof = plan.make(&fetch(db, org, &plan).await).expect("a proof");
+        verify_inclusion((at, leaf), whole, &proof).expect("it is in the tree");
+    }
+    for old in [1, 255, 256, 4097] {
+        let plan = Plan::consistency(old, all).expect("smaller");
+        let proof = plan.make(&fetch(db, org, &plan).await).expect("a proof");
+        let then = db.frontier_at(org, old).await.expect("a frontier").root();
+        verify_consistency((old, &then), whole, &proof).expect("its beginning");
+    }
+}
+
+async fn fetch(db: &Db, org: OrgId, plan: &Plan) -> Tiles {
+    let wanted = plan.tiles();
+    let found = db.tiles(org, wanted.clone()).await.expect("tiles");
+    let mut tiles = Tiles::default();
+    for (tile, bytes) in wanted.iter().zip(found) {
+        tiles.insert(tile.level(), tile.number(), bytes);
+    }
+    tiles
 }
 
 pub(crate) async fn what_a_tree_does_not_have_is_not_found(bed: &Bed) {
     let db = bed.open().await;
     let org = default_org(&db).await;
     append(&db, entries(org, 300)).await;
-    for (level, number, width) in [
-        (0, 1, 45),
-        (0, 2, 1),
-        (1, 0, 2),
-        (0, 0, 0),
-        (0, 0, 257),
-        (9, 0, 1),
-    ] {
-        let tile = TileAt {
-            level,
-            number,
-            width,
-        };
+    // One is wider than that of the tree, and the others are not in it.
+    for (level, number, size) in [(0, 1, 301), (0, 2, 513), (1, 0, 512), (2, 0, 65_536)] {
+        let tile = Tile::of_tree(level, number, size).expect("a tile");
         let error = db.tiles(org, vec![tile]).await.err();
         assert_error!(error, Some(StoreError::NotFound("tile")));
     }
