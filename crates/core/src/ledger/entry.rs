@@ -3,6 +3,7 @@
 //! The bytes are one JSON object on one line with a fixed order of members. They are written once,
 //! when the request ends, and never again; queries read them, and nothing beside them.
 
+use super::{short, tree::tile::RECORD_BYTES_MAX};
 use crate::{
     id::{EventId, Id, KeyId, OrgId, WorkspaceId},
     json::{push, push_address, push_hex, push_number, push_string},
@@ -14,6 +15,10 @@ use crate::{
 pub const PATH_BYTES_MAX: usize = 1024;
 /// The longest user agent in a record, in bytes.
 pub const USER_AGENT_BYTES_MAX: usize = 256;
+/// The most keys of a chain in a record; of a longer one, the nearest.
+pub const CHAIN_KEYS_MAX: usize = 1000;
+/// The longest name of an impersonator in a record, in bytes.
+pub const IMPERSONATOR_BYTES_MAX: usize = 255;
 
 /// What a record is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -187,8 +192,23 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Plain pushes and no formatting: this runs for every request.
+    /// A record is a leaf of the tree, and a leaf has at most [`RECORD_BYTES_MAX`] bytes. All but the
+    /// change is short.
     fn bytes(&self) -> Vec<u8> {
+        let bytes = self.whole();
+        if bytes.len() <= RECORD_BYTES_MAX {
+            return bytes;
+        }
+        let change = self.change.map(short::change);
+        let draft = Draft {
+            change: change.as_deref(),
+            ..self.clone()
+        };
+        draft.whole()
+    }
+
+    /// Plain pushes and no formatting: this runs for every request.
+    fn whole(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(1024);
         let to = &mut out;
         push(to, r#"{"v":1,"id":""#);
@@ -206,7 +226,7 @@ impl<'a> Draft<'a> {
         if let Some(key) = self.key {
             push_id(to, r#","key":""#, key);
         }
-        for (at, key) in self.chain.iter().enumerate() {
+        for (at, key) in self.chain.iter().take(CHAIN_KEYS_MAX).enumerate() {
             let lead = if at == 0 { r#","chain":[""# } else { r#",""# };
             push_id(to, lead, *key);
         }
@@ -217,7 +237,7 @@ impl<'a> Draft<'a> {
         push_actor(to, self.root);
         if let Some(other) = self.impersonator {
             push(to, r#","impersonator":"#);
-            push_string(to, other);
+            push_string(to, cut(other, IMPERSONATOR_BYTES_MAX));
         }
         self.push_request(to);
         push(to, r#","nonce":""#);
@@ -349,6 +369,7 @@ fn push_escaped(out: &mut Vec<u8>, text: &str) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{any, proptest};
+    use sha2::Digest as _;
 
     use super::{Draft, Kind};
     use crate::{
@@ -404,6 +425,66 @@ mod tests {
             assert_eq!(line.iter().filter(|b| **b == b'\n').count(), 1);
             assert_eq!(line.split(|b| *b == b' ').count(), 5);
             assert!(line.iter().all(|b| (b' '..0x7f).contains(b) || *b == b'\n'));
+        }
+    }
+
+    #[test]
+    fn longest_record_fits_in_a_bundle_and_says_what_was_left_out() {
+        let person = Actor::Session("\"".repeat(255).into());
+        let (wide, chain) = ("\u{1}".repeat(9000), vec![KeyId::from_u128(5); 5000]);
+        let change = |bytes: usize| {
+            let long = "x".repeat(bytes);
+            format!(
+                r#"{{"minted":{{"grant":{{"a":"{long}"}},"id":"tok_1","name":"\u00fc","n":7}}}}"#
+            )
+        };
+        let (small, large) = (change(10), change(70_000));
+        let with = |change| Draft {
+            chain: &chain,
+            impersonator: Some(&wide),
+            method: &wide,
+            code: Some("missing_permission"),
+            change: Some(change),
+            ..draft(&person, &wide, &wide)
+        };
+        let read = |entry: &super::Entry| -> serde_json::Value {
+            serde_json::from_slice(entry.bytes()).expect("JSON")
+        };
+        let entry = with(&small).write();
+        assert_eq!(read(&entry)["chain"].as_array().map(Vec::len), Some(1000));
+        let before: serde_json::Value = serde_json::from_str(&small).expect("JSON");
+        assert_eq!(read(&entry)["change"], before);
+        assert!(entry.bytes().len() < 50_000, "{}", entry.bytes().len());
+
+        let entry = with(&large).write();
+        assert!(entry.bytes().len() < 50_000, "{}", entry.bytes().len());
+        let change = &read(&entry)["change"]["minted"];
+        let digest = sha2::Sha256::digest(large.as_bytes());
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let expected = serde_json::json!({
+            "id": "tok_1", "name": "ü", "n": 7,
+            "left_out": {"bytes": large.len(), "sha256": digest},
+        });
+        assert_eq!(change, &expected);
+        // What just fits is written as it is.
+        let plain = draft(&person, "/", "");
+        let room = 65_535
+            - Draft {
+                change: Some(""),
+                ..plain.clone()
+            }
+            .write()
+            .bytes()
+            .len();
+        for (more, is_whole) in [(0, true), (1, false)] {
+            let text = format!(r#"{{"x":"{}"}}"#, "y".repeat(room - 8 + more));
+            let entry = Draft {
+                change: Some(&text),
+                ..plain.clone()
+            }
+            .write();
+            assert_eq!(entry.bytes().len() == 65_535, is_whole);
+            assert_eq!(read(&entry)["change"]["x"].is_string(), is_whole);
         }
     }
 
