@@ -66,6 +66,82 @@ fn push_digest(out: &mut Vec<u8>, whole: &str) {
 #[cfg(test)]
 mod tests {
     use super::change;
+    use crate::{
+        id::{EventId, KeyId, OrgId, WorkspaceId},
+        ledger::{
+            entry::{Draft, Entry},
+            tree::Hash,
+        },
+        tier::Actor,
+        time::Timestamp,
+    };
+
+    #[test]
+    fn longest_record_fits_in_a_bundle_and_says_what_was_left_out() {
+        let person = Actor::Session("\"".repeat(255).into());
+        let (wide, chain) = ("\u{1}".repeat(9000), vec![KeyId::from_u128(5); 5000]);
+        let change = |bytes: usize| {
+            let long = "x".repeat(bytes);
+            format!(
+                r#"{{"minted":{{"grant":{{"a":"{long}"}},"id":"tok_1","name":"\u00fc","n":7}}}}"#
+            )
+        };
+        let (small, large) = (change(10), change(70_000));
+        let plain = Draft::of_operation(
+            EventId::from_u128(1),
+            7,
+            Timestamp::MAX,
+            OrgId::from_u128(2),
+            &person,
+        );
+        let with = |change| Draft {
+            chain: &chain,
+            impersonator: Some(&wide),
+            method: &wide,
+            code: Some("missing_permission"),
+            change: Some(change),
+            path: &wide,
+            user_agent: Some(&wide),
+            key: Some(KeyId::from_u128(3)),
+            client: "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff".parse().ok(),
+            workspace: Some(WorkspaceId::from_u128(4)),
+            ..plain.clone()
+        };
+        let read = |entry: &Entry| -> serde_json::Value {
+            serde_json::from_slice(entry.bytes()).expect("JSON")
+        };
+        let entry = with(&small).write();
+        assert_eq!(read(&entry)["chain"].as_array().map(Vec::len), Some(1000));
+        let before: serde_json::Value = serde_json::from_str(&small).expect("JSON");
+        assert_eq!(read(&entry)["change"], before);
+        assert!(entry.bytes().len() < 50_000, "{}", entry.bytes().len());
+
+        let entry = with(&large).write();
+        assert!(entry.bytes().len() < 50_000, "{}", entry.bytes().len());
+        let change = &read(&entry)["change"]["minted"];
+        let digest = Hash::of(large.as_bytes()).to_string();
+        let expected = serde_json::json!({
+            "id": "tok_1", "name": "ü", "n": 7,
+            "left_out": {"bytes": large.len(), "sha256": digest},
+        });
+        assert_eq!(change, &expected);
+        // What just fits is written as it is.
+        let empty = Draft {
+            change: Some(""),
+            ..plain.clone()
+        };
+        let room = 65_535 - empty.write().bytes().len();
+        for (more, is_whole) in [(0, true), (1, false)] {
+            let text = format!(r#"{{"x":"{}"}}"#, "y".repeat(room - 8 + more));
+            let entry = Draft {
+                change: Some(&text),
+                ..plain.clone()
+            }
+            .write();
+            assert_eq!(entry.bytes().len() == 65_535, is_whole);
+            assert_eq!(read(&entry)["change"]["x"].is_string(), is_whole);
+        }
+    }
 
     #[test]
     fn whatever_it_is_the_result_is_a_short_object() {
