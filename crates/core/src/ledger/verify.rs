@@ -195,7 +195,7 @@ pub struct Verifier<C> {
     /// The largest checkpoint that the claimed roots of blocks fit.
     blocks_fit: u64,
     departure: Option<Departure>,
-    /// The first record that was not as claimed.
+    /// How many records were as claimed before one was not.
     departed_at: Option<u64>,
     gaps: Gaps,
     records: u64,
@@ -303,7 +303,7 @@ impl<C: Claims> Verifier<C> {
         }
         self.gaps.close(begin..self.tree.size());
         if begin < self.tree.size() {
-            self.departed_at.get_or_insert(begin + 1);
+            self.departed_at.get_or_insert(begin);
         }
     }
 
@@ -311,7 +311,7 @@ impl<C: Claims> Verifier<C> {
     fn depart(&mut self) {
         let begin = self.tree.size();
         self.departure = Some(Departure::new(begin));
-        self.departed_at.get_or_insert(begin + 1);
+        self.departed_at.get_or_insert(begin);
         if self.own.is_none() {
             self.own = Some(self.tree.clone());
         }
