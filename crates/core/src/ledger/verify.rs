@@ -13,10 +13,13 @@ mod align;
 mod blocks;
 mod findings;
 mod report;
+mod tiles;
 
 use align::{Departure, Outcome, Piece};
 use blocks::Blocks;
 use findings::Gaps;
+
+pub use tiles::TileClaims;
 
 /// The most findings of one report. What is beyond is counted.
 pub const FINDINGS_MAX: usize = 1000;
