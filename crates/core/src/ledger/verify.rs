@@ -245,6 +245,10 @@ impl<C: Claims> Verifier<C> {
         if self.departure.is_none() {
             match self.claims.leaf(self.tree.size()) {
                 Some(claimed) if claimed != hash => self.depart(),
+                // Behind the last hash stands a record that is missing elsewhere.
+                None if self.gaps.is_missing(&hash) => {
+                    self.gaps.stray(hash, self.tree.size() + 1);
+                }
                 // What nobody claims speaks for itself.
                 Some(_) | None => self.settle(hash),
             }

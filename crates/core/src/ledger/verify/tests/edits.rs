@@ -25,17 +25,20 @@ enum Edit {
 }
 
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
+    vec(edit(), 0..6)
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
     let place = any::<Index>;
     let count = || 1_usize..40;
-    let edit = prop_oneof![
+    prop_oneof![
         place().prop_map(Edit::Change),
         (place(), count()).prop_map(|(a, n)| Edit::Remove(a, n)),
         (place(), count()).prop_map(|(a, n)| Edit::Insert(a, n)),
         (place(), place(), count()).prop_map(|(a, b, n)| Edit::Copy(a, b, n)),
         (place(), place(), count()).prop_map(|(a, b, n)| Edit::Move(a, b, n)),
         (place(), place()).prop_map(|(a, b)| Edit::Swap(a, b)),
-    ];
-    vec(edit, 0..6)
+    ]
 }
 
 fn apply(lines: &mut Vec<Vec<u8>>, edits: &[Edit]) {
@@ -96,6 +99,36 @@ proptest! {
             assert_eq!(Some(report.intact), known, "{:?}", report.findings);
         }
         assert_eq!(report.records, u64::try_from(lines.len()).expect("small"));
+    }
+}
+
+proptest! {
+    #[test]
+    fn single_edit_is_a_single_finding(edit in edit()) {
+        let trail = trail();
+        let original = &trail.records[..SIZE];
+        let mut lines = original.to_vec();
+        apply(&mut lines, std::slice::from_ref(&edit));
+        let signed = vec![trusted(280, Source::Export)];
+        let claims = &trail.leaves[..SIZE];
+        let report = verify(lines.iter().map(Vec::as_slice), claims, signed);
+        let kinds: Vec<_> = report.findings.iter().map(|finding| finding.kind).collect();
+        let fits = |kind: &Kind| match edit {
+            Edit::Change(_) => *kind == Kind::Changed,
+            Edit::Remove(..) => matches!(kind, Kind::Removed | Kind::CutOff),
+            Edit::Insert(..) => matches!(kind, Kind::Inserted { .. }),
+            // Copies of many in a row are taken for the originals if they stand before them.
+            Edit::Copy(..) => !matches!(kind, Kind::Changed | Kind::Removed | Kind::CutOff),
+            Edit::Move(..) | Edit::Swap(..) => matches!(kind, Kind::Reordered { .. }),
+        };
+        assert!(kinds.iter().all(fits), "{:?}", report.findings);
+        let is_untouched = lines == original;
+        match edit {
+            Edit::Copy(..) => assert!(!kinds.is_empty()),
+            // The records of a block that was moved, or those between, in one piece or a few.
+            Edit::Move(..) => assert!(kinds.is_empty() == is_untouched && kinds.len() <= 4),
+            _ => assert_eq!(kinds.len(), usize::from(!is_untouched), "{:?}", report.findings),
+        }
     }
 }
 
