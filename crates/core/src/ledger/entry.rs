@@ -1,11 +1,13 @@
-//! One audit record: the exact bytes that are kept, exported and (later) hashed, and the line.
+//! One audit record: the exact bytes that are kept, exported and hashed, and the line.
 //!
 //! The bytes are one JSON object on one line with a fixed order of members. They are written once,
 //! when the request ends, and never again; queries read them, and nothing beside them.
 
+use super::{short, tree::tile::RECORD_BYTES_MAX};
 use crate::{
     id::{EventId, Id, KeyId, OrgId, WorkspaceId},
     json::{push, push_address, push_hex, push_number, push_string},
+    ledger::tree::{Hash, leaf_hash},
     tier::{Actor, Tier},
     time::Timestamp,
 };
@@ -14,6 +16,10 @@ use crate::{
 pub const PATH_BYTES_MAX: usize = 1024;
 /// The longest user agent in a record, in bytes.
 pub const USER_AGENT_BYTES_MAX: usize = 256;
+/// The most keys of a chain in a record; of a longer one, the nearest.
+pub const CHAIN_KEYS_MAX: usize = 1000;
+/// The longest name of an impersonator in a record, in bytes.
+pub const IMPERSONATOR_BYTES_MAX: usize = 255;
 
 /// What a record is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -118,6 +124,7 @@ pub struct Draft<'a> {
 pub struct Entry {
     org: OrgId,
     at: Timestamp,
+    leaf: Hash,
     bytes: Vec<u8>,
 }
 
@@ -132,6 +139,12 @@ impl Entry {
     #[must_use]
     pub const fn at(&self) -> Timestamp {
         self.at
+    }
+
+    /// The hash of the record, as a leaf of the tree of its trail.
+    #[must_use]
+    pub const fn leaf(&self) -> Hash {
+        self.leaf
     }
 
     /// The record.
@@ -177,18 +190,36 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Writes the record.
+    /// Writes the record, and hashes it: here, where requests do so side by side, and not on the one
+    /// way to the store.
     #[must_use]
     pub fn write(&self) -> Entry {
+        let bytes = self.bytes();
         Entry {
             org: self.org,
             at: self.at,
-            bytes: self.bytes(),
+            leaf: leaf_hash(&bytes),
+            bytes,
         }
     }
 
-    /// Plain pushes and no formatting: this runs for every request.
+    /// A record is a leaf of the tree, and a leaf has at most [`RECORD_BYTES_MAX`] bytes. All but the
+    /// change is short.
     fn bytes(&self) -> Vec<u8> {
+        let bytes = self.whole();
+        if bytes.len() <= RECORD_BYTES_MAX {
+            return bytes;
+        }
+        let change = self.change.map(short::change);
+        let draft = Draft {
+            change: change.as_deref(),
+            ..self.clone()
+        };
+        draft.whole()
+    }
+
+    /// Plain pushes and no formatting: this runs for every request.
+    fn whole(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(1024);
         let to = &mut out;
         push(to, r#"{"v":1,"id":""#);
@@ -206,7 +237,7 @@ impl<'a> Draft<'a> {
         if let Some(key) = self.key {
             push_id(to, r#","key":""#, key);
         }
-        for (at, key) in self.chain.iter().enumerate() {
+        for (at, key) in self.chain.iter().take(CHAIN_KEYS_MAX).enumerate() {
             let lead = if at == 0 { r#","chain":[""# } else { r#",""# };
             push_id(to, lead, *key);
         }
@@ -217,7 +248,7 @@ impl<'a> Draft<'a> {
         push_actor(to, self.root);
         if let Some(other) = self.impersonator {
             push(to, r#","impersonator":"#);
-            push_string(to, other);
+            push_string(to, cut(other, IMPERSONATOR_BYTES_MAX));
         }
         self.push_request(to);
         push(to, r#","nonce":""#);
@@ -390,6 +421,7 @@ mod tests {
             let actor = Actor::Session("user_\n\"1".into());
             let entry = draft(&actor, &path, &agent).write();
             assert!(entry.bytes.iter().all(|b| (b' '..0x7f).contains(b)));
+            assert_eq!(entry.leaf, super::leaf_hash(&entry.bytes));
             let value: serde_json::Value = serde_json::from_slice(&entry.bytes).expect("JSON");
             assert_eq!(value.get("actor").and_then(|v| v.as_str()), Some("session:user_\n\"1"));
             let kept = value.get("path").and_then(|v| v.as_str()).expect("a path");
