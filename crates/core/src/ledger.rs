@@ -1,8 +1,12 @@
 //! The audit trail: what one record says, byte for byte; records on their way to one commit; which
-//! records a query wants, where they are, and what they say.
+//! records a query wants, where they are, and what they say; the tree that proves that none was changed.
 
 pub mod batch;
+pub mod checkpoint;
 pub mod entry;
 pub mod filter;
 pub mod index;
+pub mod note;
 pub mod record;
+pub mod tree;
+pub mod verify;

@@ -1,0 +1,150 @@
+//! From what was seen to what is proved.
+
+use super::{Claims, FINDINGS_MAX, Finding, Judged, Kind, Report, Source, Standing, Verifier};
+
+impl<C: Claims> Verifier<C> {
+    /// The report on an export that has the records up to the number `have`.
+    pub(super) fn report(mut self, have: u64) -> Report {
+        let (mut findings, more) = self.gaps.findings();
+        for finding in &mut findings {
+            if finding.kind == Kind::Removed && finding.first > have {
+                finding.kind = Kind::CutOff;
+            }
+        }
+        if !self.trust_records(&mut findings) {
+            self.find_mismatch(&mut findings);
+        }
+        self.find_forks(&mut findings);
+        self.find_ends(have, &mut findings);
+        if let Some((first, last)) = self.missing {
+            push(&mut findings, Kind::HashMissing, first, last);
+            for judged in &mut self.judged {
+                if judged.standing == Standing::Ahead && judged.checkpoint.size >= first {
+                    judged.standing = Standing::Unjudged;
+                }
+            }
+        }
+        findings.sort_by_key(|finding| (finding.place(), finding.first));
+        let beyond = findings.len().saturating_sub(FINDINGS_MAX);
+        findings.truncate(FINDINGS_MAX);
+        let fits = self.judged.iter().rev().find(|judged| is_fit(judged));
+        let proved = fits.map(|judged| judged.checkpoint);
+        let first = findings.first().map_or(u64::MAX, Finding::place);
+        Report {
+            records: self.records,
+            dropped: self.dropped,
+            proved,
+            intact: proved.map_or(0, |p| p.size.min(first.saturating_sub(1))),
+            checkpoints: self.judged,
+            findings,
+            more: more.saturating_add(u64::try_from(beyond).unwrap_or(u64::MAX)),
+        }
+    }
+
+    /// The size of the largest checkpoint that fits.
+    fn fits(&self) -> u64 {
+        let fits = self.judged.iter().filter(|judged| is_fit(judged));
+        fits.map(|judged| judged.checkpoint.size).max().unwrap_or(0)
+    }
+
+    /// Where the records fit a larger checkpoint than the hashes do, the hashes are what is wrong.
+    fn trust_records(&mut self, findings: &mut Vec<Finding>) -> bool {
+        let sizes = self.own_fits.iter().filter_map(|at| self.judged.get(*at));
+        let own = sizes.map(|judged| judged.checkpoint.size).max();
+        let Some(own) = own.filter(|own| *own > self.fits()) else {
+            return false;
+        };
+        for at in &self.own_fits {
+            if let Some(judged) = self.judged.get_mut(*at) {
+                judged.standing = Standing::Fits;
+            }
+        }
+        findings.retain(|finding| finding.place() > own);
+        let first = self.departed_at.unwrap_or(1);
+        push(findings, Kind::HashesAltered, first, own);
+        true
+    }
+
+    /// The first checkpoint beyond those that fit which does not: what lies between was changed.
+    fn find_mismatch(&self, findings: &mut Vec<Finding>) {
+        let fits = self.fits();
+        let differs = |judged: &&Judged| {
+            judged.standing == Standing::Differs && judged.checkpoint.size > fits
+        };
+        let Some(judged) = self.judged.iter().find(differs) else {
+            return;
+        };
+        let size = judged.checkpoint.size;
+        if self.blocks_fit < size {
+            push(findings, Kind::RootMismatch, fits + 1, size);
+            return;
+        }
+        for range in self.tree.differing() {
+            let (first, last) = ((*range.start()).max(fits + 1), *range.end());
+            push(
+                findings,
+                Kind::RootMismatch,
+                first,
+                last.min(self.blocks_fit),
+            );
+        }
+    }
+
+    /// Signed trees that are not the beginning of one another.
+    fn find_forks(&self, findings: &mut Vec<Finding>) {
+        let fits = self.fits();
+        let mut last = None;
+        for judged in &self.judged {
+            let (size, root) = (judged.checkpoint.size, judged.checkpoint.root);
+            let has_twin = last.is_some_and(|(other, of)| other == size && of != root);
+            let is_wrong = judged.standing == Standing::Differs && size <= fits;
+            last = Some((size, root));
+            let is_known = |f: &Finding| f.kind == Kind::Fork && f.last == size;
+            if !(has_twin || is_wrong) || findings.iter().any(is_known) {
+                continue;
+            }
+            let before = self.judged.iter().filter(|judged| is_fit(judged));
+            let before = before.map(|judged| judged.checkpoint.size);
+            let before = before.filter(|before| *before < size).max().unwrap_or(0);
+            push(findings, Kind::Fork, before + 1, size);
+        }
+    }
+
+    /// What is covered and not there, and what is there and not covered.
+    fn find_ends(&self, have: u64, findings: &mut Vec<Finding>) {
+        let largest = |source| {
+            let of_source = self.judged.iter().map(|judged| judged.checkpoint);
+            let of_source = of_source.filter(move |checkpoint| checkpoint.source == source);
+            of_source.map(|checkpoint| checkpoint.size).max()
+        };
+        let (export, anchor) = (largest(Source::Export), largest(Source::Anchor));
+        if self.missing.is_some() {
+            return;
+        }
+        let size = self.tree.size();
+        let covered = export.unwrap_or(0).max(size);
+        if covered > size {
+            // Hashes that have no records may stand before those that are covered and unknown.
+            let joins = |f: &&mut Finding| f.kind == Kind::CutOff && f.last == size;
+            match findings.iter_mut().find(joins) {
+                Some(cut) => cut.last = covered,
+                None => push(findings, Kind::CutOff, size + 1, covered),
+            }
+        }
+        let anchored = anchor.unwrap_or(0);
+        push(findings, Kind::Rollback, covered + 1, anchored);
+        let signed = export.max(anchor).unwrap_or(0);
+        push(findings, Kind::Unsigned, signed + 1, have);
+    }
+}
+
+fn is_fit(judged: &Judged) -> bool {
+    judged.standing == Standing::Fits
+}
+
+/// Adds a finding on the records from `first` to `last`, if there are any.
+fn push(findings: &mut Vec<Finding>, kind: Kind, first: u64, last: u64) {
+    if first <= last {
+        findings.push(Finding { kind, first, last });
+    }
+}
