@@ -8,5 +8,6 @@ pub mod filter;
 pub mod index;
 pub mod note;
 pub mod record;
+mod short;
 pub mod tree;
 pub mod verify;

@@ -3,6 +3,7 @@
 //! The bytes are one JSON object on one line with a fixed order of members. They are written once,
 //! when the request ends, and never again; queries read them, and nothing beside them.
 
+use super::{short, tree::tile::RECORD_BYTES_MAX};
 use crate::{
     id::{EventId, Id, KeyId, OrgId, WorkspaceId},
     json::{push, push_address, push_hex, push_number, push_string},
@@ -15,6 +16,10 @@ use crate::{
 pub const PATH_BYTES_MAX: usize = 1024;
 /// The longest user agent in a record, in bytes.
 pub const USER_AGENT_BYTES_MAX: usize = 256;
+/// The most keys of a chain in a record; of a longer one, the nearest.
+pub const CHAIN_KEYS_MAX: usize = 1000;
+/// The longest name of an impersonator in a record, in bytes.
+pub const IMPERSONATOR_BYTES_MAX: usize = 255;
 
 /// What a record is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -198,8 +203,23 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Plain pushes and no formatting: this runs for every request.
+    /// A record is a leaf of the tree, and a leaf has at most [`RECORD_BYTES_MAX`] bytes. All but the
+    /// change is short.
     fn bytes(&self) -> Vec<u8> {
+        let bytes = self.whole();
+        if bytes.len() <= RECORD_BYTES_MAX {
+            return bytes;
+        }
+        let change = self.change.map(short::change);
+        let draft = Draft {
+            change: change.as_deref(),
+            ..self.clone()
+        };
+        draft.whole()
+    }
+
+    /// Plain pushes and no formatting: this runs for every request.
+    fn whole(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(1024);
         let to = &mut out;
         push(to, r#"{"v":1,"id":""#);
@@ -217,7 +237,7 @@ impl<'a> Draft<'a> {
         if let Some(key) = self.key {
             push_id(to, r#","key":""#, key);
         }
-        for (at, key) in self.chain.iter().enumerate() {
+        for (at, key) in self.chain.iter().take(CHAIN_KEYS_MAX).enumerate() {
             let lead = if at == 0 { r#","chain":[""# } else { r#",""# };
             push_id(to, lead, *key);
         }
@@ -228,7 +248,7 @@ impl<'a> Draft<'a> {
         push_actor(to, self.root);
         if let Some(other) = self.impersonator {
             push(to, r#","impersonator":"#);
-            push_string(to, other);
+            push_string(to, cut(other, IMPERSONATOR_BYTES_MAX));
         }
         self.push_request(to);
         push(to, r#","nonce":""#);

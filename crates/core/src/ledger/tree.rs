@@ -35,6 +35,11 @@ impl Hash {
         bytes.try_into().ok().map(Self)
     }
 
+    /// The SHA-256 of some bytes, which are neither a leaf nor a node.
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
     /// The bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; HASH_BYTES] {
@@ -72,7 +77,7 @@ pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
 /// The root of the tree without leaves: the SHA-256 of nothing (RFC 6962, 2.1).
 #[must_use]
 pub fn empty_root() -> Hash {
-    Hash(Sha256::digest([]).into())
+    Hash::of(&[])
 }
 
 /// The root over trees that stand side by side, the leftmost first, each larger than all that stand

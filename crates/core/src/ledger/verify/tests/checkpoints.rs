@@ -202,7 +202,7 @@ fn trail_that_was_rewritten_and_signed_anew_contradicts_its_anchor() {
     ];
     let kinds = verify(lines(), NoClaims, marks).findings;
     let kinds: Vec<_> = kinds.iter().map(|finding| finding.kind).collect();
-    assert_eq!(kinds, [Kind::Rollback, Kind::Fork]);
+    assert_eq!(kinds, [Kind::Fork, Kind::Rollback]);
 }
 
 #[test]
