@@ -303,7 +303,11 @@ mod tests {
         tile::{Tile, root_of, tiles_of_tree},
     };
 
-    use super::{TILE_HASHES, Tail, edge, frontier, growing, is_made, of_kept, records};
+    use super::{
+        TAIL_RECORDS_MAX, TILE_HASHES, Tail, check_wanted, edge, frontier, growing, is_made,
+        of_kept, records,
+    };
+    use crate::StoreError;
 
     fn leaves(range: std::ops::Range<u64>) -> Vec<Hash> {
         range.map(|at| leaf_hash(&at.to_be_bytes())).collect()
@@ -412,5 +416,17 @@ mod tests {
         assert_eq!(edge(size), [tile(2, 0, size), tile(0, 256, size)]);
         let size = (256 + 5) * 256;
         assert_eq!(growing(256 + 5), [tile(2, 0, size), tile(1, 1, size)]);
+    }
+
+    #[test]
+    fn what_takes_too_long_is_refused_until_it_is_made() {
+        let size = TAIL_RECORDS_MAX + TILE_HASHES;
+        let wanted = [tile(0, 0, size), tile(0, size / TILE_HASHES - 1, size)];
+        let error = check_wanted(&wanted, size, 0).expect_err("too many records");
+        assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+        check_wanted(&wanted[..1], size, 0).expect("a few records");
+        check_wanted(&wanted, size, 1).expect("as many as may be read");
+        let error = check_wanted(&wanted, size - 1, 1).expect_err("not in the tree");
+        assert!(matches!(error, StoreError::NotFound("tile")), "{error:?}");
     }
 }
