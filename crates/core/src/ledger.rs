@@ -11,3 +11,4 @@ pub mod record;
 mod short;
 pub mod tree;
 pub mod verify;
+pub mod witness;

@@ -36,7 +36,7 @@ const ORGS_PAGE: u32 = 500;
 
 /// Why there is no checkpoint.
 #[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
+pub(crate) enum CheckpointError {
     /// The store did not give or take it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -65,7 +65,7 @@ impl From<CheckpointError> for ServeError {
 
 /// Signs checkpoints, those of one org one after the other.
 #[derive(Debug)]
-pub struct Checkpoints {
+pub(crate) struct Checkpoints {
     keys: LogKeys,
     turns: Mutex<HashMap<OrgId, Arc<Turn>>>,
 }

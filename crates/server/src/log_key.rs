@@ -351,7 +351,9 @@ mod tests {
 
     use super::{LOG_KEYS_MAX, LogKeyError, Signed, finish, load, origin, rotate, verifies};
 
-    const ORG: OrgId = OrgId::from_u128(1);
+    fn org() -> OrgId {
+        OrgId::from_u128(1)
+    }
 
     fn tree() -> (u64, Hash) {
         (7, leaf_hash(b"root"))
@@ -362,8 +364,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("ledger.key");
         assert!(load(&path, false).is_err());
-        let made = load(&path, true).expect("made").verifier_keys(ORG);
-        let read = load(&path, false).expect("read").verifier_keys(ORG);
+        let made = load(&path, true).expect("made").verifier_keys(org());
+        let read = load(&path, false).expect("read").verifier_keys(org());
         assert_eq!((made.len(), &read), (1, &made));
         let mode = |mode| std::fs::Permissions::from_mode(mode);
         let metadata = std::fs::metadata(&path).expect("metadata");
@@ -389,30 +391,30 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("ledger.key");
         let old = load(&path, true).expect("made");
-        let first = old.sign(ORG, tree(), &[]).expect("signed");
-        assert_eq!(old.signed(ORG, &first), Signed::Current);
+        let first = old.sign(org(), tree(), &[]).expect("signed");
+        assert_eq!(old.signed(org(), &first), Signed::Current);
         let both = rotate(&path).expect("rotated");
-        let (old_key, keys) = (old.verifier_keys(ORG), both.verifier_keys(ORG));
+        let (old_key, keys) = (old.verifier_keys(org()), both.verifier_keys(org()));
         assert_eq!((keys.len(), &keys[1]), (2, &old_key[0]));
-        assert_eq!(both.signed(ORG, &first), Signed::Before(old.current_id(ORG)));
-        assert!(old.all_signed(ORG, &first) && !both.all_signed(ORG, &first));
-        let second = both.sign(ORG, tree(), &[]).expect("signed");
-        assert!(both.all_signed(ORG, &second));
+        assert_eq!(both.signed(org(), &first), Signed::Before(old.current_id(org())));
+        assert!(old.all_signed(org(), &first) && !both.all_signed(org(), &first));
+        let second = both.sign(org(), tree(), &[]).expect("signed");
+        assert!(both.all_signed(org(), &second));
         let note = Note::parse(second.as_bytes()).expect("a note");
         for known in [&keys, &old_key] {
             let signers = note.open(known, &verifies).expect("signed");
             assert_eq!(signers.len(), known.len());
         }
         let checkpoint = Checkpoint::parse(note.text()).expect("a checkpoint");
-        assert_eq!(checkpoint.origin(), origin(ORG));
+        assert_eq!(checkpoint.origin(), origin(org()));
         assert_eq!((checkpoint.size(), checkpoint.root()), tree());
         let new = finish(&path).expect("finished");
-        assert_eq!(new.verifier_keys(ORG), keys[..1]);
-        assert_eq!(new.signed(ORG, &second), Signed::Current);
-        assert_eq!(new.signed(ORG, &first), Signed::Unknown(old.current_id(ORG)));
+        assert_eq!(new.verifier_keys(org()), keys[..1]);
+        assert_eq!(new.signed(org(), &second), Signed::Current);
+        assert_eq!(new.signed(org(), &first), Signed::Unknown(old.current_id(org())));
         assert_eq!(
-            new.verifier_keys(ORG)[0].to_string(),
-            load(&path, false).expect("read").verifier_keys(ORG)[0].to_string()
+            new.verifier_keys(org())[0].to_string(),
+            load(&path, false).expect("read").verifier_keys(org())[0].to_string()
         );
     }
 
@@ -421,19 +423,19 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let keys = load(&dir.path().join("a"), true).expect("made");
         let other = OrgId::from_u128(2);
-        let (own, theirs) = (keys.verifier_keys(ORG), keys.verifier_keys(other));
+        let (own, theirs) = (keys.verifier_keys(org()), keys.verifier_keys(other));
         assert_ne!(own[0].id(), theirs[0].id());
         assert_eq!(own[0].bytes(), theirs[0].bytes());
         let note = keys.sign(other, tree(), &[]).expect("signed");
         let note = Note::parse(note.as_bytes()).expect("a note");
-        let with = keys.sign(ORG, tree(), note.signatures()).expect("signed");
+        let with = keys.sign(org(), tree(), note.signatures()).expect("signed");
         let again = Note::parse(with.as_bytes()).expect("a note");
         let names: Vec<_> = again.signatures().iter().map(|line| line.name()).collect();
-        assert_eq!(names, [origin(ORG), origin(other)]);
+        assert_eq!(names, [origin(org()), origin(other)]);
         // One that was changed counts for nothing.
         let forged = with.replace("\n7\n", "\n8\n");
-        assert!(matches!(keys.signed(ORG, &forged), Signed::Unknown(_)));
-        assert!(matches!(keys.signed(ORG, "nonsense"), Signed::Unknown(_)));
+        assert!(matches!(keys.signed(org(), &forged), Signed::Unknown(_)));
+        assert!(matches!(keys.signed(org(), "nonsense"), Signed::Unknown(_)));
     }
 
     #[test]

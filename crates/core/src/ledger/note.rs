@@ -284,7 +284,9 @@ impl Signature {
         self.id
     }
 
-    fn is_of(&self, key: &VerifierKey) -> bool {
+    /// Whether it says that it is of this key. It may still not be.
+    #[must_use]
+    pub fn is_of(&self, key: &VerifierKey) -> bool {
         self.name == key.name && self.id == key.id()
     }
 

@@ -13,10 +13,13 @@ mod align;
 mod blocks;
 mod findings;
 mod report;
+mod tiles;
 
 use align::{Departure, Outcome, Piece};
 use blocks::Blocks;
 use findings::Gaps;
+
+pub use tiles::TileClaims;
 
 /// The most findings of one report. What is beyond is counted.
 pub const FINDINGS_MAX: usize = 1000;
@@ -195,7 +198,7 @@ pub struct Verifier<C> {
     /// The largest checkpoint that the claimed roots of blocks fit.
     blocks_fit: u64,
     departure: Option<Departure>,
-    /// The first record that was not as claimed.
+    /// How many records were as claimed before one was not.
     departed_at: Option<u64>,
     gaps: Gaps,
     records: u64,
@@ -242,6 +245,10 @@ impl<C: Claims> Verifier<C> {
         if self.departure.is_none() {
             match self.claims.leaf(self.tree.size()) {
                 Some(claimed) if claimed != hash => self.depart(),
+                // Behind the last hash stands a record that is missing elsewhere.
+                None if self.gaps.is_missing(&hash) => {
+                    self.gaps.stray(hash, self.tree.size() + 1);
+                }
                 // What nobody claims speaks for itself.
                 Some(_) | None => self.settle(hash),
             }
@@ -303,7 +310,7 @@ impl<C: Claims> Verifier<C> {
         }
         self.gaps.close(begin..self.tree.size());
         if begin < self.tree.size() {
-            self.departed_at.get_or_insert(begin + 1);
+            self.departed_at.get_or_insert(begin);
         }
     }
 
@@ -311,7 +318,7 @@ impl<C: Claims> Verifier<C> {
     fn depart(&mut self) {
         let begin = self.tree.size();
         self.departure = Some(Departure::new(begin));
-        self.departed_at.get_or_insert(begin + 1);
+        self.departed_at.get_or_insert(begin);
         if self.own.is_none() {
             self.own = Some(self.tree.clone());
         }

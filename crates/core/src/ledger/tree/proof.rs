@@ -151,6 +151,7 @@ impl Subtrees for Tiles {
 }
 
 /// Verifies that a leaf is in a tree (RFC 9162, 2.1.3.2): `index` is 0 for the first of `size` leaves.
+/// Size and root are to be of one checkpoint: the same hashes can lead to the root with another size.
 ///
 /// # Errors
 /// Unless the proof is the one for this leaf, index, size and root.

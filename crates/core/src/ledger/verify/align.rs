@@ -9,7 +9,7 @@ use super::Claims;
 use crate::ledger::tree::Hash;
 
 /// As many records in a row that fit the hashes in a row end a departure.
-const RUN_MIN: usize = 8;
+const RUN_MIN: u64 = 8;
 /// As many hashes are looked through at first.
 const LOOK_AHEAD_MIN: u64 = 1024;
 /// The most hashes that are looked through to find where the records go on.
@@ -76,9 +76,12 @@ impl Departure {
         let ahead = ahead.saturating_mul(64);
         self.look_ahead(ahead.clamp(LOOK_AHEAD_MIN, LOOK_AHEAD_MAX), claims);
         let (run, first) = self.run();
-        let is_last = self.is_end && first.checked_add(run) == Some(self.end) && run > 0;
-        let run = usize::try_from(run).unwrap_or(usize::MAX);
-        if run >= RUN_MIN || is_last {
+        // Near the end of the hashes there are not so many in a row: there it is enough that all that are
+        // left have their records. (The last record alone could have been moved to here.)
+        let count = u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);
+        let is_all = self.is_end && first + run == self.end && count >= self.end - self.begin;
+        if run >= RUN_MIN || (run > 0 && is_all) {
+            let run = usize::try_from(run).unwrap_or(usize::MAX);
             let before = self.waiting.len().saturating_sub(run);
             return Some(self.close(before, first));
         }

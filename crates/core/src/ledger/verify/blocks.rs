@@ -1,7 +1,7 @@
 //! The tree of the hashes while they come, in blocks of 256, beside the same tree of the hashes that an
 //! export claims for whole blocks: where they differ is where the change must be.
 
-use std::ops::RangeInclusive;
+use std::ops::Range;
 
 use super::{Claims, FINDINGS_MAX};
 use crate::ledger::tree::{Frontier, Hash, empty_root, fold, tile::TILE_WIDTH};
@@ -16,7 +16,7 @@ pub(super) struct Blocks {
     /// As `full`, of the roots that are claimed.
     claimed: Frontier,
     /// The blocks whose claimed root is another one, from 0 on; the first of them at least.
-    differing: Vec<RangeInclusive<u64>>,
+    differing: Vec<Range<u64>>,
 }
 
 impl Blocks {
@@ -41,11 +41,11 @@ impl Blocks {
     }
 
     fn differs(&mut self, number: u64) {
-        let is_next = |range: &&mut RangeInclusive<u64>| range.end() + 1 == number;
+        let is_next = |range: &&mut Range<u64>| range.end == number;
         if let Some(range) = self.differing.last_mut().filter(is_next) {
-            *range = *range.start()..=number;
+            range.end = number + 1;
         } else if self.differing.len() < FINDINGS_MAX {
-            self.differing.push(number..=number);
+            self.differing.push(number..number + 1);
         }
     }
 
@@ -58,10 +58,10 @@ impl Blocks {
         root_of(&self.claimed, &self.last)
     }
 
-    /// The numbers of the records in blocks that differ.
-    pub(super) fn differing(&self) -> impl Iterator<Item = RangeInclusive<u64>> {
+    /// The leaves in blocks that differ, by index.
+    pub(super) fn differing(&self) -> impl Iterator<Item = Range<u64>> {
         let ranges = self.differing.iter();
-        ranges.map(|range| range.start() * 256 + 1..=(range.end() + 1) * 256)
+        ranges.map(|range| range.start * 256..range.end * 256)
     }
 }
 

@@ -49,6 +49,11 @@ impl Gaps {
         }
     }
 
+    /// Whether a hash with these bytes has no record in its place.
+    pub(super) fn is_missing(&self, hash: &Hash) -> bool {
+        self.missing.contains_key(hash)
+    }
+
     /// Ends a gap that began with the first stray, or the first missing, since the last one.
     pub(super) fn close(&mut self, hashes: Range<u64>) {
         let strays = std::mem::take(&mut self.open);

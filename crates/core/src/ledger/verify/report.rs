@@ -17,7 +17,8 @@ impl<C: Claims> Verifier<C> {
         self.find_forks(&mut findings);
         self.find_ends(have, &mut findings);
         if let Some((first, last)) = self.missing {
-            push(&mut findings, Kind::HashMissing, first, last);
+            let kind = Kind::HashMissing;
+            findings.push(Finding { kind, first, last });
             for judged in &mut self.judged {
                 if judged.standing == Standing::Ahead && judged.checkpoint.size >= first {
                     judged.standing = Standing::Unjudged;
@@ -60,8 +61,8 @@ impl<C: Claims> Verifier<C> {
             }
         }
         findings.retain(|finding| finding.place() > own);
-        let first = self.departed_at.unwrap_or(1);
-        push(findings, Kind::HashesAltered, first, own);
+        let before = self.departed_at.unwrap_or_default();
+        push(findings, Kind::HashesAltered, before, own);
         true
     }
 
@@ -75,18 +76,15 @@ impl<C: Claims> Verifier<C> {
             return;
         };
         let size = judged.checkpoint.size;
-        if self.blocks_fit < size {
-            push(findings, Kind::RootMismatch, fits + 1, size);
-            return;
+        let known = findings.len();
+        if self.blocks_fit >= size {
+            for range in self.tree.differing() {
+                let last = range.end.min(self.blocks_fit);
+                push(findings, Kind::RootMismatch, range.start.max(fits), last);
+            }
         }
-        for range in self.tree.differing() {
-            let (first, last) = ((*range.start()).max(fits + 1), *range.end());
-            push(
-                findings,
-                Kind::RootMismatch,
-                first,
-                last.min(self.blocks_fit),
-            );
+        if findings.len() == known {
+            push(findings, Kind::RootMismatch, fits, size);
         }
     }
 
@@ -106,7 +104,12 @@ impl<C: Claims> Verifier<C> {
             let before = self.judged.iter().filter(|judged| is_fit(judged));
             let before = before.map(|judged| judged.checkpoint.size);
             let before = before.filter(|before| *before < size).max().unwrap_or(0);
-            push(findings, Kind::Fork, before + 1, size);
+            let (kind, first) = (Kind::Fork, size.min(before + 1));
+            findings.push(Finding {
+                kind,
+                first,
+                last: size,
+            });
         }
     }
 
@@ -128,13 +131,13 @@ impl<C: Claims> Verifier<C> {
             let joins = |f: &&mut Finding| f.kind == Kind::CutOff && f.last == size;
             match findings.iter_mut().find(joins) {
                 Some(cut) => cut.last = covered,
-                None => push(findings, Kind::CutOff, size + 1, covered),
+                None => push(findings, Kind::CutOff, size, covered),
             }
         }
         let anchored = anchor.unwrap_or(0);
-        push(findings, Kind::Rollback, covered + 1, anchored);
+        push(findings, Kind::Rollback, covered, anchored);
         let signed = export.max(anchor).unwrap_or(0);
-        push(findings, Kind::Unsigned, signed + 1, have);
+        push(findings, Kind::Unsigned, signed, have);
     }
 }
 
@@ -142,9 +145,10 @@ fn is_fit(judged: &Judged) -> bool {
     judged.standing == Standing::Fits
 }
 
-/// Adds a finding on the records from `first` to `last`, if there are any.
-fn push(findings: &mut Vec<Finding>, kind: Kind, first: u64, last: u64) {
-    if first <= last {
+/// Adds a finding on the records behind `before`, up to `last`, if there are any.
+fn push(findings: &mut Vec<Finding>, kind: Kind, before: u64, last: u64) {
+    if before < last {
+        let first = before + 1;
         findings.push(Finding { kind, first, last });
     }
 }

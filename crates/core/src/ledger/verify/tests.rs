@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod checkpoints;
+mod edits;
 
 const COUNT: usize = 10_000;
 /// As many records the checkpoints of the export cover.

@@ -4,7 +4,8 @@ use super::{COUNT, at, expect, finding, number, signed, trail, trusted, verify, 
 use crate::ledger::{
     tree::{Frontier, Hash, leaf_hash},
     verify::{
-        Claims, FINDINGS_MAX, Finding, Kind, NoClaims, Report, Source, Standing, Trusted, Verifier,
+        Claims, FINDINGS_MAX, Finding, Kind, NoClaims, Report, Source, Standing, TileClaims,
+        Trusted, Verifier,
     },
 };
 
@@ -320,4 +321,33 @@ fn block_of_records_that_was_moved_is_one_finding() {
         &verify_lines(&lines),
         &[finding(Kind::Inserted { count: 4 }, 300, 300)],
     );
+}
+
+#[test]
+fn hashes_are_read_from_tiles() {
+    let leaves = &trail().leaves;
+    let blocks: Vec<_> = leaves.chunks_exact(256).map(root_of).collect();
+    let mut reads = 0;
+    let read = |level, number| {
+        reads += 1;
+        let hashes = if level == 0 { leaves } else { &blocks };
+        let tile = hashes.chunks(256).nth(at(number))?;
+        Some(tile.iter().flat_map(|hash| *hash.as_bytes()).collect())
+    };
+    let report = verify(lines(), TileClaims::new(read), signed());
+    expect(&report, &[]);
+    // Each tile once: 40 of the leaves, one of the blocks. The end of the last one is not asked for twice.
+    assert_eq!(reads, 41);
+    let mut records = trail().records.clone();
+    records.remove(5_000);
+    let read = |level: u8, number| {
+        let tile = leaves.chunks(256).nth(at(number)).filter(|_| level == 0)?;
+        Some(tile.iter().flat_map(|hash| *hash.as_bytes()).collect())
+    };
+    let report = verify(
+        records.iter().map(Vec::as_slice),
+        TileClaims::new(read),
+        signed(),
+    );
+    expect(&report, &[finding(Kind::Removed, 5_000, 5_000)]);
 }
