@@ -245,12 +245,8 @@ impl<C: Claims> Verifier<C> {
         if self.departure.is_none() {
             match self.claims.leaf(self.tree.size()) {
                 Some(claimed) if claimed != hash => self.depart(),
-                // Behind the last hash stands a record that is missing elsewhere.
-                None if self.gaps.is_missing(&hash) => {
-                    self.gaps.stray(hash, self.tree.size() + 1);
-                }
-                // What nobody claims speaks for itself.
-                Some(_) | None => self.settle(hash),
+                Some(_) => self.settle(hash),
+                None => self.settle_unclaimed(hash),
             }
         }
         self.take_own(hash);
@@ -350,7 +346,7 @@ impl<C: Claims> Verifier<C> {
             }
         }
         for hash in outcome.unclaimed {
-            self.settle(hash);
+            self.settle_unclaimed(hash);
         }
         if outcome.is_over {
             self.departure = None;
@@ -359,6 +355,15 @@ impl<C: Claims> Verifier<C> {
 
     fn settle_claimed(&mut self, index: u64) {
         if let Some(hash) = self.claims.leaf(index) {
+            self.settle(hash);
+        }
+    }
+
+    /// A record for which no hash is claimed speaks for itself, unless it is missing elsewhere.
+    fn settle_unclaimed(&mut self, hash: Hash) {
+        if self.gaps.is_missing(&hash) {
+            self.gaps.stray(hash, self.tree.size() + 1);
+        } else {
             self.settle(hash);
         }
     }

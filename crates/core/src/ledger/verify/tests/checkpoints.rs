@@ -351,3 +351,21 @@ fn hashes_are_read_from_tiles() {
     );
     expect(&report, &[finding(Kind::Removed, 5_000, 5_000)]);
 }
+
+#[test]
+fn records_that_were_moved_at_the_end_were_moved() {
+    let records = &trail().records;
+    for (from, to, end) in [
+        (9_993, 9_986, 10_000),
+        (9_999, 100, 10_000),
+        (9_900, 100, 10_000),
+    ] {
+        let lines = [&records[..to], &records[from..end], &records[to..from]].concat();
+        let report = verify_lines(&lines);
+        let [found] = report.findings.as_slice() else {
+            panic!("{:?}", report.findings)
+        };
+        assert!(matches!(found.kind, Kind::Reordered { .. }), "{found:?}");
+        assert_eq!((found.place(), report.intact), (number(to), number(to) - 1));
+    }
+}
