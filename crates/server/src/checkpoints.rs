@@ -204,7 +204,9 @@ async fn open_keys(config: &Config, store: &dyn Store) -> Result<LogKeys, ServeE
     }
     let entry = |(org, from, by): &(OrgId, String, &str)| entry(&keys, *org, from, by);
     if !changes.is_empty() {
-        store.append(Arc::new(changes.iter().map(entry).collect())).await?;
+        store
+            .append(Arc::new(changes.iter().map(entry).collect()))
+            .await?;
     }
     for (org, ..) in changes {
         sign(store, &keys, org).await?;

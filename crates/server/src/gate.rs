@@ -383,7 +383,10 @@ mod tests {
             ["ws_1", "A"]
         );
         assert!(params("/org/tokens", "/org/tokens").is_empty());
-        let tile = params("/org/audit/log/tile/{*path}", "/org/audit/log/tile/0/x001/234");
+        let tile = params(
+            "/org/audit/log/tile/{*path}",
+            "/org/audit/log/tile/0/x001/234",
+        );
         assert_eq!(tile, ["0/x001/234"]);
     }
 }

@@ -237,7 +237,9 @@ impl LogKeys {
     /// The id of the current key under the name of an org's log.
     pub(crate) fn current_id(&self, org: OrgId) -> String {
         let keys = self.verifier_keys(org);
-        keys.first().map(|key| id_text(key.id())).unwrap_or_default()
+        keys.first()
+            .map(|key| id_text(key.id()))
+            .unwrap_or_default()
     }
 }
 
@@ -293,7 +295,9 @@ fn write(path: &Path, text: &str) -> Result<LogKeys, LogKeyError> {
 fn new_line() -> Result<Zeroizing<String>, LogKeyError> {
     let seed = Zeroizing::new(entropy::for_secret().map_err(|error| failed(&error))?);
     let encoded = Zeroizing::new(BASE64.encode(*seed));
-    Ok(Zeroizing::new([LINE_START, encoded.as_str(), "\n"].concat()))
+    Ok(Zeroizing::new(
+        [LINE_START, encoded.as_str(), "\n"].concat(),
+    ))
 }
 
 fn parse(path: &Path, text: &str) -> Result<Vec<Zeroizing<[u8; 32]>>, LogKeyError> {
@@ -382,7 +386,10 @@ mod tests {
             &line.repeat(2),
         ] {
             std::fs::write(&path, bad).expect("written");
-            assert!(matches!(load(&path, true), Err(LogKeyError::NotKeys(_))), "{bad}");
+            assert!(
+                matches!(load(&path, true), Err(LogKeyError::NotKeys(_))),
+                "{bad}"
+            );
         }
     }
 
@@ -396,7 +403,10 @@ mod tests {
         let both = rotate(&path).expect("rotated");
         let (old_key, keys) = (old.verifier_keys(org()), both.verifier_keys(org()));
         assert_eq!((keys.len(), &keys[1]), (2, &old_key[0]));
-        assert_eq!(both.signed(org(), &first), Signed::Before(old.current_id(org())));
+        assert_eq!(
+            both.signed(org(), &first),
+            Signed::Before(old.current_id(org()))
+        );
         assert!(old.all_signed(org(), &first) && !both.all_signed(org(), &first));
         let second = both.sign(org(), tree(), &[]).expect("signed");
         assert!(both.all_signed(org(), &second));
@@ -411,7 +421,10 @@ mod tests {
         let new = finish(&path).expect("finished");
         assert_eq!(new.verifier_keys(org()), keys[..1]);
         assert_eq!(new.signed(org(), &second), Signed::Current);
-        assert_eq!(new.signed(org(), &first), Signed::Unknown(old.current_id(org())));
+        assert_eq!(
+            new.signed(org(), &first),
+            Signed::Unknown(old.current_id(org()))
+        );
         assert_eq!(
             new.verifier_keys(org())[0].to_string(),
             load(&path, false).expect("read").verifier_keys(org())[0].to_string()

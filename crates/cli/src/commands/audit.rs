@@ -32,18 +32,18 @@ pub(super) fn run(command: AuditCommand, global: &Global, out: &Output) -> Resul
             let tail = Tail::new(conditions(*filter), &client, out);
             tail.run(follow).await
         }),
-        AuditCommand::Query(args) => online(global, out, async |client| {
-            query(args, &client, out).await
-        }),
+        AuditCommand::Query(args) => {
+            online(global, out, async |client| query(args, &client, out).await)
+        }
         AuditCommand::Export(args) if args.format == ExportFormat::Tlog => {
             let folder = folder(args)?;
             online(global, out, async |client| {
                 tlog::export(&folder, &client, out).await
             })
         }
-        AuditCommand::Export(args) => online(global, out, async |client| {
-            export(args, &client, out).await
-        }),
+        AuditCommand::Export(args) => {
+            online(global, out, async |client| export(args, &client, out).await)
+        }
         AuditCommand::RotateKey(args) => rotate_key(&args, out),
     }
 }

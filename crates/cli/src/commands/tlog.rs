@@ -40,7 +40,7 @@ pub(super) async fn export(path: &Path, client: &Client, out: &Output) -> Result
     }
 }
 
-async fn write(folder: &Folder, client: &Client, out: &Output) -> Result<(), Failure> {
+async fn write(folder: &Folder<'_>, client: &Client, out: &Output) -> Result<(), Failure> {
     let known = folder.keys()?;
     let before = match folder.read("checkpoint")? {
         Some(note) => Some(open(&note, &known).map_err(|why| folder.broken("checkpoint", &why))?),
@@ -52,7 +52,9 @@ async fn write(folder: &Folder, client: &Client, out: &Output) -> Result<(), Fai
     told.retain(|key| open(&note, std::slice::from_ref(key)).is_ok());
     if !known.is_empty() {
         let refused = |why| {
-            format!("the checkpoint of the server is not signed by a key that {folder} knows: {why}")
+            format!(
+                "the checkpoint of the server is not signed by a key that {folder} knows: {why}"
+            )
         };
         open(&note, &known).map_err(|why| Failure::Local(refused(why)))?;
     }
@@ -93,7 +95,9 @@ async fn write(folder: &Folder, client: &Client, out: &Output) -> Result<(), Fai
     match changed {
         None => {
             let size = now.size();
-            out.note(&format!("{folder} has all {size} records, and their root is signed"));
+            out.note(&format!(
+                "{folder} has all {size} records, and their root is signed"
+            ));
             Ok(())
         }
         Some(seq) => Err(Failure::Local(format!(
@@ -121,7 +125,10 @@ fn open(note: &[u8], keys: &[VerifierKey]) -> Result<Checkpoint, String> {
     let opened = note.open(keys, &verifies);
     let signers = opened.map_err(|error| error.to_string())?;
     let checkpoint = Checkpoint::parse(note.text()).map_err(|error| error.to_string())?;
-    if signers.iter().all(|signer| signer.key.name() == checkpoint.origin()) {
+    if signers
+        .iter()
+        .all(|signer| signer.key.name() == checkpoint.origin())
+    {
         Ok(checkpoint)
     } else {
         Err("it is of another log".to_owned())
@@ -176,13 +183,16 @@ impl Intake<'_> {
             let Some(bytes) = self.folder.read(&name)? else {
                 return Ok(());
             };
-            let leaves: Result<Vec<Hash>, _> =
-                records(&bytes).map(|record| record.map(leaf_hash)).collect();
+            let leaves: Result<Vec<Hash>, _> = records(&bytes)
+                .map(|record| record.map(leaf_hash))
+                .collect();
             let Ok(leaves) = leaves else { return Ok(()) };
             if leaves.len() != usize::from(TILE_WIDTH) {
                 return Ok(());
             }
-            leaves.into_iter().try_for_each(|leaf| self.levels.push(leaf))?;
+            leaves
+                .into_iter()
+                .try_for_each(|leaf| self.levels.push(leaf))?;
         }
         Ok(())
     }
@@ -257,7 +267,10 @@ async fn first_changed(
             break;
         };
         let name = Resource::Tile(tile);
-        let (hashes, own) = (client.log_file(name).await?, folder.read(&name.to_string())?);
+        let (hashes, own) = (
+            client.log_file(name).await?,
+            folder.read(&name.to_string())?,
+        );
         if hashes.len() != tile.bytes() {
             return Err(lie("a tile has another length"));
         }

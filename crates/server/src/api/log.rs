@@ -118,9 +118,10 @@ pub async fn proof(call: Call<ReadAudit>) -> Result<Reply, Failure> {
             return Err(Failure::Malformed {
                 code: "bad_query",
                 field: None,
-                reason: "give `seq`, and perhaps `size`, for the proof of a record; or `from`, and \
+                reason:
+                    "give `seq`, and perhaps `size`, for the proof of a record; or `from`, and \
                          perhaps `to`, for that of an earlier tree"
-                    .to_owned(),
+                        .to_owned(),
             });
         }
     };

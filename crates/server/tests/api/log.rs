@@ -163,8 +163,14 @@ fn expect_cached(answer: &Answer, is_full: bool) {
     let kept = "private, max-age=31536000, immutable";
     let expected = if is_full { kept } else { "no-store" };
     assert_eq!(answer.header("cache-control"), Some(expected));
-    assert_eq!(answer.header("vary"), Some("authorization, cookie, x-org-id"));
-    assert_eq!(answer.header("content-type"), Some("application/octet-stream"));
+    assert_eq!(
+        answer.header("vary"),
+        Some("authorization, cookie, x-org-id")
+    );
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/octet-stream")
+    );
 }
 
 fn hash(value: &Value) -> Hash {
@@ -197,7 +203,10 @@ async fn proofs_hold_for_records_and_for_earlier_trees(backend: Backend) {
         let of_size = service.get(ADMIN, &format!("{path}&size={last}")).await;
         assert_eq!(outsider.open(&text(&of_size["checkpoint"])), trees[2]);
         for (answer, tree) in [(fresh, &signed), (of_size, &trees[2])] {
-            assert_eq!((&answer["seq"], hash(&answer["leaf_hash"])), (&json!(seq), leaf));
+            assert_eq!(
+                (&answer["seq"], hash(&answer["leaf_hash"])),
+                (&json!(seq), leaf)
+            );
             assert_eq!(answer["size"], tree.size());
             assert_eq!(hash(&answer["root"]), tree.root());
             let proof = hashes(&answer["proof"]);
@@ -215,7 +224,10 @@ async fn proofs_hold_for_records_and_for_earlier_trees(backend: Backend) {
             let query = format!("from={}&to={}", from.size(), to.size());
             let path = format!("/org/audit/proof?{query}");
             let answer = service.get(ADMIN, &path).await;
-            assert_eq!((&answer["from"], &answer["to"]), (&json!(from.size()), &json!(to.size())));
+            assert_eq!(
+                (&answer["from"], &answer["to"]),
+                (&json!(from.size()), &json!(to.size()))
+            );
             assert_eq!(hash(&answer["from_root"]), from.root());
             assert_eq!(hash(&answer["to_root"]), to.root());
             assert_eq!(outsider.open(&text(&answer["checkpoint"])), *to);
@@ -226,7 +238,10 @@ async fn proofs_hold_for_records_and_for_earlier_trees(backend: Backend) {
     }
     let fresh = service.get(ADMIN, "/org/audit/proof?from=0").await;
     let signed = outsider.open(&text(&fresh["checkpoint"]));
-    assert_eq!((&fresh["to"], &fresh["proof"]), (&json!(signed.size()), &json!([])));
+    assert_eq!(
+        (&fresh["to"], &fresh["proof"]),
+        (&json!(signed.size()), &json!([]))
+    );
 }
 
 async fn checkpoint_covers_every_record_that_was_answered_before(backend: Backend) {
@@ -257,7 +272,10 @@ async fn concurrent_requests_share_a_checkpoint_that_is_not_older_than_they_are(
         notes.sort_by_key(|note| outsider.open(note).size());
         for pair in notes.windows(2) {
             let (one, two) = (outsider.open(&pair[0]), outsider.open(&pair[1]));
-            assert!(one.size() > before, "the list was recorded before it was answered");
+            assert!(
+                one.size() > before,
+                "the list was recorded before it was answered"
+            );
             // One size is signed once.
             assert_eq!(one.size() == two.size(), pair[0] == pair[1]);
         }
@@ -324,9 +342,21 @@ async fn log_has_what_it_has_and_nothing_else(backend: Backend) {
         ("from=3&to=100000", "to"),
     ] {
         let path = format!("/org/audit/proof?{query}");
-        assert_eq!(ask(&path).await.field(422, "out_of_range"), field, "{query}");
+        assert_eq!(
+            ask(&path).await.field(422, "out_of_range"),
+            field,
+            "{query}"
+        );
     }
-    for query in ["", "?seq=1&from=1", "?size=1", "?to=1", "?seq=1&to=2", "?seq=x", "?seq=-1"] {
+    for query in [
+        "",
+        "?seq=1&from=1",
+        "?size=1",
+        "?to=1",
+        "?seq=1&to=2",
+        "?seq=x",
+        "?seq=-1",
+    ] {
         let path = format!("/org/audit/proof{query}");
         ask(&path).await.problem(400, "bad_query");
     }
@@ -348,19 +378,34 @@ async fn log_is_for_those_who_may_read_the_whole_trail_of_their_org(backend: Bac
     let bound = service.mint(ADMIN, bound).await;
     for path in paths {
         let refused = |token: &str| service.ask_as(token, "GET", path).send();
-        refused(&without.secret).await.problem(403, "missing_permission");
-        refused(&bound.secret).await.problem(403, "outside_workspaces");
+        refused(&without.secret)
+            .await
+            .problem(403, "missing_permission");
+        refused(&bound.secret)
+            .await
+            .problem(403, "outside_workspaces");
     }
     let refused = service.ask_as(&without.secret, "GET", "/org/audit/key");
     refused.send().await.problem(403, "missing_permission");
     let reader = json!({"name": "r", "permissions": ["audit:read"]});
     let reader = service.mint(ADMIN, reader).await;
     for path in paths {
-        assert_eq!(service.ask_as(&reader.secret, "GET", path).send().await.status, 200);
+        assert_eq!(
+            service
+                .ask_as(&reader.secret, "GET", path)
+                .send()
+                .await
+                .status,
+            200
+        );
     }
 
-    service.make(ADMIN, "/admin/orgs", json!({"name": "acme"})).await;
-    let mint = service.ask_as(ADMIN, "POST", "/org/tokens").header("x-org-id", "acme");
+    service
+        .make(ADMIN, "/admin/orgs", json!({"name": "acme"}))
+        .await;
+    let mint = service
+        .ask_as(ADMIN, "POST", "/org/tokens")
+        .header("x-org-id", "acme");
     let other = mint.json(&json!({"name": "k"})).send().await.ok(201);
     let other = text(&other["auth_token"]);
     let (own, theirs) = (
@@ -372,12 +417,22 @@ async fn log_is_for_those_who_may_read_the_whole_trail_of_their_org(backend: Bac
     let (own_note, their_note) = (note(&service, ADMIN).await, note(&service, &other).await);
     assert!(own.try_open(&their_note).is_none() && theirs.try_open(&own_note).is_none());
     let theirs_now = service.audit(&other, "").await.len();
-    assert_eq!(u64::try_from(theirs_now), Ok(theirs.open(&their_note).size() + 1));
+    assert_eq!(
+        u64::try_from(theirs_now),
+        Ok(theirs.open(&their_note).size() + 1)
+    );
     let entries = "/org/audit/log/tile/entries/000.p/1";
     let entries = service.ask_as(&other, "GET", entries).send().await;
     let first = records(&entries.body).next().expect("one").expect("whole");
     let first: Value = serde_json::from_slice(first).expect("JSON");
-    assert_eq!(format!("claviger/{}", text(&first["org"])), theirs.keys[0].name());
+    assert_eq!(
+        format!("claviger/{}", text(&first["org"])),
+        theirs.keys[0].name()
+    );
     let beyond = "/org/audit/log/tile/0/000.p/100";
-    service.ask_as(&other, "GET", beyond).send().await.problem(404, "not_found");
+    service
+        .ask_as(&other, "GET", beyond)
+        .send()
+        .await
+        .problem(404, "not_found");
 }

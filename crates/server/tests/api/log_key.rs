@@ -28,7 +28,10 @@ fn key_file(service: &Service) -> PathBuf {
 /// The changes of the key that the trail tells of, oldest first.
 async fn told(service: &Service) -> Vec<Value> {
     let records = service.audit(ADMIN, "").await;
-    let operations = records.iter().rev().filter(|record| record["kind"] == "operation");
+    let operations = records
+        .iter()
+        .rev()
+        .filter(|record| record["kind"] == "operation");
     let changes = operations.filter(|record| record["change"]["ledger_key"].is_object());
     changes
         .map(|record| {
@@ -47,7 +50,10 @@ async fn rotation_is_seen_by_those_who_know_the_old_key(backend: Backend) {
     let old = Outsider::of(&service, ADMIN).await;
     let first = old.open(&note(&service, ADMIN).await);
     let rotate = |service: &Service, finish| rotate_log_key(service.config(), finish);
-    assert!(matches!(rotate(&service, false).await, Err(ServeError::Store(_))));
+    assert!(matches!(
+        rotate(&service, false).await,
+        Err(ServeError::Store(_))
+    ));
     service.restart().await;
     assert_eq!(Outsider::of(&service, ADMIN).await.keys, old.keys);
     service.stop().await;
@@ -99,10 +105,16 @@ async fn other_or_lost_key_is_refused_at_start_unless_it_is_accepted(backend: Ba
     };
     let error = refusal(&mut service).await;
     assert!(matches!(error, ServeError::LogKey(LogKeyError::Lost(_))));
-    assert!(!file.exists(), "no key is made for a trail that another has signed");
+    assert!(
+        !file.exists(),
+        "no key is made for a trail that another has signed"
+    );
     std::fs::copy(key_file(&stranger), &file).expect("another key");
     let error = refusal(&mut service).await;
-    assert!(matches!(error, ServeError::LogKey(LogKeyError::Other { .. })));
+    assert!(matches!(
+        error,
+        ServeError::LogKey(LogKeyError::Other { .. })
+    ));
     assert!(matches!(
         rotate_log_key(service.config(), false).await,
         Err(ServeError::LogKey(LogKeyError::Other { .. }))

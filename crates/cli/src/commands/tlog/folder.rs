@@ -72,9 +72,10 @@ impl<'a> Folder<'a> {
         let text = self.read(KEYS)?.unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let keys = text.lines().map(str::parse);
-        keys.collect::<Result<_, _>>().map_err(
-            |error: claviger_core::ledger::note::NoteError| self.broken(KEYS, &error.to_string()),
-        )
+        keys.collect::<Result<_, _>>()
+            .map_err(|error: claviger_core::ledger::note::NoteError| {
+                self.broken(KEYS, &error.to_string())
+            })
     }
 
     /// Keeps the keys, where they are others than before.

@@ -40,11 +40,18 @@ fn files(folder: &Path) -> BTreeSet<String> {
 /// Verifies a folder from its files alone; gives its checkpoint.
 fn verified(folder: &Path) -> Checkpoint {
     let keys = fs::read_to_string(folder.join("key")).expect("the keys");
-    let keys: Vec<VerifierKey> = keys.lines().map(|key| key.parse().expect("a key")).collect();
+    let keys: Vec<VerifierKey> = keys
+        .lines()
+        .map(|key| key.parse().expect("a key"))
+        .collect();
     let note = fs::read(folder.join("checkpoint")).expect("the checkpoint");
     let note = Note::parse(&note).expect("a note");
     let signers = note.open(&keys, &verifies).expect("signed");
-    assert_eq!(signers.len(), keys.len(), "every key in the folder has signed");
+    assert_eq!(
+        signers.len(),
+        keys.len(),
+        "every key in the folder has signed"
+    );
     let checkpoint = Checkpoint::parse(note.text()).expect("a checkpoint");
     let size = checkpoint.size();
     let mut expected = BTreeSet::from(["key".to_owned(), "checkpoint".to_owned()]);
@@ -93,7 +100,16 @@ pub(crate) fn folder(bed: &Bed) {
         // The fragment stays here; it makes so many requests of one.
         let url = format!("{}/org/whoami#[1-{count}]", server.url);
         let bearer = format!("Authorization: Bearer {}", cli.token);
-        curl.args(["-sf", "--noproxy", "*", "-o", "/dev/null", "-H", &bearer, &url]);
+        curl.args([
+            "-sf",
+            "--noproxy",
+            "*",
+            "-o",
+            "/dev/null",
+            "-H",
+            &bearer,
+            &url,
+        ]);
         assert_eq!(run(curl, "").code, Some(0));
     };
     let done = |ended: Ended| assert_eq!(ended.code, Some(0), "{}", ended.err);
@@ -110,7 +126,10 @@ pub(crate) fn folder(bed: &Bed) {
     // What an interrupted export has left is used, and what it has not finished is made anew.
     fs::remove_file(folder.join("checkpoint")).expect("removed");
     fs::remove_file(folder.join("tile/entries/002")).expect("removed");
-    let partial: Vec<_> = files(&folder).into_iter().filter(|name| name.contains(".p/")).collect();
+    let partial: Vec<_> = files(&folder)
+        .into_iter()
+        .filter(|name| name.contains(".p/"))
+        .collect();
     for name in partial {
         fs::remove_file(folder.join(name)).expect("removed");
     }
@@ -130,7 +149,16 @@ pub(crate) fn folder(bed: &Bed) {
 
     let usage = |words: &[&str]| assert_eq!(cli.run(words, "").code, Some(2), "{words:?}");
     usage(&["audit", "export", "--format", "tlog"]);
-    usage(&["audit", "export", "--format", "tlog", "-o", "x", "--since", "2026-01-01T00:00:00Z"]);
+    usage(&[
+        "audit",
+        "export",
+        "--format",
+        "tlog",
+        "-o",
+        "x",
+        "--since",
+        "2026-01-01T00:00:00Z",
+    ]);
     usage(&["audit", "export", "--format", "csv"]);
     server.stop();
 }
@@ -181,7 +209,11 @@ pub(crate) fn rotation(bed: &Bed) {
     let before = fs::read(late.join("checkpoint")).expect("the checkpoint");
     let unknown = export_on(&late);
     assert_eq!(unknown.code, Some(1), "{}", unknown.err);
-    assert!(unknown.err.contains("not signed by a key"), "{}", unknown.err);
+    assert!(
+        unknown.err.contains("not signed by a key"),
+        "{}",
+        unknown.err
+    );
     assert_eq!(fs::read(late.join("checkpoint")).expect("it"), before);
 }
 
