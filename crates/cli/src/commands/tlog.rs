@@ -94,9 +94,10 @@ async fn write(folder: &Folder<'_>, client: &Client, out: &Output) -> Result<(),
     }
     match changed {
         None => {
-            let size = now.size();
+            let new = now.size() - first;
             out.note(&format!(
-                "{folder} has all {size} records, and their root is signed"
+                "{folder} goes up to record {}; the last {new} were looked at, and are what was signed",
+                now.size()
             ));
             Ok(())
         }
