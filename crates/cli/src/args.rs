@@ -128,6 +128,9 @@ pub(crate) struct DataFlags {
     /// The file with the master key: 32 random bytes in base64 [env: CLAVIGER_MASTER_KEY_FILE]
     #[arg(long, value_name = "PATH")]
     master_key_file: Option<String>,
+    /// The file with the keys that sign the audit trail [env: CLAVIGER_LEDGER_KEY_FILE]
+    #[arg(long, value_name = "PATH")]
+    ledger_key_file: Option<String>,
 }
 
 /// How to serve. The variables ADMIN_TOKEN and ADMIN_TOKEN_FILE are read too.
@@ -138,6 +141,10 @@ ADMIN_TOKEN, or ADMIN_TOKEN_FILE with the path of a file, sets the break-glass c
 pub(crate) struct ServeFlags {
     #[command(flatten)]
     data: DataFlags,
+    /// Start although the keys of the ledger are others than those that signed the audit trail; each trail
+    /// says so
+    #[arg(long)]
+    accept_ledger_key: bool,
     /// The address to listen on [env: CLAVIGER_LISTEN]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
@@ -193,6 +200,7 @@ impl DataFlags {
             data_dir: data.data_dir,
             database_url: data.database_url,
             master_key_file: data.master_key_file,
+            ledger_key_file: data.ledger_key_file,
             ..Flags::default()
         }
     }
@@ -208,6 +216,8 @@ impl ServeFlags {
             data_dir: data.data_dir,
             database_url: data.database_url,
             master_key_file: data.master_key_file,
+            ledger_key_file: data.ledger_key_file,
+            accepts_ledger_key: serve.accept_ledger_key,
             listen: serve.listen,
             bootstrap: serve.bootstrap,
             audit: serve.audit,
@@ -254,13 +264,13 @@ mod tests {
                      --github-secret-scanning 15 --oidc-issuer 16 --oidc-client-id 17 --oidc-org-claim 18 \
                      --oidc-role-claim 19 --oidc-audience 20 --oidc-scopes 21 --workos-client-id 22 \
                      --workos-api-url 23 --workos-issuer 24 --roles 25 --orgs 26 \
-                     --session-idle 27 --session-max 28";
+                     --session-idle 27 --session-max 28 --ledger-key-file 29 --accept-ledger-key";
         let cli = Cli::try_parse_from(words.split_whitespace()).expect("a command line");
         let Some(Command::Serve(serve)) = cli.command else {
             panic!("not serve")
         };
         let said = format!("{:?}", serve.flags());
-        assert!(!said.contains("None"), "{said}");
+        assert!(!said.contains("None") && !said.contains("false"), "{said}");
     }
 
     #[test]

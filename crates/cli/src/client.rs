@@ -18,6 +18,7 @@ use crate::{args::Global, error::Failure, error::Refusal, input, output::Output}
 
 mod follow;
 mod found;
+mod log;
 mod operations;
 mod pages;
 mod people;

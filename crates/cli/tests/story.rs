@@ -21,6 +21,8 @@ mod cli;
 mod history;
 #[path = "support/story/leak.rs"]
 mod leak;
+#[path = "support/story/ledger.rs"]
+mod ledger;
 #[path = "support/story/newcomer.rs"]
 mod newcomer;
 #[path = "support/story/pages.rs"]
@@ -81,6 +83,8 @@ on_both_databases! {
     advice::narrow as narrowing_asks_first_and_leaves_what_is_used,
     trail::followed as trail_is_followed_as_it_grows,
     trail::radius as blast_radius_of_a_leaked_key_is_told,
+    ledger::folder as folder_of_the_log_is_written_and_continued,
+    ledger::rotation as rotation_of_the_ledger_key_is_followed_by_a_folder,
     rekey::offline as rekey_is_offline_and_keeps_values_readable,
     rekey::interrupted as interrupted_rekey_recovers_at_the_next_start,
     rekey::other_master_key as other_master_key_is_refused_at_start,

@@ -124,11 +124,13 @@ impl UsedCall {
         }
     }
 
-    /// The route as a pattern of a grant: each parameter is any one segment.
+    /// The route as a pattern of a grant: each parameter is any one segment, or any rest.
     #[must_use]
     pub fn endpoint(&self) -> Option<Endpoint> {
         let segments = self.route.split('/').map(|segment| {
-            if segment.starts_with('{') {
+            if segment.starts_with("{*") {
+                "**"
+            } else if segment.starts_with('{') {
                 "*"
             } else {
                 segment

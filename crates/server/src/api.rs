@@ -9,6 +9,7 @@ pub mod github;
 mod grants;
 pub mod keys;
 pub mod lines;
+pub mod log;
 pub mod members;
 pub mod orgs;
 pub mod policies;

@@ -19,6 +19,7 @@ use crate::{
     ServeError,
     admin_token::AdminToken,
     bootstrap::Bootstrap,
+    checkpoints::Checkpoints,
     clock,
     config::{AuditMode, Config},
     entropy,
@@ -86,6 +87,8 @@ pub struct App {
     pub(crate) reports: Reports,
     pub(crate) usage: Arc<Usage>,
     pub(crate) sealer: seal::Sealer,
+    /// What signs the trails.
+    pub(crate) checkpoints: Checkpoints,
     pub(crate) metrics: Arc<Metrics>,
     /// Held shared from before a mint's commit until the index has the key, and alone by a
     /// revocation after its commit: whoever revokes what was just minted waits until the index can
@@ -168,6 +171,7 @@ impl App {
     ) -> Result<Arc<Self>, ServeError> {
         let deployment = store.deployment().await?;
         let sealer = open_master_key(&config, &*store).await?;
+        let checkpoints = Checkpoints::open(&config, &*store).await?;
         let interner = Arc::new(Interner::default());
         let (keys, workspace_tokens) = load_index(&*store, &interner).await?;
         let metrics = Arc::new(Metrics::default());
@@ -198,6 +202,7 @@ impl App {
             reports: Reports::new(config.github_keys.as_ref()),
             usage: Arc::default(),
             sealer,
+            checkpoints,
             metrics,
             births: tokio::sync::RwLock::default(),
             policies: Policies::load(&*store).await?,

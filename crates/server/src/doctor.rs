@@ -10,6 +10,7 @@ use crate::{
     app::open_store,
     clock,
     config::{AuditMode, Config, ProviderKind},
+    log_key,
     provider::{Provider, ProviderError},
     seal,
 };
@@ -47,7 +48,8 @@ fn finding(level: Level, what: &str, detail: impl Into<String>) -> Finding {
 /// Looks at everything that a start would need. The database is opened as a start opens it, which
 /// brings its schema up to date; one that a running server holds is left alone.
 pub async fn doctor(config: &Config) -> Vec<Finding> {
-    let mut findings = vec![admin_token(config), data_dir(config), master_key(config)];
+    let mut findings = vec![admin_token(config), data_dir(config)];
+    findings.extend([master_key(config), ledger_key(config)]);
     findings.push(database(config).await);
     findings.extend(identity_provider(config).await);
     findings.push(match config.bootstrap {
@@ -190,6 +192,24 @@ fn master_key(config: &Config) -> Finding {
     match seal::load_master_key(path, false) {
         Ok(_) => finding(Level::Good, "master key", path.display().to_string()),
         Err(error) => finding(Level::Bad, "master key", error.to_string()),
+    }
+}
+
+fn ledger_key(config: &Config) -> Finding {
+    let path = &config.ledger_key_file;
+    if !path.exists() && !config.is_ledger_key_given {
+        return finding(
+            Level::Good,
+            "ledger key",
+            format!(
+                "{} is made on the first start, if nothing was signed yet",
+                path.display()
+            ),
+        );
+    }
+    match log_key::load(path, false) {
+        Ok(_) => finding(Level::Good, "ledger key", path.display().to_string()),
+        Err(error) => finding(Level::Bad, "ledger key", error.to_string()),
     }
 }
 

@@ -360,7 +360,9 @@ fn params(pattern: &str, path: &str) -> Vec<String> {
     if !pattern.contains('{') {
         return Vec::new();
     }
-    let pairs = pattern.split('/').zip(path.split('/'));
+    // The last one takes the rest, where the pattern says so: `{*path}`.
+    let count = pattern.split('/').count();
+    let pairs = pattern.split('/').zip(path.splitn(count, '/'));
     pairs
         .filter(|(mine, _)| mine.starts_with('{'))
         .map(|(_, given)| given.to_owned())
@@ -381,5 +383,10 @@ mod tests {
             ["ws_1", "A"]
         );
         assert!(params("/org/tokens", "/org/tokens").is_empty());
+        let tile = params(
+            "/org/audit/log/tile/{*path}",
+            "/org/audit/log/tile/0/x001/234",
+        );
+        assert_eq!(tile, ["0/x001/234"]);
     }
 }

@@ -52,6 +52,8 @@ struct Queue {
     behind: VecDeque<Lot>,
     /// Cleared: its memory is used again.
     spare: Option<Arc<Batch>>,
+    /// How many records that nobody waits for were handed over since the start.
+    given_behind: u64,
 }
 
 /// Where requests hand their records over.
@@ -65,6 +67,8 @@ pub struct Ledger {
     finished: Notify,
     /// Changes when records were committed.
     committed: watch::Sender<()>,
+    /// How many records that nobody waited for are committed; also told when a commit failed.
+    done_behind: watch::Sender<u64>,
     metrics: Arc<Metrics>,
 }
 
@@ -95,9 +99,11 @@ impl Queue {
 
     /// Adds a record to the last lot of its kind that has room; false when there is no room at all.
     fn push(&mut self, entry: &Entry, waiting: Option<oneshot::Sender<bool>>) -> bool {
-        let lots = match waiting {
-            Some(_) => &mut self.awaited,
-            None => &mut self.behind,
+        let is_behind = waiting.is_none();
+        let lots = if is_behind {
+            &mut self.behind
+        } else {
+            &mut self.awaited
         };
         let has_room = |lot: &&mut Lot| lot.batch.bytes() < LOT_BYTES_MAX;
         if lots.back_mut().filter(has_room).is_none() {
@@ -114,6 +120,7 @@ impl Queue {
             Arc::make_mut(&mut lot.batch).push(entry);
             lot.waiting.extend(waiting);
         }
+        self.given_behind += u64::from(is_behind);
         true
     }
 }
@@ -131,6 +138,7 @@ impl Ledger {
             is_closing: AtomicBool::new(false),
             finished: Notify::new(),
             committed: watch::Sender::new(()),
+            done_behind: watch::Sender::new(0),
             metrics,
         });
         tokio::spawn(Arc::clone(&ledger).run());
@@ -179,6 +187,20 @@ impl Ledger {
     pub fn record_behind(&self, entry: Entry) {
         if !self.push(&entry, None) {
             self.lose(1);
+        }
+    }
+
+    /// Waits until all that was handed over before is committed.
+    ///
+    /// # Errors
+    /// [`NotRecorded`] when the store fails, or takes too long.
+    pub(crate) async fn flush(&self) -> Result<(), NotRecorded> {
+        let given = self.queue.lock().given_behind;
+        let mut done = self.done_behind.subscribe();
+        let settled = done.wait_for(|done| *done >= given || self.is_down());
+        match tokio::time::timeout(COMMIT_TIMEOUT, settled).await {
+            Ok(Ok(done)) if *done >= given => Ok(()),
+            Ok(_) | Err(_) => Err(NotRecorded),
         }
     }
 
@@ -260,7 +282,10 @@ impl Ledger {
     /// Commits a lot that nobody waits for; after a failure it is the first again. True on success.
     async fn commit_behind(&self, lot: Option<Lot>) -> bool {
         let Some(lot) = lot else { return true };
+        let count = u64::try_from(lot.batch.len()).unwrap_or(u64::MAX);
         let is_good = self.commit(Arc::clone(&lot.batch)).await;
+        self.done_behind
+            .send_modify(|done| *done += if is_good { count } else { 0 });
         let mut queue = self.queue.lock();
         if is_good {
             queue.reuse(lot.batch);

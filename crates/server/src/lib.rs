@@ -6,6 +6,7 @@ pub mod admin_token;
 pub mod api;
 pub mod app;
 pub mod bootstrap;
+mod checkpoints;
 pub mod client;
 pub mod clock;
 pub mod config;
@@ -22,6 +23,7 @@ pub mod ledger;
 pub mod limiter;
 pub mod line;
 mod load;
+pub mod log_key;
 pub mod metrics;
 mod openapi;
 mod operation;
@@ -29,6 +31,7 @@ pub mod ops;
 pub mod orgs;
 mod people;
 mod policies;
+mod private_file;
 pub mod problem;
 pub mod provider;
 pub mod rate_limiter;
@@ -59,6 +62,7 @@ use tokio::{
 
 use crate::{app::App, config::Config};
 
+pub use checkpoints::rotate_log_key;
 pub use doctor::{Finding, Level, doctor};
 pub use rekey::rekey;
 
@@ -90,6 +94,9 @@ pub enum ServeError {
     /// The master key cannot be used.
     #[error(transparent)]
     Seal(#[from] seal::SealError),
+    /// The keys of the ledger cannot be used.
+    #[error(transparent)]
+    LogKey(#[from] log_key::LogKeyError),
     /// The master key is not the one of this database.
     #[error(
         "the master key in {0} is not the one that this database was sealed with; use the right file with --master-key-file, or restore it from a backup"

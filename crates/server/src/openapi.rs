@@ -128,7 +128,8 @@ fn build() -> utoipa::openapi::OpenApi {
     for route in routes() {
         schemas.extend(route.doc.schemas.iter().cloned());
         let item = PathItem::new(method(&route), operation(&route));
-        paths = paths.path(route.path, item);
+        // A parameter that takes the rest of the path: OpenAPI has no word for that.
+        paths = paths.path(route.path.replace("{*", "{"), item);
     }
     for &(path, summary) in OPEN_ROUTES {
         let operation = OperationBuilder::new()
@@ -173,7 +174,7 @@ fn method(route: &RouteInfo) -> HttpMethod {
 
 fn operation_id(method: &str, path: &str) -> String {
     let words = path
-        .split(['/', '{', '}', '.'])
+        .split(['/', '{', '}', '.', '*'])
         .filter(|word| !word.is_empty());
     words.fold(method.to_ascii_lowercase(), |id, word| {
         format!("{id}_{word}")
@@ -185,7 +186,7 @@ fn path_parameters(path: &str) -> Vec<utoipa::openapi::path::Parameter> {
         .split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     names
-        .map(|name| parameter(name, ParameterIn::Path))
+        .map(|name| parameter(name.trim_start_matches('*'), ParameterIn::Path))
         .collect()
 }
 

@@ -7,6 +7,7 @@ pub mod channels;
 pub mod found;
 pub mod keys;
 pub mod lines;
+pub mod log;
 pub mod mints;
 pub mod orgs;
 pub mod people;

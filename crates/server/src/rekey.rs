@@ -11,20 +11,20 @@ use crate::{
     app::{make_data_dir, open_master_key, open_store},
     clock,
     config::Config,
-    entropy,
+    entropy, private_file,
     seal::{self, Place, Sealer},
 };
 
 /// Where the new master key waits until the database has been changed.
 pub(crate) fn next_path(path: &Path) -> PathBuf {
-    seal::with_suffix(path, ".next")
+    private_file::with_suffix(path, ".next")
 }
 
 /// Puts the new master key in the place of the old one, in one step.
 pub(crate) fn promote(path: &Path) -> Result<(), ServeError> {
     let renamed = std::fs::rename(next_path(path), path);
     renamed
-        .and_then(|()| seal::sync_directory(path))
+        .and_then(|()| private_file::sync_directory(path))
         .map_err(|source| {
             seal::SealError::File {
                 doing: "replace",
@@ -92,7 +92,7 @@ fn copy_private(from: &Path, to: &Path) -> std::io::Result<()> {
         .open(to)?;
     file.write_all(&text)?;
     file.sync_all()?;
-    seal::sync_directory(to)
+    private_file::sync_directory(to)
 }
 
 fn reseal(old: &Sealer, new: &Sealer, row: &SealedRow) -> Result<Vec<u8>, String> {

@@ -22,7 +22,7 @@ use http::{Method, Request};
 
 use crate::{
     api::{
-        advice, audit, blast, channels, found, github, keys, lines, members, orgs, policies,
+        advice, audit, blast, channels, found, github, keys, lines, log, members, orgs, policies,
         requests, rotations, secrets, sign_ins, stream, usage, whoami, workspace_tokens,
         workspaces,
     },
@@ -247,6 +247,7 @@ fn declare_org(routes: &mut Routes) {
     routes.add::<ReadAudit, _, _>(&get, "/org/audit/export", audit::export,
         Doc::new("Export the audit trail: the exact bytes, one record a line")
             .query(&["actor", "token", "under", "about", "workspace", "route", "method", "status", "since", "until", "format", "after"]).streams("application/jsonl"));
+    declare_log(routes);
 
     routes.add::<ReadKeys, _, _>(&get, "/org/advice", advice::of_org,
         Doc::new("List the keys that should be looked at: never used, idle, over-broad, without an end")
@@ -258,6 +259,25 @@ fn declare_org(routes: &mut Routes) {
         Doc::new("List orgs").query(&["limit", "cursor"]).answers::<wire::orgs::OrgList>(200));
     routes.add::<ManageOrgs, _, _>(&delete, "/admin/orgs/{id}", orgs::delete,
         Doc::new("Delete an org: its keys are refused from then on").answers::<wire::orgs::DeletedOrg>(200));
+}
+
+/// The audit trail as a log that outsiders verify.
+#[rustfmt::skip]
+fn declare_log(routes: &mut Routes) {
+    let get = Method::GET;
+
+    routes.add::<ReadAudit, _, _>(&get, "/org/audit/checkpoint", log::checkpoint,
+        Doc::new("Get the signed size and root hash of the audit trail as it is now (C2SP tlog-checkpoint)").streams(log::NOTE));
+    routes.add::<ReadAudit, _, _>(&get, "/org/audit/key", log::keys,
+        Doc::new("Get the public keys that sign the audit trail").answers::<wire::ledger::LogKeys>(200));
+    routes.add::<ReadAudit, _, _>(&get, "/org/audit/proof", log::proof,
+        Doc::new("Prove that the record `seq` is in the trail of `size` records, or that the trail of `from` is the beginning of the one of `to`")
+            .query(&["seq", "size", "from", "to"]).answers::<wire::ledger::LogProof>(200));
+    routes.add::<ReadAudit, _, _>(&get, "/org/audit/log/checkpoint", log::checkpoint,
+        Doc::new("The same checkpoint, where tools for C2SP tlog-tiles look for it").streams(log::NOTE));
+    routes.add::<ReadAudit, _, _>(&get, "/org/audit/log/tile/{*path}", log::tile,
+        Doc::new("Get a tile of hashes (`<L>/<N>`) or of records (`entries/<N>`), with `.p/<W>` if it is not full (C2SP tlog-tiles)")
+            .streams(log::TILE));
 }
 
 /// The routes that need no credential. This list may only shrink.
@@ -408,11 +428,15 @@ async fn no_method(app: Arc<App>, allowed: String, request: Request<Body>) -> Re
 /// The methods that the routes of this path take.
 fn allowed_methods(infos: &[RouteInfo], path: &str) -> String {
     let matches = |pattern: &str| {
-        pattern.split('/').count() == path.split('/').count()
-            && pattern
-                .split('/')
-                .zip(path.split('/'))
-                .all(|(mine, given)| mine.starts_with('{') || mine == given)
+        let count = pattern.split('/').count();
+        // `{*path}` takes the rest.
+        let given: Vec<_> = if pattern.contains("{*") {
+            path.splitn(count, '/').collect()
+        } else {
+            path.split('/').collect()
+        };
+        let mut pairs = pattern.split('/').zip(&given);
+        given.len() == count && pairs.all(|(mine, given)| mine.starts_with('{') || mine == *given)
     };
     let matching: Vec<_> = infos.iter().filter(|info| matches(info.path)).collect();
     // Of `/org/tokens/found` and `/org/tokens/{id}` the router takes the plainer.

@@ -4,11 +4,7 @@
 //! (RFC 5869). The associated data says which row and column the value belongs to, so a sealed
 //! value that is copied to another row does not open.
 
-use std::{
-    io::{Read as _, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use aws_lc_rs::{
     aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
@@ -18,7 +14,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use claviger_core::id::{ChannelId, OrgId, SessionId, WorkspaceId};
 use zeroize::Zeroizing;
 
-use crate::entropy;
+use crate::{
+    entropy,
+    private_file::{self, Unreadable},
+};
 
 /// The first byte of a sealed value.
 const FORMAT: u8 = 1;
@@ -217,32 +216,21 @@ impl Sealer {
 /// # Errors
 /// [`SealError`] saying what to do.
 pub fn load_master_key(path: &Path, may_make: bool) -> Result<Zeroizing<[u8; 32]>, SealError> {
-    match std::fs::File::open(path) {
-        Ok(file) => read_master_key(path, file),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && may_make => {
-            make_master_key(path)
-        }
-        Err(source) => Err(SealError::File {
-            doing: "read",
-            path: path.display().to_string(),
-            source,
-        }),
-    }
-}
-
-fn read_master_key(path: &Path, mut file: std::fs::File) -> Result<Zeroizing<[u8; 32]>, SealError> {
     let named = path.display().to_string();
-    let fail = |source| SealError::File {
-        doing: "read",
-        path: named.clone(),
-        source,
+    let text = match private_file::read(path) {
+        Ok(text) => text,
+        Err(Unreadable::Exposed) => return Err(SealError::Exposed(named)),
+        Err(Unreadable::Io(error)) if error.kind() == std::io::ErrorKind::NotFound && may_make => {
+            return make_master_key(path);
+        }
+        Err(Unreadable::Io(source)) => {
+            return Err(SealError::File {
+                doing: "read",
+                path: named,
+                source,
+            });
+        }
     };
-    let mode = file.metadata().map_err(fail)?.permissions().mode();
-    if mode & 0o007 != 0 {
-        return Err(SealError::Exposed(named));
-    }
-    let mut text = Zeroizing::new(String::new());
-    file.read_to_string(&mut text).map_err(fail)?;
     let bytes = Zeroizing::new(BASE64.decode(text.trim()).unwrap_or_default());
     match <[u8; 32]>::try_from(bytes.as_slice()) {
         Ok(key) => Ok(Zeroizing::new(key)),
@@ -250,51 +238,19 @@ fn read_master_key(path: &Path, mut file: std::fs::File) -> Result<Zeroizing<[u8
     }
 }
 
-/// Writes a new master key whole or not at all: a temporary file, synced, then linked into place.
+/// Writes a new master key whole or not at all, for the owner alone.
 ///
 /// # Errors
 /// [`SealError`].
 pub fn make_master_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, SealError> {
-    let fail = |source| SealError::File {
+    let key = entropy::for_secret().map_err(|error| SealError::Failed(error.to_string()))?;
+    let text = Zeroizing::new(format!("{}\n", BASE64.encode(key)));
+    private_file::create(path, &text).map_err(|source| SealError::File {
         doing: "make",
         path: path.display().to_string(),
         source,
-    };
-    let key = entropy::for_secret().map_err(|error| SealError::Failed(error.to_string()))?;
-    let temporary = with_suffix(path, ".new");
-    // What is left of an interrupted attempt was never used.
-    std::fs::remove_file(&temporary).unwrap_or_default();
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)
-        .map_err(fail)?;
-    let text = Zeroizing::new(format!("{}\n", BASE64.encode(key)));
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(fail)?;
-    // A hard link fails where the name is taken: of two first starts one key wins.
-    let linked = std::fs::hard_link(&temporary, path);
-    std::fs::remove_file(&temporary).map_err(fail)?;
-    linked.map_err(fail)?;
-    sync_directory(path).map_err(fail)?;
+    })?;
     Ok(Zeroizing::new(key))
-}
-
-/// Makes sure that a new name in a directory outlives a power cut.
-pub(crate) fn sync_directory(path: &Path) -> std::io::Result<()> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    std::fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
-}
-
-/// The path with something after its last part.
-pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 #[cfg(test)]

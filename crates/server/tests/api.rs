@@ -96,6 +96,10 @@ mod law;
 mod lifecycle;
 #[path = "api/limits.rs"]
 mod limits;
+#[path = "api/log.rs"]
+mod log;
+#[path = "api/log_key.rs"]
+mod log_key;
 #[path = "api/operation.rs"]
 mod operation;
 #[path = "api/outage.rs"]

@@ -12,6 +12,71 @@ pub struct EventList {
     pub next_cursor: Option<String>,
 }
 
+/// `GET /org/audit/key`: who signs the trail of the org.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LogKeys {
+    /// The first line of every checkpoint, and the name of the keys: it stays the same.
+    pub origin: String,
+    /// The keys that sign now, the current one first.
+    pub keys: Vec<LogKey>,
+}
+
+/// A public key.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LogKey {
+    /// Name, id and key in one word, as tools for signed notes take it (C2SP signed-note).
+    pub vkey: String,
+    /// Its id: eight hexadecimal digits.
+    pub id: String,
+    /// Whether it is the one that will go on signing; the others are on their way out.
+    pub is_current: bool,
+}
+
+/// `GET /org/audit/proof`: what was asked for.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum LogProof {
+    /// With `seq`.
+    Inclusion(InclusionProof),
+    /// With `from`.
+    Consistency(ConsistencyProof),
+}
+
+/// That a record is in the trail (RFC 6962, 2.1.1). Hashes are SHA-256, in base64.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct InclusionProof {
+    /// The number of the record; its leaf has the index `seq - 1`.
+    pub seq: u64,
+    /// The hash of its leaf.
+    pub leaf_hash: String,
+    /// How many records the tree has.
+    pub size: u64,
+    /// Its root.
+    pub root: String,
+    /// The hashes beside the way from the leaf to the root.
+    pub proof: Vec<String>,
+    /// The signed note over this size and root; null if none was made of this size.
+    pub checkpoint: Option<String>,
+}
+
+/// That the trail of `from` records is the beginning of the one of `to` (RFC 6962, 2.1.2). Hashes are
+/// SHA-256, in base64.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ConsistencyProof {
+    /// How many records the earlier tree has.
+    pub from: u64,
+    /// Its root.
+    pub from_root: String,
+    /// How many records the later tree has.
+    pub to: u64,
+    /// Its root.
+    pub to_root: String,
+    /// The hashes that lead from the one to the other.
+    pub proof: Vec<String>,
+    /// The signed note over the later tree; null if none was made of this size.
+    pub checkpoint: Option<String>,
+}
+
 /// One record. Members that do not apply are left out.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Event {

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::DataFlags;
 
 /// `claviger audit`.
 #[derive(Debug, Subcommand)]
@@ -17,8 +19,12 @@ pub(crate) enum AuditCommand {
     },
     /// List records, newest first
     Query(QueryArgs),
-    /// Write the whole trail, a JSON record per line, exactly as it is kept
+    /// Write the whole trail: a JSON record per line, exactly as it is kept; or as a folder that tools for
+    /// transparency logs read
     Export(ExportArgs),
+    /// Put a new key before those that sign the trails; with --finish, take the older ones away. Offline:
+    /// stop the server
+    RotateKey(RotateKeyArgs),
 }
 
 /// Which records.
@@ -67,16 +73,40 @@ pub(crate) struct QueryArgs {
     pub(crate) limit: u32,
 }
 
+/// What an export looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// A record per line
+    Jsonl,
+    /// A folder with the signed checkpoint, the hashes and the records (C2SP tlog-tiles)
+    Tlog,
+}
+
 /// `claviger audit export`.
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
+    /// What it looks like
+    #[arg(long, value_enum, default_value = "jsonl")]
+    pub(crate) format: ExportFormat,
     /// Only from this time on (RFC 3339)
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
     /// Only until this time (RFC 3339)
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
-    /// The file to write, whole or not at all; standard output if left out
-    #[arg(long, short, value_name = "FILE")]
+    /// The file to write, whole or not at all; standard output if left out. For `tlog` the folder, to which
+    /// a later export adds what is new
+    #[arg(long, short, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
+}
+
+/// `claviger audit rotate-key`.
+#[derive(Debug, Args)]
+pub(crate) struct RotateKeyArgs {
+    /// Take away all keys but the first, when all who verify know it
+    #[arg(long)]
+    pub(crate) finish: bool,
+    /// Where data lies.
+    #[command(flatten)]
+    pub(crate) data: DataFlags,
 }

@@ -2,15 +2,20 @@
 
 use std::{
     io::Write as _,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
+use claviger_server::config::Config;
 use claviger_wire::ledger::Event;
+use serde::Serialize;
 
-use super::tail::Tail;
+use super::{block_on, online, tail::Tail, tlog};
 use crate::{
-    args::audit::{AuditCommand, ExportArgs, FilterArgs, QueryArgs},
+    args::{
+        Global,
+        audit::{AuditCommand, ExportArgs, ExportFormat, FilterArgs, QueryArgs, RotateKeyArgs},
+    },
     client::{Client, Query},
     error::Failure,
     output::{Cell, Output, Table, Tone},
@@ -21,19 +26,66 @@ use crate::{
 const PROGRESS_PAUSE: Duration = Duration::from_millis(200);
 
 /// Carries out one of the commands.
-pub(super) async fn run(
-    command: AuditCommand,
-    client: &Client,
-    out: &Output,
-) -> Result<(), Failure> {
+pub(super) fn run(command: AuditCommand, global: &Global, out: &Output) -> Result<(), Failure> {
     match command {
-        AuditCommand::Tail { filter, follow } => {
-            let tail = Tail::new(conditions(*filter), client, out);
+        AuditCommand::Tail { filter, follow } => online(global, out, async |client| {
+            let tail = Tail::new(conditions(*filter), &client, out);
             tail.run(follow).await
+        }),
+        AuditCommand::Query(args) => {
+            online(global, out, async |client| query(args, &client, out).await)
         }
-        AuditCommand::Query(args) => query(args, client, out).await,
-        AuditCommand::Export(args) => export(args, client, out).await,
+        AuditCommand::Export(args) if args.format == ExportFormat::Tlog => {
+            let folder = folder(args)?;
+            online(global, out, async |client| {
+                tlog::export(&folder, &client, out).await
+            })
+        }
+        AuditCommand::Export(args) => {
+            online(global, out, async |client| export(args, &client, out).await)
+        }
+        AuditCommand::RotateKey(args) => rotate_key(&args, out),
     }
+}
+
+/// The folder of an export, which has no parts that could be left out.
+fn folder(args: ExportArgs) -> Result<PathBuf, Failure> {
+    if args.since.is_some() || args.until.is_some() {
+        let reason = "--format tlog writes the whole trail: leave out --since and --until";
+        return Err(Failure::Usage(reason.to_owned()));
+    }
+    let missing = || Failure::Usage("--format tlog needs a folder: -o DIR".to_owned());
+    args.output.ok_or_else(missing)
+}
+
+#[derive(Serialize)]
+struct RotatedKeys {
+    file: String,
+    keys: usize,
+}
+
+fn rotate_key(args: &RotateKeyArgs, out: &Output) -> Result<(), Failure> {
+    let config =
+        Config::load(&args.data.flags()).map_err(|error| Failure::Usage(error.to_string()))?;
+    let file = config.ledger_key_file.display().to_string();
+    let keys = block_on(tokio::runtime::Builder::new_multi_thread(), async {
+        claviger_server::rotate_log_key(config, args.finish)
+            .await
+            .map_err(|error| Failure::Local(error.to_string()))
+    })?;
+    out.show(&RotatedKeys { file, keys }, |rotated| {
+        let mut table = Table::fields();
+        table.field("keys", rotated.keys.to_string());
+        table.field("file", rotated.file.as_str());
+        table
+    })?;
+    if !args.finish {
+        out.note(
+            "start the server: from then on the new key signs, and the older ones too. Give those who \
+             verify the new one (GET /org/audit/key), then: claviger audit rotate-key --finish",
+        );
+    }
+    Ok(())
 }
 
 fn named<const N: usize>(pairs: [(&'static str, Option<String>); N]) -> Query {
@@ -141,7 +193,7 @@ async fn export_to(
 }
 
 /// Says on a terminal how much has arrived.
-struct Progress<'a> {
+pub(super) struct Progress<'a> {
     out: &'a Output,
     is_shown: bool,
     records: u64,
@@ -150,7 +202,7 @@ struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    fn new(out: &'a Output, is_shown: bool) -> Self {
+    pub(super) fn new(out: &'a Output, is_shown: bool) -> Self {
         let is_shown = is_shown && out.is_stderr_terminal();
         Self {
             out,
@@ -161,7 +213,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    fn add(&mut self, piece: &[u8]) {
+    pub(super) fn add(&mut self, piece: &[u8]) {
         if !self.is_shown {
             return;
         }
@@ -174,7 +226,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         if self.is_shown {
             self.out.progress("");
             self.out.note(&self.words());

@@ -50,6 +50,12 @@ pub struct Config {
     pub master_key_file: PathBuf,
     /// Whether the operator named the master key file: then it is never made.
     pub is_master_key_given: bool,
+    /// The keys that sign the audit trail.
+    pub ledger_key_file: PathBuf,
+    /// Whether the operator named that file: then it is never made.
+    pub is_ledger_key_given: bool,
+    /// Whether the operator accepts keys that have not signed the audit trail before.
+    pub accepts_ledger_key: bool,
     /// Who may use tier 0 while it is open.
     pub bootstrap: BootstrapPolicy,
     /// When a record must be safe.
@@ -107,15 +113,17 @@ impl Config {
             .map(|_| address(&raw, "metrics-listen"))
             .transpose()?;
         let (workspace_tokens, workspace_tokens_sunset) = workspace_tokens(&raw)?;
+        let (master_key_file, ledger_key_file) = key_files(&raw, &data_dir);
         let config = Self {
             bootstrap: bootstrap(&raw, listen)?,
             listen,
             metrics_listen,
             database_url: database_url(&raw, &data_dir)?,
-            master_key_file: raw
-                .given("master-key-file")
-                .map_or_else(|| data_dir.join("master.key"), PathBuf::from),
+            master_key_file,
             is_master_key_given: raw.given("master-key-file").is_some(),
+            ledger_key_file,
+            is_ledger_key_given: raw.given("ledger-key-file").is_some(),
+            accepts_ledger_key: flags.accepts_ledger_key,
             audit: choice(
                 &raw,
                 "audit",
@@ -188,6 +196,7 @@ impl Config {
         let value = |name: &'static str| match name {
             "database-url" => mask_url(&self.database_url),
             "master-key-file" => self.master_key_file.display().to_string(),
+            "ledger-key-file" => self.ledger_key_file.display().to_string(),
             "bootstrap" => match self.bootstrap {
                 BootstrapPolicy::Loopback => "loopback".to_owned(),
                 BootstrapPolicy::Any => "any".to_owned(),
@@ -225,6 +234,14 @@ fn choice<T: Copy>(raw: &Raw, name: &'static str, among: &[(&str, T)]) -> Result
         let words: Vec<_> = among.iter().map(|(word, _)| format!("`{word}`")).collect();
         raw.bad(name, format!("must be one of {}", words.join(", ")))
     })
+}
+
+/// Where the master key is, and the keys of the ledger: beside it, unless the operator says otherwise.
+fn key_files(raw: &Raw, data_dir: &std::path::Path) -> (PathBuf, PathBuf) {
+    let given = |name| raw.given(name).map(PathBuf::from);
+    let master = given("master-key-file").unwrap_or_else(|| data_dir.join("master.key"));
+    let ledger = given("ledger-key-file").unwrap_or_else(|| master.with_file_name("ledger.key"));
+    (master, ledger)
 }
 
 /// How long something may last: at least a minute, at most a year.

@@ -19,6 +19,11 @@ pub struct Flags {
     pub database_url: Option<String>,
     /// The file with the master key.
     pub master_key_file: Option<String>,
+    /// The file with the keys that sign the audit trail.
+    pub ledger_key_file: Option<String>,
+    /// Whether to go on with keys that have not signed the audit trail before: for one start, so it is
+    /// no setting.
+    pub accepts_ledger_key: bool,
     /// Who may use tier 0.
     pub bootstrap: Option<String>,
     /// When a request's record must be safe.
@@ -91,6 +96,7 @@ pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
     ("data-dir", "CLAVIGER_DATA_DIR", "./claviger-data"),
     ("database-url", "CLAVIGER_DATABASE_URL", ""),
     ("master-key-file", "CLAVIGER_MASTER_KEY_FILE", ""),
+    ("ledger-key-file", "CLAVIGER_LEDGER_KEY_FILE", ""),
     ("bootstrap", "CLAVIGER_BOOTSTRAP", ""),
     ("audit", "CLAVIGER_AUDIT", "durable"),
     ("log-format", "CLAVIGER_LOG_FORMAT", "text"),
@@ -191,6 +197,7 @@ fn flag<'a>(flags: &'a Flags, name: &str) -> Option<&'a String> {
         "data-dir" => flags.data_dir.as_ref(),
         "database-url" => flags.database_url.as_ref(),
         "master-key-file" => flags.master_key_file.as_ref(),
+        "ledger-key-file" => flags.ledger_key_file.as_ref(),
         "bootstrap" => flags.bootstrap.as_ref(),
         "audit" => flags.audit.as_ref(),
         "log-format" => flags.log_format.as_ref(),
