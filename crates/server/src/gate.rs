@@ -24,6 +24,7 @@ use claviger_core::{
     denial::Denial,
     grant::{Labels, WorkspaceFacts, Workspaces},
     id::WorkspaceId,
+    path::normalise,
     permission::Permission,
     tier::Tier,
 };
@@ -152,7 +153,9 @@ impl Admitted {
             ),
         };
         app.metrics.note_verification(started.elapsed());
-        let params = params(route, parts.uri.path());
+        // Read once, where every path is read. One with two readings gets no further than its refusal.
+        let params = normalise(parts.uri.path()).map(|path| params(route, &path));
+        let params = params.unwrap_or_default();
         let names_workspace =
             route.starts_with("/workspaces/{") || route.starts_with("/canvas/workspaces/{");
         let workspace: Option<WorkspaceId> = params
@@ -198,7 +201,7 @@ where
                 Arc::clone(&app),
                 permit,
                 Arc::clone(&trace),
-                (admitted.identity.ok(), admitted.params),
+                (admitted.identity, admitted.params),
                 (parts, body),
             );
             handler(call).await

@@ -41,7 +41,7 @@ pub async fn list(call: Call<ReadPeople>) -> Result<Reply, Failure> {
 /// # Errors
 /// 404.
 pub async fn get(call: Call<ReadPeople>) -> Result<Reply, Failure> {
-    let id = call.id(0, "person")?;
+    let id = call.person(0)?;
     let found = people::get(&call.app, &call.permit, &id).await?;
     Ok(Reply::json(StatusCode::OK, &view(&found)))
 }
@@ -63,7 +63,7 @@ pub async fn restore(call: Call<ManagePeople>) -> Result<Reply, Failure> {
 }
 
 async fn turn(mut call: Call<ManagePeople>, state: PersonState) -> Result<Reply, Failure> {
-    let id: PersonId = call.id(0, "person")?;
+    let id = call.person(0)?;
     let body: wire::MemberTurn = call.json_or_default().await?;
     let why = reason(body.reason.as_deref())?;
     let turned = people::turn(&call.app, &call.permit, (id, state, why), &call.trace).await?;
@@ -81,7 +81,7 @@ async fn turn(mut call: Call<ManagePeople>, state: PersonState) -> Result<Reply,
 /// # Errors
 /// As [`people::remove`].
 pub async fn remove(call: Call<ManagePeople>) -> Result<Reply, Failure> {
-    let id: PersonId = call.id(0, "person")?;
+    let id = call.person(0)?;
     let query = call.query(&["hand_over_to", "reason"])?;
     let heir = query.parse("hand_over_to", "the id of a person")?;
     let why = reason(query.get("reason"))?;
@@ -121,7 +121,7 @@ pub async fn remove(call: Call<ManagePeople>) -> Result<Reply, Failure> {
 /// # Errors
 /// 404.
 pub async fn sessions(call: Call<ReadPeople>) -> Result<Reply, Failure> {
-    let id: PersonId = call.id(0, "person")?;
+    let id = call.person(0)?;
     people::get(&call.app, &call.permit, &id).await?;
     let found = sign_ins::of_person(&call.app, call.org(), &id);
     Ok(Reply::json(
@@ -135,7 +135,7 @@ pub async fn sessions(call: Call<ReadPeople>) -> Result<Reply, Failure> {
 /// # Errors
 /// As [`people::end_sessions`].
 pub async fn end_sessions(call: Call<ManagePeople>) -> Result<Reply, Failure> {
-    let id = call.id(0, "person")?;
+    let id = call.person(0)?;
     let ended = people::end_sessions(&call.app, &call.permit, id, &call.trace).await?;
     Ok(ended_reply(ended))
 }

@@ -8,6 +8,7 @@ use claviger_core::{
     authorize::Permit,
     id::{OrgId, WorkspaceId},
     ledger::entry::Entry,
+    person::PersonId,
     time::Timestamp,
 };
 use claviger_store::{Acting, Receipt, Recorder};
@@ -80,7 +81,7 @@ impl<A: Action> Call<A> {
             .ok_or(Failure::NotFound("workspace"))
     }
 
-    /// A parameter of the path, by position.
+    /// A parameter of the path, decoded, by position.
     #[must_use]
     pub fn param(&self, at: usize) -> &str {
         self.params.get(at).map_or("", String::as_str)
@@ -94,6 +95,14 @@ impl<A: Action> Call<A> {
         self.param(at)
             .parse()
             .map_err(|_malformed| Failure::NotFound(what))
+    }
+
+    /// A parameter of the path as the id of a person.
+    ///
+    /// # Errors
+    /// 404 for what is none.
+    pub fn person(&self, at: usize) -> Result<PersonId, Failure> {
+        PersonId::of_segment(self.param(at)).map_err(|_no_id| Failure::NotFound("person"))
     }
 
     /// The key that was presented, whichever of its secrets it was.
