@@ -262,6 +262,7 @@ mod tests {
             replaced_until: None,
             impersonator: None,
             session: None,
+            is_break_glass: false,
             authority: Authority::of(layers.into_iter().map(Arc::new).collect()),
         })
     }

@@ -52,6 +52,8 @@ mod audit;
 mod blast;
 #[path = "api/bootstrap.rs"]
 mod bootstrap;
+#[path = "api/break_glass.rs"]
+mod break_glass;
 #[path = "api/browser.rs"]
 mod browser;
 #[path = "api/canvas_keys.rs"]

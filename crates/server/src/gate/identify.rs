@@ -435,6 +435,7 @@ where
         replaced_until: None,
         impersonator: None,
         session: None,
+        is_break_glass: false,
         authority: Authority::default(),
     };
     Identified {

@@ -87,7 +87,14 @@ pub(super) fn accept_session(
     );
     let maker = session.minter.as_ref().and_then(|m| m.chain.first());
     match maker {
-        None => authenticate::person(&known.person, vec![Arc::clone(&known.grant)], proof),
+        None => {
+            let grants = vec![Arc::clone(&known.grant)];
+            let person = authenticate::person(&known.person, grants, proof)?;
+            Ok(Principal {
+                is_break_glass: session.admin_token.is_some(),
+                ..person
+            })
+        }
         Some(key) => {
             let slot = app.keys.find_by_id(*key).ok_or(Denial::SessionEnded)?;
             // How the key stands is for whoever holds its secret to know.
