@@ -30,6 +30,7 @@ use crate::{
     load::{Interner, load_index, load_old_secrets, load_people, load_sessions},
     metrics::Metrics,
     orgs::Orgs,
+    other_uses::OtherUses,
     people::{People, Sessions},
     policies::Policies,
     provider::Provider,
@@ -112,6 +113,8 @@ pub struct App {
     pub(crate) started_at: Timestamp,
     /// Replaced secrets that are still accepted.
     pub(crate) old_secrets: OldSecrets,
+    /// When keys were last used otherwise than with their own secret.
+    pub(crate) other_uses: OtherUses,
     /// Changes of one key take turns.
     pub(crate) key_turns: Turns,
     /// Live streams.
@@ -169,7 +172,7 @@ impl App {
         let deployment = store.deployment().await?;
         let sealer = open_master_key(&config, &*store).await?;
         let interner = Arc::new(Interner::default());
-        let (keys, workspace_tokens) = load_index(&*store, &interner).await?;
+        let (keys, workspace_tokens, other_uses) = load_index(&*store, &interner).await?;
         let metrics = Arc::new(Metrics::default());
         let orgs = Orgs::load(&*store).await?;
         let app = Arc::new(Self {
@@ -208,6 +211,7 @@ impl App {
             away_limiter: StrangerLimiter::new(SIGN_INS_PER_MINUTE),
             started_at: clock::now(),
             old_secrets: load_old_secrets(&*store, &keys).await?,
+            other_uses,
             key_turns: Turns::default(),
             keys,
             streams: Arc::default(),

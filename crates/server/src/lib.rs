@@ -27,6 +27,7 @@ mod openapi;
 mod operation;
 pub mod ops;
 pub mod orgs;
+mod other_uses;
 mod people;
 mod policies;
 pub mod problem;

@@ -92,6 +92,8 @@ mod key_request_rights;
 mod key_requests;
 #[path = "api/keys.rs"]
 mod keys;
+#[path = "api/last_uses.rs"]
+mod last_uses;
 #[path = "api/law.rs"]
 mod law;
 #[path = "api/lifecycle.rs"]

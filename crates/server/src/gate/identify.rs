@@ -11,9 +11,8 @@ use claviger_core::{
     evidence::{Arrival, Presented, presented},
     grant::Grant,
     id::{Key, KeyId, OrgId, WorkspaceToken},
-    key::{Credential, KeyStatus},
-    person::PersonState,
-    tier::{Actor, Authority, Minter, Principal, Tier},
+    key::{Credential, Use},
+    tier::{Actor, Authority, Principal, Tier},
     time::Timestamp,
 };
 use claviger_wire::headers;
@@ -181,7 +180,7 @@ pub(super) fn identify(
             // Tier 0 is for programs.
             Ok(None) if is_page => Identified::refused(app, Denial::NoCredential),
             Ok(None) => without_credential(app, parts, peer),
-            Ok(Some(id)) => with_session(app, parts, id, (now, comes_from_us)),
+            Ok(Some(id)) => with_session(app, parts, id, (client, now, comes_from_us)),
             Err(denial) => Identified::refused(app, denial),
         },
         Ok(Presented::OrgKey(digest)) => match app.keys.find(&digest) {
@@ -270,6 +269,15 @@ fn with_key(
             if slot.last_used().is_none() && !slot.credential.is_replaced {
                 app.old_secrets
                     .start_clock(&app.keys, slot.credential.id, now);
+            }
+            if slot.credential.is_replaced {
+                let (id, prefix) = (slot.credential.id, slot.credential.prefix);
+                let new = Use {
+                    at: now,
+                    from: Some(client),
+                };
+                app.old_secrets.note_use(id, prefix, new);
+                app.other_uses.keep(id, new);
             }
             app.keys.touch(&slot, now, client);
             in_its_org(app, parts, principal, Proof::Key(slot))

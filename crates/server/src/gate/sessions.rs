@@ -1,6 +1,6 @@
 //! Tier 1: the session in the cookie of the Canvas.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use claviger_core::{
     authenticate,
@@ -26,7 +26,7 @@ pub(super) fn with_session(
     app: &App,
     parts: &Parts,
     id: &str,
-    (now, comes_from_us): (Timestamp, bool),
+    (client, now, comes_from_us): (IpAddr, Timestamp, bool),
 ) -> Identified {
     let Some(live) = app.sessions.find(&Digest::of(id.as_bytes())) else {
         return Identified::refused(app, Denial::SessionEnded);
@@ -42,6 +42,10 @@ pub(super) fn with_session(
         },
         Ok(principal) => {
             live.touch(now);
+            // What the key's own session does, the key does: but with no secret that it has.
+            if let Some(key) = principal.key {
+                app.other_uses.touch(key, now, client);
+            }
             in_its_org(app, parts, principal, Proof::Session(live))
         }
         Err(denial) => Identified {
