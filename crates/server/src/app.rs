@@ -23,6 +23,7 @@ use crate::{
     config::{AuditMode, Config},
     entropy,
     failure::Failure,
+    gate::Bodies,
     index::Index,
     ledger::Ledger,
     limiter::MintLimiter,
@@ -117,6 +118,8 @@ pub struct App {
     pub(crate) other_uses: OtherUses,
     /// Changes of one key take turns.
     pub(crate) key_turns: Turns,
+    /// Room for the bodies of requests.
+    pub(crate) bodies: Bodies,
     /// Live streams.
     pub(crate) streams: Arc<Streams>,
     /// Places for scans of long lists.
@@ -214,6 +217,7 @@ impl App {
             other_uses,
             key_turns: Turns::default(),
             keys,
+            bodies: Bodies::default(),
             streams: Arc::default(),
             scans: tokio::sync::Semaphore::new(SCANS_MAX),
             probed: tokio::sync::Mutex::default(),

@@ -4,6 +4,7 @@
 //! the answer. A change has its record committed with it and brings the receipt; everything else is
 //! recorded here, before the answer leaves.
 
+mod body;
 mod call;
 mod ends;
 mod finish;
@@ -11,6 +12,7 @@ mod identify;
 mod notices;
 mod pages;
 mod query;
+mod reply;
 mod sessions;
 mod strangers;
 mod tokens;
@@ -30,7 +32,8 @@ use claviger_core::{
 };
 use http::{Method, Request, request::Parts};
 
-pub use call::{Call, Reply, Watch};
+pub(crate) use body::Bodies;
+pub use call::{Call, Watch};
 pub(crate) use ends::record_stream_end;
 use finish::{Guard, answer_failure, finish};
 use identify::{Identified, identify};
@@ -304,7 +307,8 @@ async fn labels_if_needed<A: Action>(
     }
 }
 
-/// The segments of the path that stand where the pattern has braces.
+/// The segments of the decoded path that stand where the pattern has braces. No slash is ever encoded
+/// in it, so decoding makes no more of them.
 fn params(pattern: &str, path: &str) -> Vec<String> {
     if !pattern.contains('{') {
         return Vec::new();

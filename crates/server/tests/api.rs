@@ -50,6 +50,8 @@ mod ask;
 mod audit;
 #[path = "api/blast.rs"]
 mod blast;
+#[path = "api/bodies.rs"]
+mod bodies;
 #[path = "api/bootstrap.rs"]
 mod bootstrap;
 #[path = "api/break_glass.rs"]

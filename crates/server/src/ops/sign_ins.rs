@@ -213,19 +213,30 @@ pub fn link_url(app: &App, headers: &HeaderMap, token: &str) -> String {
     format!("{base}/canvas/link#{token}")
 }
 
+/// Counts an attempt to sign in here. It comes before anything of the attempt is read.
+///
+/// # Errors
+/// 409 where an identity provider is set; 429 beyond the limit.
+pub fn attempt(app: &App, trace: &Trace) -> Result<Attempt, Failure> {
+    require_no_provider(app)?;
+    app.sign_in_limiter.check(trace.client, trace.at)?;
+    Ok(Attempt(()))
+}
+
+/// Proof that an attempt to sign in was counted.
+#[derive(Debug)]
+pub struct Attempt(());
+
 /// Signs in with a one-time link.
 ///
 /// # Errors
 /// 401 for a link that was used, has ended, or was never made; 403 for a suspended or removed person.
 pub async fn use_link(
     app: &Arc<App>,
-    permit: &Permit<SignIn>,
-    token: &str,
+    _permit: &Permit<SignIn>,
+    (_counted, token): (Attempt, &str),
     trace: &Arc<Trace>,
 ) -> Result<SignedIn, Failure> {
-    require_no_provider(app)?;
-    app.sign_in_limiter.check(trace.client, trace.at)?;
-    let _ = permit;
     let digest = *Digest::of(token.as_bytes()).as_bytes();
     let taken = app.store.take_sign_in(digest, clock::now()).await?;
     let taken = taken.ok_or(Denial::BadLink)?;
@@ -255,13 +266,10 @@ pub async fn use_link(
 /// 401 for any other text; 400 for an org that is not there; 409 where an identity provider is set.
 pub async fn use_admin_token(
     app: &Arc<App>,
-    permit: &Permit<SignIn>,
-    (token, org): (&str, Option<&str>),
+    _permit: &Permit<SignIn>,
+    (_counted, token, org): (Attempt, &str, Option<&str>),
     trace: &Arc<Trace>,
 ) -> Result<SignedIn, Failure> {
-    require_no_provider(app)?;
-    app.sign_in_limiter.check(trace.client, trace.at)?;
-    let _ = permit;
     let fingerprint = app.admin_token.fingerprint();
     if !app.admin_token.matches(token) {
         return Err(Denial::Unknown.into());

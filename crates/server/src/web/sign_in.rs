@@ -193,11 +193,12 @@ fn link_page_of(call: &Call<SignIn>, is_spent: bool) -> LinkPage {
 /// # Errors
 /// 401 for a link that is not good any more: the page says how to get another.
 pub(super) async fn with_link(mut call: Call<SignIn>) -> Result<Reply, Failure> {
+    let counted = sign_ins::attempt(&call.app, &call.trace)?;
     let form = call.form().await?;
     // Whoever pastes the whole link means what stands behind `#`.
     let token = form.get("token").unwrap_or_default();
     let token = token.rsplit('#').next().unwrap_or_default();
-    match sign_ins::use_link(&call.app, &call.permit, token, &call.trace).await {
+    match sign_ins::use_link(&call.app, &call.permit, (counted, token), &call.trace).await {
         Ok(signed_in) => Ok(welcome(&call.app, signed_in, HOME)),
         Err(failure @ Failure::Denied(Denial::BadLink)) => {
             Err(refused(failure, &link_page_of(&call, true)))
@@ -211,8 +212,10 @@ pub(super) async fn with_link(mut call: Call<SignIn>) -> Result<Reply, Failure> 
 /// # Errors
 /// 401 for any other text, said at the field.
 pub(super) async fn with_admin_token(mut call: Call<SignIn>) -> Result<Reply, Failure> {
+    let counted = sign_ins::attempt(&call.app, &call.trace)?;
     let form = call.form().await?;
-    let presented = (form.get("token").unwrap_or_default(), form.get("org"));
+    let token = form.get("token").unwrap_or_default();
+    let presented = (counted, token, form.get("org"));
     let next = safe_next(form.get("next").unwrap_or_default());
     let outcome = sign_ins::use_admin_token(&call.app, &call.permit, presented, &call.trace).await;
     let failure = match outcome {
