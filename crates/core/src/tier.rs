@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use crate::{
     grant::Grant,
     id::{KeyId, OrgId, SessionId, WorkspaceId},
+    permission::PermissionSet,
     token::Prefix,
 };
 
@@ -183,6 +184,18 @@ impl Authority {
     #[must_use]
     pub const fn ceiling(&self) -> Option<&Arc<Grant>> {
         self.ceiling.as_ref()
+    }
+
+    /// What every layer permits, and the ceiling with them; nothing where there is no layer.
+    #[must_use]
+    pub fn permissions(&self) -> PermissionSet {
+        if self.layers.is_empty() {
+            return PermissionSet::NONE;
+        }
+        let all = self.layers.iter().chain(&self.ceiling);
+        all.fold(PermissionSet::ALL, |left, grant| {
+            left.intersection(grant.permissions)
+        })
     }
 
     /// The grants, the principal's own first.

@@ -22,7 +22,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc};
 use axum::{body::Body, response::Response};
 use claviger_core::{
     action::{Action, Needs, Nothing, Scope},
-    authorize::{Facts, Permit, authorize},
+    authorize::{Facts, Permit, authorize, gives_up},
     denial::Denial,
     grant::{Labels, WorkspaceFacts, Workspaces},
     id::WorkspaceId,
@@ -240,7 +240,11 @@ async fn decide<A: Action>(
     if trace.is_page {
         check_page::<A>(admitted)?;
     }
-    match app.rate_limiter.check(&trace.principal, trace.at) {
+    let counted = match gives_up::<A>(&trace.principal) {
+        true => Ok(None),
+        false => app.rate_limiter.check(&trace.principal, trace.at),
+    };
+    match counted {
         Ok(None) => {}
         Ok(Some(standing)) => trace.standing.set(standing).unwrap_or_default(),
         Err(standing) => {

@@ -2,6 +2,7 @@
 //!
 //! Read [`router`] first, then `gate`, then the operation that interests you.
 
+mod acceptance;
 pub mod admin_token;
 pub mod api;
 pub mod app;

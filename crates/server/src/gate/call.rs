@@ -139,8 +139,8 @@ impl<A: Action> Call<A> {
     /// When what the person presented ends, if it is not used meanwhile.
     #[must_use]
     pub fn ends_at(&self) -> Option<Timestamp> {
-        let idle = self.app.sessions.idle;
-        self.proof.as_ref().and_then(|proof| proof.ends_at(idle))
+        let proof = self.proof.as_ref();
+        proof.and_then(|proof| proof.ends_at(&self.app))
     }
 
     /// The permit of another action for the same principal, about this workspace if it is about one:

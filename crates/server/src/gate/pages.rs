@@ -1,7 +1,7 @@
 //! What the gate asks of pages, and of whoever uses a session.
 
 use claviger_core::{
-    action::{Action, Needs, UseAccount},
+    action::{Action, Needs},
     denial::Denial,
     evidence::FetchSite,
     permission::Permission,
@@ -59,9 +59,8 @@ pub(super) fn check_freshness<A: Action>(trace: &Trace, proof: &Proof) -> Result
 pub(super) fn wants_fresh_word<A: Action>(method: &Method) -> bool {
     let is_read = matches!(*method, Method::GET | Method::HEAD);
     let reveals = A::NEEDS == Needs::Permission(Permission::SecretsReveal);
-    // Whoever signs out, or looks after its own sessions, gives up and gains nothing.
-    let gives_up = A::NAME == UseAccount::NAME;
-    !gives_up && (!is_read || reveals)
+    // Whoever signs out gains nothing.
+    A::NEEDS != Needs::GivingUp && (!is_read || reveals)
 }
 
 /// Pages are for people: a session, or nobody where nobody is asked for.

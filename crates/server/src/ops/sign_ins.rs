@@ -14,7 +14,7 @@ use claviger_core::{
     id::{OrgId, SessionId},
     permission::PermissionSet,
     person::{LOCAL_ISSUER, Person, PersonId, PersonState, Session, SignInMethod},
-    tier::{Minter, Tier},
+    tier::{Minter, Principal, Tier},
     time::Timestamp,
 };
 use claviger_store::{
@@ -26,9 +26,12 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 pub use own::{Own, end_own, own_sessions, person, person_id};
-pub(crate) use own::{end, of_person};
+pub(crate) use own::{end, end_of, of_person};
 
-use crate::{app::App, clock, entropy, failure::Failure, people::LiveSession, trace::Trace};
+use crate::{
+    acceptance::accept_key, app::App, clock, entropy, failure::Failure, people::LiveSession,
+    trace::Trace,
+};
 
 /// How long a link works.
 pub const LINK_LASTS: Duration = Duration::from_secs(600);
@@ -263,7 +266,7 @@ pub async fn use_link(
 /// Signs in with `ADMIN_TOKEN`, as the local administrator of an org.
 ///
 /// # Errors
-/// 401 for any other text; 400 for an org that is not there; 409 where an identity provider is set.
+/// 401 for any other text; 400 for an org that is not there.
 pub async fn use_admin_token(
     app: &Arc<App>,
     _permit: &Permit<SignIn>,

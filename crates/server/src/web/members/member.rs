@@ -92,7 +92,7 @@ pub(super) async fn page(call: Call<ReadPeople>) -> Result<Reply, Failure> {
     page.title.clone_from(&row.name);
     let person = &found.person;
     let live = sign_ins::of_person(&call.app, person.org, &person.id);
-    let (idle, current) = (call.app.sessions.idle, call.permit.principal().session);
+    let current = call.permit.principal().session;
     let sessions = live.iter();
     let decided = person.decision.as_ref().map(|decision| Decided {
         at: page.when(decision.at),
@@ -110,7 +110,7 @@ pub(super) async fn page(call: Call<ReadPeople>) -> Result<Reply, Failure> {
         first_seen: page.when(person.first_seen_at),
         decided,
         sessions: sessions
-            .map(|live| SessionRow::of(&page, live, idle, current))
+            .map(|live| SessionRow::of(&call.app, &page, live, current))
             .collect(),
         end: if may_manage {
             format!("{}/sessions", row.href)
