@@ -40,7 +40,8 @@ use identify::{Identified, identify};
 pub use identify::{KeySlot, Proof};
 use pages::{check_freshness, check_page, comes_from_us, wants_fresh_word};
 pub use query::{Form, Query};
-use tokens::{Word, with_access_token, word_of_provider};
+pub use reply::Reply;
+use tokens::{Word, refused_token, with_access_token, word_of_provider};
 
 use crate::{
     app::App,
@@ -147,7 +148,7 @@ impl Admitted {
             identity,
         } = match &word {
             Word::Of(bearer) => with_access_token(app, parts, bearer, head.at),
-            Word::Refused(_) => Identified::refused(app, Denial::Unknown),
+            Word::Refused(refused) => refused_token(app, refused),
             Word::NotAsked => identify(
                 app,
                 parts,
@@ -170,7 +171,7 @@ impl Admitted {
             trace,
             identity,
             failed: match word {
-                Word::Refused(failure) => Some(failure),
+                Word::Refused(refused) => Some(refused.failure),
                 Word::Of(_) | Word::NotAsked => None,
             },
             params,

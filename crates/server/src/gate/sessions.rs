@@ -7,13 +7,16 @@ use claviger_core::{
     denial::Denial,
     digest::Digest,
     evidence::cookie,
-    tier::{Authority, Principal, Tier},
+    tier::{Authority, Principal},
     time::Timestamp,
 };
 use http::{header, request::Parts};
 
-use super::identify::{Identified, Proof, accept_key, in_its_org};
-use crate::{app::App, people::LiveSession};
+use super::{
+    identify::{Identified, Proof, in_its_org},
+    tokens::in_name_of,
+};
+use crate::{acceptance::accept_key, app::App, people::LiveSession};
 
 /// The random id in the cookie of the Canvas.
 pub(super) fn cookie_of<'a>(app: &App, parts: &'a Parts) -> Result<Option<&'a str>, Denial> {
@@ -48,21 +51,11 @@ pub(super) fn with_session(
             }
             in_its_org(app, parts, principal, Proof::Session(live))
         }
-        Err(denial) => Identified {
-            principal: Arc::new(Principal {
-                tier: Tier::Session,
-                org: live.session.org,
-                actor: live.session.person.actor(),
-                key: None,
-                minter: None,
-                own_workspace: None,
-                replaced_until: None,
-                impersonator: None,
-                session: None,
-                authority: Authority::default(),
-            }),
-            identity: Err(denial),
-        },
+        Err(denial) => {
+            let session = &live.session;
+            let other = session.impersonator.as_deref().map(Arc::from);
+            in_name_of((session.org, session.person.actor()), other, denial)
+        }
     }
 }
 
