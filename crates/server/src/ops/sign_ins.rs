@@ -18,7 +18,8 @@ use claviger_core::{
     time::Timestamp,
 };
 use claviger_store::{
-    Acting, Begun, NewSession, Receipt, Recorder, SignIn as StoredSignIn, StoreError, Written,
+    Acting, Begun, LinkMaker, NewSession, Receipt, Recorder, SignIn as StoredSignIn, StoreError,
+    Written,
 };
 use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
@@ -159,7 +160,9 @@ pub async fn make_link(
         let change = json!({"login_link": {"expires_at": link.expires_at.to_string()}});
         trace.entry_of_change(201, &change)
     });
-    let (value, receipt) = put_link(app, (permit.org(), &text), acting, Some(record)).await?;
+    let maker = link_maker(principal);
+    let link = (permit.org(), &text, maker);
+    let (value, receipt) = put_link(app, link, acting, Some(record)).await?;
     let receipt = receipt.ok_or_else(|| Failure::Internal("a link has no record".to_owned()))?;
     Ok(Written { value, receipt })
 }
@@ -182,13 +185,32 @@ pub(crate) async fn console_link(app: &Arc<App>) -> Result<Link, Failure> {
         session: None,
         now: clock::now(),
     };
-    let (link, _) = put_link(app, (app.default_org, &text), acting, None).await?;
+    let maker = LinkMaker {
+        maker: text.made_by.clone(),
+        line: text.made_by.clone(),
+    };
+    let link = (app.default_org, &text, maker);
+    let (link, _) = put_link(app, link, acting, None).await?;
     Ok(link)
+}
+
+/// As whom the links of a principal are counted.
+fn link_maker(principal: &Principal) -> LinkMaker {
+    let maker = match principal.key {
+        Some(id) => id.to_string(),
+        None => principal.actor.to_string(),
+    };
+    let above = principal.minter.as_ref();
+    let topmost = above.and_then(|minter| minter.chain.last());
+    LinkMaker {
+        line: topmost.map_or_else(|| maker.clone(), ToString::to_string),
+        maker,
+    }
 }
 
 async fn put_link(
     app: &App,
-    (org, text): (OrgId, &LinkText),
+    (org, text, maker): (OrgId, &LinkText, LinkMaker),
     acting: Acting,
     record: Option<Recorder<StoredSignIn>>,
 ) -> Result<(Link, Option<Receipt>), Failure> {
@@ -199,6 +221,7 @@ async fn put_link(
         org: Some(org),
         payload: serde_json::to_string(text).unwrap_or_default(),
         expires_at,
+        maker: Some(maker),
     };
     let receipt = app.store.put_sign_in(sign_in, acting, record).await?;
     Ok((Link { token, expires_at }, receipt))
@@ -249,9 +272,7 @@ pub async fn use_link(
         None => None,
         Some(minter) => Some(minter.read().ok_or(Denial::BadLink)?),
     };
-    // Whoever has signed out everywhere has taken back what was made while signed in.
-    let is_alive = |id: &String| !app.sessions.select(|s| s.id.to_string() == *id).is_empty();
-    if !text.session.as_ref().is_none_or(is_alive) {
+    if !has_living_maker(app, &text, minter.as_ref()) {
         return Err(Denial::BadLink.into());
     }
     let how = How {
@@ -261,6 +282,22 @@ pub async fn use_link(
         made_by: Some(text.made_by),
     };
     begin_local(app, taken.org.unwrap_or(app.default_org), how, trace).await
+}
+
+/// Whether a session that begins with a link would be accepted, for all that made the link: nobody is
+/// signed in only to be told that the session has ended.
+fn has_living_maker(app: &App, text: &LinkText, minter: Option<&Minter>) -> bool {
+    // Whoever has signed out everywhere has taken back what was made while signed in.
+    let is_alive = |id: &String| !app.sessions.select(|s| s.id.to_string() == *id).is_empty();
+    let has_session = text.session.as_ref().is_none_or(is_alive);
+    let key = minter.and_then(|minter| minter.chain.first());
+    let has_key = key.is_none_or(|id| {
+        let slot = app.keys.find_by_id(*id);
+        slot.is_some_and(|slot| accept_key(app, &slot.credential, clock::now()).is_ok())
+    });
+    let token = text.admin_token;
+    let has_token = token.is_none() || token == app.admin_token.fingerprint();
+    has_session && has_key && has_token
 }
 
 /// Signs in with `ADMIN_TOKEN`, as the local administrator of an org.

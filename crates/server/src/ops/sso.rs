@@ -123,6 +123,7 @@ pub async fn begin(
         org: None,
         payload: serde_json::to_string(&away).unwrap_or_default(),
         expires_at: now.plus(SIGN_IN_LASTS),
+        maker: None,
     };
     let acting = Acting {
         key: None,
