@@ -219,10 +219,12 @@ fn told(session: Session, verified: &Verified) -> Session {
             .provider_session
             .clone()
             .or(session.provider_session),
+        // Whoever began it as somebody else is behind it to its end, though a later word be silent.
         impersonator: verified
             .impersonator
             .as_ref()
-            .map(|other| other.who.clone()),
+            .map(|other| other.who.clone())
+            .or(session.impersonator),
         fresh_until: again.then_some(verified.expires_at),
         ..session
     }
