@@ -388,12 +388,14 @@ async fn people_of_any_provider_have_an_address(backend: Backend) {
         for step in ["suspend", "remove"] {
             admin.get(&format!("{page}/{step}")).await.page();
         }
-        let place = admin.goes(&format!("{page}/suspend"), &[("reason", "leaves")]);
-        assert_eq!(place.await, format!("{page}?done=suspended"));
+        let suspend = format!("{page}/suspend");
+        let place = admin.goes(&suspend, &[("reason", "leaves")]).await;
+        assert_eq!(place, format!("{page}?done=suspended"));
         let restore = service.ask_as(ADMIN, "POST", &format!("{path}/restore"));
         assert_eq!(restore.send().await.ok(200)["state"], "active");
         // In the trail it stands as it was sent.
-        let record = &service.audit(ADMIN, "&method=POST").await[0];
+        let records = service.audit(ADMIN, "&method=POST").await;
+        let record = &records[0];
         assert_eq!(record["path"], format!("{path}/restore"));
         assert_eq!(record["change"]["person_restored"]["id"], id);
         let end = service.ask_as(ADMIN, "DELETE", &path).send().await;

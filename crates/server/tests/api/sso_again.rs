@@ -353,7 +353,8 @@ async fn whoever_acts_in_an_access_token_stands_in_the_record(backend: Backend) 
     let named = token(json!({"sub": "boss@example.com"}));
     let me = service.get(&named, "/org/whoami").await;
     assert_eq!(me["person"]["impersonator"], "boss@example.com");
-    let record = &service.audit(ADMIN, "&actor=session:ada").await[0];
+    let records = service.audit(ADMIN, "&actor=session:ada").await;
+    let record = &records[0];
     assert_eq!(
         (&record["path"], &record["impersonator"]),
         (&json!("/org/whoami"), &json!("boss@example.com"))
