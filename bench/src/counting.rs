@@ -42,6 +42,7 @@ fn trace(key: u32) -> Trace {
         replaced_until: None,
         impersonator: None,
         session: None,
+        is_break_glass: false,
         authority: Authority::of(vec![Arc::new(Grant::admin())]),
     };
     let workspace = WorkspaceId::from_u128(u128::from(key % 7));

@@ -112,6 +112,22 @@ describe('members', () => {
     await tour(browser, server, [['/canvas/members', refused], '/canvas/workspaces', '/canvas/account'], { storageState: people.reader });
   });
 
+  it('are opened and suspended whatever ids their provider gives them', async () => {
+    for (const [login, sub] of [['piped', 'auth0|5f7c'], ['slashed', 'EXAMPLE\\a/b;c%2f']]) {
+      await provider.command('account', { login, claims: { sub, name: `Odd ${login}`, org: 'default', role: 'reader' } });
+      people[login] = await byProvider(browser, server, login);
+      await as('admin', async (page) => {
+        await page.goto(`${server.url}/canvas/members`);
+        await page.getByRole('link', { name: `Odd ${login}` }).click();
+        await page.getByRole('heading', { level: 1, name: `Odd ${login}` }).waitFor();
+        await page.getByRole('link', { name: 'Suspend' }).click();
+        await page.getByRole('dialog', { name: `Suspend Odd ${login}` }).getByRole('button', { name: 'Suspend' }).click();
+        await page.getByText('Sessions have ended').waitFor();
+      });
+      assert.equal(await isIn(login), false);
+    }
+  });
+
   for (const hasScripts of [true, false]) {
     it(`are suspended and restored${hasScripts ? '' : ', without scripts'}`, async () => {
       const key = await keyOf('second', `key of ${hasScripts}`);

@@ -163,7 +163,7 @@ async fn use_keys(store: &dyn Store, org: &Org, now: Timestamp) -> Result<(), Fa
         store.add_usage(Arc::new(uses)).await?;
         let last = SecretUse {
             key: key.id,
-            prefix: key.prefix,
+            prefix: Some(key.prefix),
             at: last,
             from: Some(address(u64::try_from(number)?)),
         };

@@ -79,6 +79,7 @@ on_both_databases! {
     process::restart as sigterm_flushes_and_a_restart_keeps_everything,
     admin::short_token as short_admin_token_is_refused_at_start,
     admin::hangup as hangup_reads_the_admin_token_again,
+    admin::people_of_any_id as people_of_any_id_are_reached,
     advice::page as page_on_least_privilege_works_as_it_stands,
     advice::narrow as narrowing_asks_first_and_leaves_what_is_used,
     trail::followed as trail_is_followed_as_it_grows,

@@ -10,6 +10,8 @@ use crate::permission::Permission;
 pub enum Needs {
     /// Any principal of the org; always allowed to a key.
     Anyone,
+    /// The same; and of a session no condition of a grant either, for it only gives up what it has.
+    GivingUp,
     /// A permission.
     Permission(Permission),
     /// `ADMIN_TOKEN` and nothing else.
@@ -121,8 +123,10 @@ actions! {
     ManageOrgs: Needs::AdminToken, Org;
     /// Report secrets that were found: whoever holds a whole secret may have it ended.
     ReportFound: Needs::NoCredential, Org;
-    /// See one's own account and end one's own sessions.
+    /// See one's own account and sessions.
     UseAccount: Needs::Anyone, Org;
+    /// Sign out, here or elsewhere.
+    SignOut: Needs::GivingUp, Org;
     /// Make a link with which somebody signs in.
     MakeLoginLink: Needs::Permission(Permission::OrgAdmin), Org;
     /// List people.

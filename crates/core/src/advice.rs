@@ -120,7 +120,7 @@ impl UsedCall {
             Needs::Anyone if needs.action == ReadRequests::NAME => {
                 PermissionSet::of(&[Permission::OrgAdmin])
             }
-            Needs::Anyone | Needs::NoCredential => PermissionSet::NONE,
+            Needs::Anyone | Needs::GivingUp | Needs::NoCredential => PermissionSet::NONE,
         }
     }
 

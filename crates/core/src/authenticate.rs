@@ -37,6 +37,7 @@ fn of_the_org(tier: Tier, actor: Actor, org: OrgId, grant: Arc<Grant>) -> Princi
         replaced_until: None,
         impersonator: None,
         session: None,
+        is_break_glass: matches!(tier, Tier::AdminToken),
         authority,
     }
 }
@@ -66,6 +67,7 @@ pub fn org_key(
         replaced_until: None,
         impersonator: None,
         session: None,
+        is_break_glass: false,
         authority: Authority::of(layers),
     })
 }
@@ -117,6 +119,7 @@ pub fn person(
         replaced_until: None,
         impersonator,
         session,
+        is_break_glass: false,
         authority: Authority::of(grants),
     })
 }
@@ -178,6 +181,7 @@ pub fn workspace_token(
         replaced_until: None,
         impersonator: None,
         session: None,
+        is_break_glass: false,
         authority: Authority::of(layers),
     })
 }

@@ -181,7 +181,7 @@ fn is_welcome_stranger<A: Action>(principal: &Principal) -> bool {
     matches!(principal.tier, Tier::Anonymous | Tier::Session)
         && match A::NEEDS {
             Needs::NoCredential => true,
-            Needs::Anyone | Needs::Permission(_) | Needs::AdminToken => false,
+            Needs::Anyone | Needs::GivingUp | Needs::Permission(_) | Needs::AdminToken => false,
         }
 }
 
@@ -203,15 +203,22 @@ fn check_tier<A: Action>(facts: &Facts<'_>) -> Result<(), Denial> {
         }
         Tier::Bootstrap | Tier::Session | Tier::OrgKey => match A::NEEDS {
             Needs::AdminToken => Err(Denial::AdminTokenOnly),
-            Needs::Anyone | Needs::Permission(_) | Needs::NoCredential => Ok(()),
+            Needs::Anyone | Needs::GivingUp | Needs::Permission(_) | Needs::NoCredential => Ok(()),
         },
     }
+}
+
+/// Whether it is a session that gives itself up: nothing that holds it to its limits may keep it from
+/// ending.
+#[must_use]
+pub fn gives_up(needs: Needs, principal: &Principal) -> bool {
+    needs == Needs::GivingUp && principal.session.is_some()
 }
 
 fn check_grant<A: Action>(grant: &Grant, facts: &Facts<'_>) -> Result<(), Denial> {
     match A::NEEDS {
         // Knowing oneself and giving oneself up are always allowed, under the conditions below.
-        Needs::Anyone | Needs::AdminToken | Needs::NoCredential => {}
+        Needs::Anyone | Needs::GivingUp | Needs::AdminToken | Needs::NoCredential => {}
         Needs::Permission(permission) => {
             if !grant.permissions.has(permission) {
                 return Err(Denial::MissingPermission(permission));
@@ -221,7 +228,7 @@ fn check_grant<A: Action>(grant: &Grant, facts: &Facts<'_>) -> Result<(), Denial
             }
         }
     }
-    if !grant.reaches_address(facts.client) {
+    if !gives_up(A::NEEDS, facts.principal) && !grant.reaches_address(facts.client) {
         return Err(Denial::OutsideAddresses);
     }
     match A::SCOPE {
@@ -262,6 +269,7 @@ mod tests {
             replaced_until: None,
             impersonator: None,
             session: None,
+            is_break_glass: false,
             authority: Authority::of(layers.into_iter().map(Arc::new).collect()),
         })
     }

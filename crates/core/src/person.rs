@@ -1,6 +1,6 @@
 //! A person as this deployment knows it, and the sessions in which it acts.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt::Write as _, net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
     grant::Grant,
@@ -23,10 +23,11 @@ pub struct PersonId(Arc<str>);
 
 /// The text cannot be the id of a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a person's id has 1 to 255 printable ASCII characters, no space, and none that cannot stand in an address (`/`, `\\`, `;`, `%`)"
-)]
+#[error("a person's id has 1 to 255 printable ASCII characters and no space")]
 pub struct PersonIdError;
+
+/// What begins the segment of an id that cannot stand in a path as it is.
+const WRITTEN_OUT: char = '~';
 
 impl PersonId {
     /// The person who signs in where no identity provider is set.
@@ -39,6 +40,47 @@ impl PersonId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// How it stands as one segment of a path, before any percent-encoding: as it is, or, where it
+    /// holds what no path may hold, as `~` and two hexadecimal digits for each of its bytes. No id has
+    /// two segments, and no segment two ids.
+    #[must_use]
+    pub fn segment(&self) -> Cow<'_, str> {
+        let is_dots = matches!(&*self.0, "." | "..");
+        if !is_dots && !self.0.starts_with(WRITTEN_OUT) && !self.0.contains(['/', '\\', ';', '%']) {
+            return Cow::Borrowed(&self.0);
+        }
+        let mut written = String::from(WRITTEN_OUT);
+        for byte in self.0.bytes() {
+            // A string takes everything.
+            write!(written, "{byte:02x}").unwrap_or_default();
+        }
+        Cow::Owned(written)
+    }
+
+    /// The id that a segment of a decoded path names.
+    ///
+    /// # Errors
+    /// [`PersonIdError`] for what [`PersonId::segment`] writes of no id.
+    pub fn of_segment(segment: &str) -> Result<Self, PersonIdError> {
+        let Some(digits) = segment.strip_prefix(WRITTEN_OUT) else {
+            return segment.parse();
+        };
+        let byte = |pair: &[u8]| {
+            let pair = std::str::from_utf8(pair).ok()?;
+            u8::from_str_radix(pair, 16).ok()
+        };
+        let bytes: Option<Vec<u8>> = digits.as_bytes().chunks(2).map(byte).collect();
+        let id: Self = String::from_utf8(bytes.unwrap_or_default())
+            .map_err(|_not_text| PersonIdError)?
+            .parse()?;
+        // One spelling: a grant may name the path.
+        if id.segment() == segment {
+            Ok(id)
+        } else {
+            Err(PersonIdError)
+        }
     }
 
     /// How it stands in the audit trail and in `created_by`.
@@ -58,12 +100,12 @@ impl std::str::FromStr for PersonId {
     type Err = PersonIdError;
 
     fn from_str(text: &str) -> Result<Self, PersonIdError> {
-        let is_plain = |b: u8| b.is_ascii_graphic() && !b"/\\;%".contains(&b);
-        let is_dots = matches!(text, "" | "." | "..");
-        if is_dots || text.len() > PERSON_ID_BYTES_MAX || !text.bytes().all(is_plain) {
-            return Err(PersonIdError);
+        let is_short = (1..=PERSON_ID_BYTES_MAX).contains(&text.len());
+        if is_short && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Ok(Self(text.into()))
+        } else {
+            Err(PersonIdError)
         }
-        Ok(Self(text.into()))
     }
 }
 
@@ -248,12 +290,54 @@ mod tests {
 
     #[test]
     fn ids_are_short_and_plain() {
-        for good in ["user_01H", "auth0|5f7c", "a@example.com", "1"] {
+        for good in [
+            "user_01H",
+            "auth0|5f7c",
+            "a@example.com",
+            "1",
+            "a/b\\c;d%2f",
+            "~",
+            "..",
+        ] {
             assert!(good.parse::<PersonId>().is_ok(), "{good}");
         }
         let long = "x".repeat(256);
-        for bad in ["", "a b", "a\n", "é", "a/b", "a%2fb", "..", &long] {
+        for bad in ["", "a b", "a\n", "é", "\u{7f}", &long] {
             assert!(bad.parse::<PersonId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn each_id_has_one_segment_that_hides_nothing() {
+        for (id, segment) in [
+            ("auth0|5f7c", "auth0|5f7c"),
+            ("a@example.com", "a@example.com"),
+            ("a/b", "~612f62"),
+            ("a\\b", "~615c62"),
+            ("a;b", "~613b62"),
+            ("a%2fb", "~6125326662"),
+            ("~612f62", "~7e363132663632"),
+            ("..", "~2e2e"),
+        ] {
+            let parsed: PersonId = id.parse().expect("an id");
+            assert_eq!(parsed.segment(), segment);
+            assert_eq!(PersonId::of_segment(segment), Ok(parsed));
+        }
+        // Another spelling of an id that needs none, of no id, and of what is no id.
+        for bad in [
+            "", "~", "~61", "~612F62", "~612f6", "~61 f", "~+1", "~ff", "~00", "~20",
+        ] {
+            assert!(PersonId::of_segment(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn segments_read_back(id in "[!-~]{1,40}") {
+            let id: PersonId = id.parse().expect("an id");
+            let segment = id.segment().into_owned();
+            assert!(!segment.contains(['/', '\\', ';', '%']));
+            assert_eq!(PersonId::of_segment(&segment), Ok(id));
         }
     }
 }

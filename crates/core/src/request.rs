@@ -10,7 +10,7 @@ use crate::{
     grant::Grant,
     id::{KeyId, OrgId, RequestId},
     key::Metadata,
-    tier::Actor,
+    tier::{Actor, Tier},
     time::Timestamp,
 };
 
@@ -137,6 +137,8 @@ pub struct Decision {
     pub by: Actor,
     /// The key, where it was one: the minter of what is collected.
     pub key: Option<KeyId>,
+    /// How it had proved itself, as a policy on minters sees it.
+    pub tier: Tier,
     /// When.
     pub at: Timestamp,
     /// What was said to it.
@@ -269,7 +271,7 @@ mod tests {
     use crate::{
         grant::Grant,
         id::{KeyId, OrgId, RequestId},
-        tier::Actor,
+        tier::{Actor, Tier},
         time::Timestamp,
     };
 
@@ -302,6 +304,7 @@ mod tests {
         Decision {
             by: Actor::AdminToken,
             key: None,
+            tier: Tier::AdminToken,
             at,
             note: None,
         }

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use crate::{
     grant::Grant,
     id::{KeyId, OrgId, SessionId, WorkspaceId},
+    permission::PermissionSet,
     token::Prefix,
 };
 
@@ -37,6 +38,28 @@ impl Tier {
             Self::WorkspaceToken => "3",
             Self::Anonymous => "none",
         }
+    }
+}
+
+/// The text is no short name of a tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a tier")]
+pub struct TierError;
+
+impl std::str::FromStr for Tier {
+    type Err = TierError;
+
+    fn from_str(text: &str) -> Result<Self, TierError> {
+        let all = [
+            Self::Bootstrap,
+            Self::Session,
+            Self::OrgKey,
+            Self::AdminToken,
+            Self::WorkspaceToken,
+            Self::Anonymous,
+        ];
+        let named = all.into_iter().find(|tier| tier.as_str() == text);
+        named.ok_or(TierError)
     }
 }
 
@@ -163,6 +186,18 @@ impl Authority {
         self.ceiling.as_ref()
     }
 
+    /// What every layer permits, and the ceiling with them; nothing where there is no layer.
+    #[must_use]
+    pub fn permissions(&self) -> PermissionSet {
+        if self.layers.is_empty() {
+            return PermissionSet::NONE;
+        }
+        let all = self.layers.iter().chain(&self.ceiling);
+        all.fold(PermissionSet::ALL, |left, grant| {
+            left.intersection(grant.permissions)
+        })
+    }
+
     /// The grants, the principal's own first.
     #[must_use]
     pub fn layers(&self) -> &[Arc<Grant>] {
@@ -193,6 +228,8 @@ pub struct Principal {
     pub impersonator: Option<Arc<str>>,
     /// The session that was presented, in which a change must still be wanted when it is made.
     pub session: Option<SessionId>,
+    /// Whether `ADMIN_TOKEN` was presented, or began the session that was, itself or with a link.
+    pub is_break_glass: bool,
 }
 
 impl Principal {
@@ -202,6 +239,17 @@ impl Principal {
         self.minter
             .as_ref()
             .map_or(&self.actor, |minter| &minter.root)
+    }
+
+    /// What it counts as where a policy says who mints: a session that a key began is that key, and
+    /// one that `ADMIN_TOKEN` began is that.
+    #[must_use]
+    pub const fn minting_tier(&self) -> Tier {
+        match (self.key, self.is_break_glass) {
+            (Some(_), _) => Tier::OrgKey,
+            (None, true) => Tier::AdminToken,
+            (None, false) => self.tier,
+        }
     }
 
     /// The minter of what this principal mints.

@@ -114,6 +114,7 @@ impl Request {
             replaced_until: None,
             impersonator: None,
             session: None,
+            is_break_glass: false,
             authority: Authority::of(vec![Arc::new(grant.clone())]),
         });
         let labels = self.labels();

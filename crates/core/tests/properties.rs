@@ -194,6 +194,7 @@ fn principal(authority: Authority) -> Arc<Principal> {
         replaced_until: None,
         impersonator: None,
         session: None,
+        is_break_glass: false,
         authority,
     })
 }

@@ -24,6 +24,7 @@ use crate::{
     config::{AuditMode, Config},
     entropy,
     failure::Failure,
+    gate::Bodies,
     index::Index,
     ledger::Ledger,
     limiter::MintLimiter,
@@ -31,6 +32,7 @@ use crate::{
     load::{Interner, load_index, load_old_secrets, load_people, load_sessions},
     metrics::Metrics,
     orgs::Orgs,
+    other_uses::OtherUses,
     people::{People, Sessions},
     policies::Policies,
     provider::Provider,
@@ -115,8 +117,12 @@ pub struct App {
     pub(crate) started_at: Timestamp,
     /// Replaced secrets that are still accepted.
     pub(crate) old_secrets: OldSecrets,
+    /// When keys were last used otherwise than with their own secret.
+    pub(crate) other_uses: OtherUses,
     /// Changes of one key take turns.
     pub(crate) key_turns: Turns,
+    /// Room for the bodies of requests.
+    pub(crate) bodies: Bodies,
     /// Live streams.
     pub(crate) streams: Arc<Streams>,
     /// Places for scans of long lists.
@@ -173,7 +179,7 @@ impl App {
         let sealer = open_master_key(&config, &*store).await?;
         let checkpoints = Checkpoints::open(&config, &*store).await?;
         let interner = Arc::new(Interner::default());
-        let (keys, workspace_tokens) = load_index(&*store, &interner).await?;
+        let (keys, workspace_tokens, other_uses) = load_index(&*store, &interner).await?;
         let metrics = Arc::new(Metrics::default());
         let orgs = Orgs::load(&*store).await?;
         let app = Arc::new(Self {
@@ -213,8 +219,10 @@ impl App {
             away_limiter: StrangerLimiter::new(SIGN_INS_PER_MINUTE),
             started_at: clock::now(),
             old_secrets: load_old_secrets(&*store, &keys).await?,
+            other_uses,
             key_turns: Turns::default(),
             keys,
+            bodies: Bodies::default(),
             streams: Arc::default(),
             scans: tokio::sync::Semaphore::new(SCANS_MAX),
             probed: tokio::sync::Mutex::default(),

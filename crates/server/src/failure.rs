@@ -72,6 +72,9 @@ pub enum Failure {
     /// The body did not arrive in time.
     #[error("the body did not arrive within {0} s")]
     TooSlow(u64),
+    /// There is no room for the body: too much is being sent by everybody together.
+    #[error("more is being sent to this server than it has room for; try again in a second")]
+    TooMuchAtOnce,
     /// The connection broke while the body arrived.
     #[error("the body did not arrive whole")]
     BrokenBody,

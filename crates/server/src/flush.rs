@@ -15,7 +15,9 @@ impl App {
     /// cannot be written now is written the next time.
     pub async fn flush_uses(&self) {
         // Taken first: a use that is among them has started its clock before.
-        let keys: Vec<_> = self.keys.take_used().iter().map(secret_use).collect();
+        let mut keys: Vec<_> = self.keys.take_used().iter().map(secret_use).collect();
+        let in_sessions = self.other_uses.take_unwritten();
+        keys.extend(&in_sessions);
         // A use is not kept without the clock that it has started.
         let mut is_written = self.flush_overlaps().await.is_ok();
         let keys = if is_written { keys } else { Vec::new() };
@@ -27,6 +29,8 @@ impl App {
         }
         if is_written {
             self.keys.written();
+        } else {
+            self.other_uses.put_back(&in_sessions);
         }
         let tokens = self.workspace_tokens.take_used();
         let tokens: Vec<_> = tokens.iter().map(|used| (used.id, used.last.at)).collect();
@@ -117,7 +121,7 @@ impl App {
 fn secret_use(noted: &Noted<KeyId>) -> SecretUse {
     SecretUse {
         key: noted.id,
-        prefix: noted.prefix,
+        prefix: Some(noted.prefix),
         at: noted.last.at,
         from: noted.last.from,
     }

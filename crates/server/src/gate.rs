@@ -4,6 +4,7 @@
 //! the answer. A change has its record committed with it and brings the receipt; everything else is
 //! recorded here, before the answer leaves.
 
+mod body;
 mod call;
 mod ends;
 mod finish;
@@ -11,6 +12,7 @@ mod identify;
 mod notices;
 mod pages;
 mod query;
+mod reply;
 mod sessions;
 mod strangers;
 mod tokens;
@@ -20,23 +22,26 @@ use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 use axum::{body::Body, response::Response};
 use claviger_core::{
     action::{Action, Needs, Nothing, Scope},
-    authorize::{Facts, Permit, authorize},
+    authorize::{Facts, Permit, authorize, gives_up},
     denial::Denial,
     grant::{Labels, WorkspaceFacts, Workspaces},
     id::WorkspaceId,
+    path::normalise,
     permission::Permission,
     tier::Tier,
 };
 use http::{Method, Request, request::Parts};
 
-pub use call::{Call, Reply, Watch};
+pub(crate) use body::Bodies;
+pub use call::{Call, Watch};
 pub(crate) use ends::record_stream_end;
 use finish::{Guard, answer_failure, finish};
 use identify::{Identified, identify};
 pub use identify::{KeySlot, Proof};
 use pages::{check_freshness, check_page, comes_from_us, wants_fresh_word};
 pub use query::{Form, Query};
-use tokens::{Word, with_access_token, word_of_provider};
+pub use reply::Reply;
+use tokens::{Word, refused_token, with_access_token, word_of_provider};
 
 use crate::{
     app::App,
@@ -63,7 +68,6 @@ pub struct RouteFacts {
 /// What an action needs to be let in, without its type.
 #[derive(Debug, Clone, Copy)]
 struct Wants {
-    name: &'static str,
     needs: Needs,
     scope: Scope,
 }
@@ -71,7 +75,6 @@ struct Wants {
 impl Wants {
     const fn of<A: Action>() -> Self {
         Self {
-            name: A::NAME,
             needs: A::NEEDS,
             scope: A::SCOPE,
         }
@@ -114,7 +117,7 @@ impl Handler {
                 let labels = decide(&app, &mut admitted, Wants::of::<A>()).await?;
                 let trace = admitted.trace;
                 let permit = permit::<A>(&trace, (trace.workspace, labels.as_ref()), path)?;
-                let known = (admitted.identity.ok(), admitted.params);
+                let known = (admitted.identity, admitted.params);
                 handler(Call::new(app, permit, trace, known, (parts, body))).await
             });
             outcome
@@ -217,7 +220,7 @@ impl Admitted {
             identity,
         } = match &word {
             Word::Of(bearer) => with_access_token(app, parts, bearer, head.at),
-            Word::Refused(_) => Identified::refused(app, Denial::Unknown),
+            Word::Refused(refused) => refused_token(app, refused),
             Word::NotAsked => identify(
                 app,
                 parts,
@@ -226,7 +229,9 @@ impl Admitted {
             ),
         };
         app.metrics.note_verification(started.elapsed());
-        let params = params(route, parts.uri.path());
+        // Read once, where every path is read. One with two readings gets no further than its refusal.
+        let params = normalise(parts.uri.path()).map(|path| params(route, &path));
+        let params = params.unwrap_or_default();
         let names_workspace =
             route.starts_with("/workspaces/{") || route.starts_with("/canvas/workspaces/{");
         let workspace: Option<WorkspaceId> = params
@@ -238,7 +243,7 @@ impl Admitted {
             trace,
             identity,
             failed: match word {
-                Word::Refused(failure) => Some(failure),
+                Word::Refused(refused) => Some(refused.failure),
                 Word::Of(_) | Word::NotAsked => None,
             },
             params,
@@ -283,7 +288,11 @@ async fn decide(
     if trace.is_page {
         check_page(wants, admitted)?;
     }
-    match app.rate_limiter.check(&trace.principal, trace.at) {
+    let counted = match gives_up(wants.needs, &trace.principal) {
+        true => Ok(None),
+        false => app.rate_limiter.check(&trace.principal, trace.at),
+    };
+    match counted {
         Ok(None) => {}
         Ok(Some(standing)) => trace.standing.set(standing).unwrap_or_default(),
         Err(standing) => {
@@ -355,7 +364,8 @@ async fn labels_if_needed(
     }
 }
 
-/// The segments of the path that stand where the pattern has braces.
+/// The segments of the decoded path that stand where the pattern has braces. No slash is ever encoded
+/// in it, so decoding makes no more of them.
 fn params(pattern: &str, path: &str) -> Vec<String> {
     if !pattern.contains('{') {
         return Vec::new();

@@ -2,6 +2,7 @@
 //!
 //! Read [`router`] first, then `gate`, then the operation that interests you.
 
+mod acceptance;
 pub mod admin_token;
 pub mod api;
 pub mod app;
@@ -29,6 +30,7 @@ mod openapi;
 mod operation;
 pub mod ops;
 pub mod orgs;
+mod other_uses;
 mod people;
 mod policies;
 mod private_file;

@@ -6,7 +6,7 @@ use claviger_core::{
     digest::Digest,
     grant::Grant,
     id::{Key, WorkspaceToken},
-    key::{Credential, KeyState},
+    key::{Credential, KeyState, Use},
     tier::{Actor, Minter},
     time::Timestamp,
 };
@@ -18,6 +18,7 @@ use crate::{
     app::DEAD_KEYS_KEPT,
     clock,
     index::Index,
+    other_uses::OtherUses,
     people::{People, Sessions},
     rotations::OldSecrets,
 };
@@ -26,18 +27,24 @@ use crate::{
 pub(crate) async fn load_index(
     store: &dyn Store,
     interner: &Arc<Interner>,
-) -> Result<(Index<Key>, Index<WorkspaceToken>), ServeError> {
+) -> Result<(Index<Key>, Index<WorkspaceToken>, OtherUses), ServeError> {
     let keys = Arc::new(Index::<Key>::default());
+    let others = Arc::new(OtherUses::default());
     let failed = Arc::new(Mutex::new(None));
     let sink: KeySink = {
         let (keys, interner, failed) =
             (Arc::clone(&keys), Arc::clone(interner), Arc::clone(&failed));
-        Arc::new(
-            move |loaded: LoadedKey<'_>| match interner.credential(&loaded) {
+        let others = Arc::clone(&others);
+        Arc::new(move |loaded: LoadedKey<'_>| {
+            if let Some(at) = loaded.otherwise_used_at {
+                // From where is read with the key.
+                others.keep(loaded.id, Use { at, from: None });
+            }
+            match interner.credential(&loaded) {
                 Ok(credential) => keys.put(credential, loaded.last_used_at),
                 Err(reason) => *failed.lock() = Some(format!("key {}: {reason}", loaded.id)),
-            },
-        )
+            }
+        })
     };
     store
         .load_keys(clock::now().minus(DEAD_KEYS_KEPT), sink)
@@ -45,7 +52,8 @@ pub(crate) async fn load_index(
     if let Some(reason) = failed.lock().take() {
         return Err(ServeError::Corrupt(reason));
     }
-    let keys = Arc::into_inner(keys).ok_or_else(|| {
+    let whole = Arc::into_inner(keys).zip(Arc::into_inner(others));
+    let (keys, others) = whole.ok_or_else(|| {
         ServeError::Corrupt("the store kept the sink after it had loaded every key".to_owned())
     })?;
     let tokens = Index::<WorkspaceToken>::default();
@@ -56,7 +64,7 @@ pub(crate) async fn load_index(
             used,
         );
     }
-    Ok((keys, tokens))
+    Ok((keys, tokens, others))
 }
 
 /// Takes the replaced secrets into the index: those that are accepted, and those that ended a while
@@ -163,6 +171,7 @@ impl Interner {
             expires_at: key.expires_at,
             state: key.state(),
             last_used_at: None,
+            otherwise_used_at: None,
         })
     }
 

@@ -208,7 +208,7 @@ fn parameter(name: &str, place: ParameterIn) -> utoipa::openapi::path::Parameter
 fn access(needs: Needs) -> (String, Vec<SecurityRequirement>) {
     let bearer = SecurityRequirement::new("bearer", Vec::<String>::new());
     match needs {
-        Needs::Anyone => ("Needs any key of the org.".to_owned(), vec![bearer]),
+        Needs::Anyone | Needs::GivingUp => ("Needs any key of the org.".to_owned(), vec![bearer]),
         Needs::Permission(permission) => (format!("Needs `{permission}`."), vec![bearer]),
         Needs::AdminToken => ("Needs `ADMIN_TOKEN`.".to_owned(), vec![bearer]),
         Needs::NoCredential => (

@@ -47,6 +47,7 @@ pub fn answer(failure: &Failure) -> Answer {
             "head_too_large",
         ),
         Failure::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "too_slow"),
+        Failure::TooMuchAtOnce => (StatusCode::SERVICE_UNAVAILABLE, "too_much_at_once"),
         Failure::BrokenBody => (StatusCode::BAD_REQUEST, "broken_body"),
         Failure::TooManyMints { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_mints"),
         Failure::TooManyCalls { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_calls"),
@@ -193,22 +194,27 @@ pub fn response(failure: &Failure, id: EventId) -> Response {
     if answer.status == StatusCode::UNAUTHORIZED {
         fields.insert(header::WWW_AUTHENTICATE, challenge(failure));
     }
-    if answer.status == StatusCode::SERVICE_UNAVAILABLE {
+    if let Failure::NoMethod(methods) = failure
+        && let Ok(allow) = HeaderValue::from_str(methods)
+    {
+        fields.insert(header::ALLOW, allow);
+    }
+    tell_when(failure, answer.status, fields);
+    response
+}
+
+/// Says when it is worth another try, where time is all that is wanting.
+pub(crate) fn tell_when(failure: &Failure, status: StatusCode, fields: &mut http::HeaderMap) {
+    if status == StatusCode::SERVICE_UNAVAILABLE {
         fields.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     match failure {
-        Failure::NoMethod(methods) => {
-            if let Ok(allow) = HeaderValue::from_str(methods) {
-                fields.insert(header::ALLOW, allow);
-            }
-        }
         Failure::RateLimited(_)
         | Failure::TooManyMints { .. }
         | Failure::TooManyCalls { .. }
         | Failure::TooManyStreams { .. } => tell_to_wait(failure, fields),
         _ => {}
     }
-    response
 }
 
 /// Tells the operator what the caller is not told.

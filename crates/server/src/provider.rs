@@ -15,7 +15,7 @@ use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use claviger_core::{
-    claims::{ClaimError, Claims, Logout},
+    claims::{self, ClaimError, Claims, Logout},
     digest::Digest,
     permission::PermissionSet,
     role::Role,
@@ -113,6 +113,16 @@ pub struct Impersonator {
     pub who: String,
     /// Why.
     pub reason: Option<String>,
+}
+
+/// Who acts (RFC 8693, 4.1). Somebody who acts and cannot be named gets in as nobody else.
+fn acting(claims: &Claims) -> Result<Option<Impersonator>, Refusal> {
+    if claims.find("act").is_none() {
+        return Ok(None);
+    }
+    let who = claims.text("act.sub").and_then(claims::clean_name);
+    let who = who.ok_or(ClaimError::Malformed("act"))?;
+    Ok(Some(Impersonator { who, reason: None }))
 }
 
 /// What a sign-in begins with. All three secrets are random, and are kept beside the browser.

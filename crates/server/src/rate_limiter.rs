@@ -193,6 +193,7 @@ mod tests {
             replaced_until: None,
             impersonator: None,
             session: None,
+            is_break_glass: false,
             authority: Authority::of(vec![grant(own), grant(above)]),
         }
     }

@@ -5,13 +5,13 @@ use std::collections::{HashMap, HashSet};
 use claviger_core::{
     digest::Digest,
     id::{Key, KeyId},
-    key::{Credential, OldSecret, Overlap},
+    key::{Credential, OldSecret, Overlap, Use},
     time::Timestamp,
     token::Prefix,
 };
 use parking_lot::{Mutex, RwLock};
 
-use crate::index::Index;
+use crate::{index::Index, other_uses::is_known};
 
 /// The newest one of each key.
 #[derive(Default)]
@@ -58,6 +58,20 @@ impl OldSecrets {
         }
     }
 
+    /// Notes a use of the replaced secret of a key: its time and its address are known here as long as
+    /// the secret is, whatever the store was told meanwhile.
+    pub(crate) fn note_use(&self, id: KeyId, prefix: Prefix, new: Use) {
+        let is_news = |old: &OldSecret| old.prefix == prefix && !is_known(old.last_use, new);
+        if !self.get(id).is_some_and(|(old, _)| is_news(&old)) {
+            return;
+        }
+        if let Some((old, _)) = self.by_key.write().get_mut(&id)
+            && old.prefix == prefix
+        {
+            old.last_use = later(old.last_use, Some(new));
+        }
+    }
+
     /// Keeps what the index was told.
     fn set(&self, old: OldSecret, digest: Digest) {
         let mut by_key = self.by_key.write();
@@ -71,19 +85,25 @@ impl OldSecrets {
     /// From here on the secret is accepted as a replaced one, until its end.
     pub(crate) fn take_in(&self, keys: &Index<Key>, old: OldSecret, digest: Digest) {
         let known = self.get(old.key).map(|(known, _)| known);
-        let old = match known {
-            // The store may not know yet that the clock has started.
-            Some(known)
-                if (known.prefix, known.replaced_at) == (old.prefix, old.replaced_at)
-                    && known.ends_at < old.ends_at =>
-            {
+        let is_same =
+            |known: &OldSecret| (known.prefix, known.replaced_at) == (old.prefix, old.replaced_at);
+        let old = match known.filter(is_same) {
+            Some(known) => {
+                let seen = later(old.last_use, known.last_use);
+                // The store may not know yet that the clock has started.
+                let newer = if known.ends_at < old.ends_at {
+                    known
+                } else {
+                    old
+                };
                 OldSecret {
-                    ends_at: known.ends_at,
-                    overlap: known.overlap,
+                    ends_at: newer.ends_at,
+                    overlap: newer.overlap,
+                    last_use: seen,
                     ..old
                 }
             }
-            Some(_) | None => old,
+            None => old,
         };
         if keys.find(&digest).is_some() {
             keys.change(&digest, |own| replaced(own, old, digest));
@@ -173,6 +193,11 @@ impl OldSecrets {
     pub(crate) fn put_back_started(&self, settled: Settled) {
         self.started.lock().push(settled);
     }
+}
+
+/// The later one of two uses.
+pub(crate) fn later(one: Option<Use>, other: Option<Use>) -> Option<Use> {
+    one.into_iter().chain(other).max_by_key(|used| used.at)
 }
 
 fn replaced(own: &Credential<Key>, old: OldSecret, digest: Digest) -> Credential<Key> {

@@ -14,8 +14,8 @@ use claviger_core::action::{
     DeleteWorkspace, ListSecrets, ListWorkspaces, MakeLoginLink, ManageOrgs, ManagePeople,
     ManageWorkspaceTokens, MintKey, Needs, ReadAudit, ReadChannels, ReadKeys, ReadPeople,
     ReadPolicy, ReadRequests, ReadWorkspace, ReportFound, ResumeKey, RevealSecrets, RevokeKey,
-    RotateKey, Scope, SignIn, SuspendKey, UseAccount, WhoAmI, WithdrawRequest, WriteChannels,
-    WritePolicy, WriteSecrets,
+    RotateKey, Scope, SignIn, SignOut, SuspendKey, UseAccount, WhoAmI, WithdrawRequest,
+    WriteChannels, WritePolicy, WriteSecrets,
 };
 use claviger_wire as wire;
 use http::{Method, Request};
@@ -131,9 +131,9 @@ fn declare_people(routes: &mut Routes) {
         Doc::new("End every session of a person").answers::<wire::people::EndedSessions>(200));
     routes.add::<UseAccount, _, _>(&get, "/org/sessions", members::own_sessions,
         Doc::new("List your own sessions").answers::<wire::people::SessionList>(200));
-    routes.add::<UseAccount, _, _>(&delete, "/org/sessions", members::end_own_sessions,
+    routes.add::<SignOut, _, _>(&delete, "/org/sessions", members::end_own_sessions,
         Doc::new("Sign out everywhere").answers::<wire::people::EndedSessions>(200));
-    routes.add::<UseAccount, _, _>(&delete, "/org/sessions/{id}", members::end_own_session,
+    routes.add::<SignOut, _, _>(&delete, "/org/sessions/{id}", members::end_own_session,
         Doc::new("End one of your own sessions").answers::<wire::people::EndedSessions>(200));
 }
 

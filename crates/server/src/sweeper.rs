@@ -14,7 +14,13 @@ use claviger_core::{
 use claviger_store::{DueFilter, KeyChange, Notice, NoticeKind, Page, Recorder, Selection, Turn};
 use serde_json::json;
 
-use crate::{app::App, entropy, ops::keys::follow, policies::PAGE, trace};
+use crate::{
+    app::App,
+    entropy,
+    ops::keys::{follow, last_used},
+    policies::PAGE,
+    trace,
+};
 
 /// How many days ahead something is said; 0 for when it has come. Each is about the time up to the
 /// one before it.
@@ -204,7 +210,7 @@ impl App {
     ) -> claviger_store::Result<bool> {
         let used = |id: KeyId| {
             let slot = self.keys.find_by_id(id);
-            slot.and_then(|slot| slot.last_used())
+            slot.and_then(|slot| last_used(self, &slot))
         };
         if used(key.id).is_some_and(|used| used >= before) {
             return Ok(true);

@@ -212,7 +212,7 @@ impl Trace {
         let kind = if ending.code.is_some() && (ending.count > 1 || !self.is_attributed()) {
             Kind::Refusals
         } else {
-            Kind::of(principal.tier)
+            Kind::of(principal)
         };
         Draft {
             id: self.id,
@@ -274,7 +274,11 @@ impl Trace {
             .map_or(&actor, |minter| &minter.root);
         let draft = Draft {
             org: person.org,
-            kind: Kind::Request,
+            // With ADMIN_TOKEN, or with a link that it made.
+            kind: match session.admin_token {
+                Some(_) => Kind::BreakGlass,
+                None => Kind::Request,
+            },
             tier: Tier::Session,
             actor: &actor,
             key: None,

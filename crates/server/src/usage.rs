@@ -17,7 +17,6 @@ use std::{
 use claviger_core::{
     advice::ITSELF,
     id::{KeyId, WorkspaceId},
-    tier::Tier,
     time::Timestamp,
 };
 use claviger_store::{
@@ -160,9 +159,10 @@ pub fn route_of_counted(counted: &str) -> Cow<'_, str> {
 }
 
 impl Usage {
-    /// Counts a request that is answered with this status, if an org API key was presented.
+    /// Counts a request that is answered with this status, if an org API key was presented, or a
+    /// session that a key began: that is the key.
     pub fn note(&self, trace: &Trace, status: u16, metrics: &Metrics) {
-        let (Tier::OrgKey, Some(key)) = (trace.principal.tier, trace.principal.key) else {
+        let Some(key) = trace.principal.key else {
             return;
         };
         let Some(is_let_in) = is_let_in(status) else {

@@ -31,8 +31,8 @@ mod who;
 mod workspaces;
 
 use claviger_core::action::{
-    ChangeKey, MintKey, ReadAudit, ReadKeys, ResumeKey, RevokeKey, RotateKey, SignIn, SuspendKey,
-    UseAccount,
+    ChangeKey, MintKey, ReadAudit, ReadKeys, ResumeKey, RevokeKey, RotateKey, SignIn, SignOut,
+    SuspendKey,
 };
 use http::Method;
 
@@ -54,7 +54,7 @@ pub(crate) fn declare(routes: &mut Routes) {
     routes.page::<SignIn, _, _>(&post, "/canvas/link", sign_in::with_link);
     routes.page::<SignIn, _, _>(&get, "/canvas/sign-in/provider", sign_in::to_provider);
     routes.page::<SignIn, _, _>(&get, "/canvas/sign-in/callback", sign_in::from_provider);
-    routes.page::<UseAccount, _, _>(&post, "/canvas/sign-out", sign_in::sign_out);
+    routes.page::<SignOut, _, _>(&post, "/canvas/sign-out", sign_in::sign_out);
     first_run::declare(routes);
     workspaces::declare(routes);
     members::declare(routes);

@@ -50,8 +50,12 @@ mod ask;
 mod audit;
 #[path = "api/blast.rs"]
 mod blast;
+#[path = "api/bodies.rs"]
+mod bodies;
 #[path = "api/bootstrap.rs"]
 mod bootstrap;
+#[path = "api/break_glass.rs"]
+mod break_glass;
 #[path = "api/browser.rs"]
 mod browser;
 #[path = "api/canvas_keys.rs"]
@@ -90,6 +94,8 @@ mod key_request_rights;
 mod key_requests;
 #[path = "api/keys.rs"]
 mod keys;
+#[path = "api/last_uses.rs"]
+mod last_uses;
 #[path = "api/law.rs"]
 mod law;
 #[path = "api/lifecycle.rs"]

@@ -116,7 +116,7 @@ pub trait KeyStore: Send + Sync + 'static {
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
     async fn start_overlap(&self, old: (Prefix, Timestamp), ends_at: Timestamp) -> Result<()>;
 
-    /// Keeps when secrets were last used, and from where; never moves a time back.
+    /// Keeps when keys and their secrets were last used, and from where; never moves a time back.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

@@ -50,12 +50,12 @@ pub use request_store::{
 };
 pub use rows::{
     Acting, AuditPart, AuditRow, Begun, Channel, ChannelChange, Deployment, DueFilter, Heir,
-    Idempotency, KEYS_SELECTED_MAX, KeyChange, KeyFilter, Line, LoadedKey, LoadedSession,
-    LoadedWorkspaceToken, MintLimits, NewKey, NewSecret, NewSecretOfKey, NewSession, Notice,
-    NoticeKind, Org, OrgDeletion, Page, PersonRow, PersonTurn, Removal, Removed, Revoked,
-    RevokedKey, Rotated, RotationEnd, SECRETS_PER_WORKSPACE_MAX, SESSIONS_PER_PERSON_MAX, Sealed,
-    SealedRow, SecretName, SecretRow, SecretUse, Selection, SignIn, Turn, Verdict, WhichSessions,
-    Workspace, WorkspaceChange, WorkspaceDeletion,
+    Idempotency, KEYS_SELECTED_MAX, KeyChange, KeyFilter, LINKS_BELOW_KEY_MAX, LINKS_PER_MAKER_MAX,
+    Line, LinkMaker, LoadedKey, LoadedSession, LoadedWorkspaceToken, MintLimits, NewKey, NewSecret,
+    NewSecretOfKey, NewSession, Notice, NoticeKind, Org, OrgDeletion, Page, PersonRow, PersonTurn,
+    Removal, Removed, Revoked, RevokedKey, Rotated, RotationEnd, SECRETS_PER_WORKSPACE_MAX,
+    SESSIONS_PER_PERSON_MAX, Sealed, SealedRow, SecretName, SecretRow, SecretUse, Selection,
+    SignIn, Turn, Verdict, WhichSessions, Workspace, WorkspaceChange, WorkspaceDeletion,
 };
 pub(crate) use rows::{KEYS_SELECTED_LIMIT, to_turn, within_selection};
 pub use scan::SCAN_BYTES_MAX;

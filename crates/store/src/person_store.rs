@@ -13,7 +13,7 @@ use crate::{
     Removal, Removed, Result, SignIn, WhichSessions, Written,
 };
 
-/// The most sign-ins under way: whoever begins one need not be known.
+/// The most ways to the provider that are begun: whoever begins one need not be known.
 pub(crate) const SIGN_INS_MAX: u64 = 100_000;
 
 /// People.
@@ -134,7 +134,7 @@ pub trait SessionStore: Send + Sync + 'static {
     async fn touch_sessions(&self, used: Vec<(SessionId, Timestamp)>) -> Result<()>;
 
     /// Keeps a sign-in that was begun, and clears away those that were never ended. Only one that
-    /// gives somebody a way in has a record.
+    /// gives somebody a way in has a record. Of one maker's links the oldest give way.
     ///
     /// # Errors
     /// [`StoreError::ActorGone`](crate::StoreError::ActorGone); [`StoreError::LimitReached`](crate::StoreError::LimitReached);

@@ -290,6 +290,7 @@ conformance! {
     sessions::sessions_of_a_key_are_counted_and_ended_by_themselves,
     sessions::what_a_provider_gave_is_spent_once,
     sessions::sign_in_is_taken_once,
+    sessions::links_of_one_maker_stop_nobody,
 }
 
 /// The names of the behaviours that a source file has: the functions that take a bed and no more.

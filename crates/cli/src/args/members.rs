@@ -1,8 +1,7 @@
 //! `claviger members`.
 
 use clap::Subcommand;
-
-use super::pair::segment;
+use claviger_core::person::PersonId;
 
 /// `claviger members`.
 #[derive(Debug, Subcommand)]
@@ -12,14 +11,12 @@ pub(crate) enum MembersCommand {
     /// Show a person
     Show {
         /// Its id
-        #[arg(value_parser = segment)]
-        id: String,
+        id: PersonId,
     },
     /// Suspend a person: its sessions end, and the keys that go back to it are refused until it is restored
     Suspend {
         /// Its id
-        #[arg(value_parser = segment)]
-        id: String,
+        id: PersonId,
         /// Why
         #[arg(long)]
         reason: Option<String>,
@@ -27,8 +24,7 @@ pub(crate) enum MembersCommand {
     /// Restore a person who was suspended or removed
     Restore {
         /// Its id
-        #[arg(value_parser = segment)]
-        id: String,
+        id: PersonId,
         /// Why
         #[arg(long)]
         reason: Option<String>,
@@ -36,11 +32,10 @@ pub(crate) enum MembersCommand {
     /// Remove a person: the keys that go back to it are revoked, or handed over
     Remove {
         /// Its id
-        #[arg(value_parser = segment)]
-        id: String,
+        id: PersonId,
         /// Hand its keys over to this person, who answers for them from then on
         #[arg(long, value_name = "PERSON")]
-        hand_over_to: Option<String>,
+        hand_over_to: Option<PersonId>,
         /// Why
         #[arg(long)]
         reason: Option<String>,
@@ -51,13 +46,11 @@ pub(crate) enum MembersCommand {
     /// List the sessions of a person
     Sessions {
         /// Its id
-        #[arg(value_parser = segment)]
-        id: String,
+        id: PersonId,
     },
     /// End every session of a person
     SignOut {
         /// Its id
-        #[arg(value_parser = segment)]
-        id: String,
+        id: PersonId,
     },
 }

@@ -49,7 +49,7 @@ pub(super) async fn run(
             };
             input::confirm(out, &question, yes)?;
             let removed = client
-                .remove_member(&id, hand_over_to.as_deref(), reason.as_deref())
+                .remove_member(&id, hand_over_to.as_ref(), reason.as_deref())
                 .await?;
             out.show(&removed, removal)
         }

@@ -8,7 +8,7 @@ use crate::{
     id::{EventId, Id, KeyId, OrgId, WorkspaceId},
     json::{push, push_address, push_hex, push_number, push_string},
     ledger::tree::{Hash, leaf_hash},
-    tier::{Actor, Tier},
+    tier::{Actor, Principal, Tier},
     time::Timestamp,
 };
 
@@ -26,7 +26,7 @@ pub const IMPERSONATOR_BYTES_MAX: usize = 255;
 pub enum Kind {
     /// A request.
     Request,
-    /// A request with `ADMIN_TOKEN`.
+    /// A request with `ADMIN_TOKEN`, or in a session that it began.
     BreakGlass,
     /// A request through tier 0.
     Bootstrap,
@@ -58,10 +58,11 @@ impl Kind {
         }
     }
 
-    /// The kind of a request of this tier.
+    /// The kind of a request of this caller.
     #[must_use]
-    pub const fn of(tier: Tier) -> Self {
-        match tier {
+    pub const fn of(caller: &Principal) -> Self {
+        match caller.tier {
+            _ if caller.is_break_glass => Self::BreakGlass,
             Tier::AdminToken => Self::BreakGlass,
             Tier::Bootstrap => Self::Bootstrap,
             Tier::Session | Tier::OrgKey | Tier::WorkspaceToken | Tier::Anonymous => Self::Request,

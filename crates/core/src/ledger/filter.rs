@@ -6,7 +6,10 @@ use memchr::memmem::find;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::index::{Member, STATUS_MIN, Term, USUAL_METHOD, status_terms};
+use super::{
+    entry::Kind,
+    index::{Member, STATUS_MIN, Term, USUAL_KIND, USUAL_METHOD, status_terms},
+};
 use crate::{
     id::{KeyId, WorkspaceId},
     json::push_string,
@@ -16,6 +19,8 @@ use crate::{
 /// Conditions on records. Those that are given must all hold; with none of them every record fits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFilter {
+    /// What the record is about.
+    pub kind: Option<Kind>,
     /// The actor label, whole.
     pub actor: Option<String>,
     /// The key that was presented.
@@ -43,6 +48,8 @@ pub struct AuditFilter {
 struct Record<'a> {
     #[serde(borrow)]
     time: Cow<'a, str>,
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
     #[serde(borrow)]
     actor: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -106,6 +113,13 @@ fn terms(filter: &AuditFilter) -> Vec<Term> {
     if let Some(workspace) = filter.workspace {
         add(Member::Workspace, workspace.to_string().as_bytes());
     }
+    if let Some(kind) = filter
+        .kind
+        .map(Kind::as_str)
+        .filter(|kind| *kind != USUAL_KIND)
+    {
+        add(Member::Kind, kind.as_bytes());
+    }
     let method = filter.method.as_ref();
     for (member, text) in [
         (Member::Actor, filter.actor.as_ref()),
@@ -154,6 +168,9 @@ impl From<AuditFilter> for Matcher {
             let is_plain = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
             text.bytes().all(is_plain)
         };
+        if let Some(kind) = filter.kind {
+            needles.push(member("kind", kind.as_str()));
+        }
         if let Some(actor) = filter.actor.as_ref().filter(plain) {
             needles.push(member("actor", actor));
         }
@@ -240,7 +257,8 @@ impl Matcher {
             filter.since.is_none_or(|since| at >= since)
                 && filter.until.is_none_or(|until| at < until)
         };
-        is(filter.actor.as_deref(), Some(&*read.actor))
+        is(filter.kind.map(Kind::as_str), Some(&*read.kind))
+            && is(filter.actor.as_deref(), Some(&*read.actor))
             && is(self.key.as_deref(), read.key.as_deref())
             && self.under.as_ref().is_none_or(|above| {
                 let key = read.key.iter();

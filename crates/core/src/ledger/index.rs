@@ -39,6 +39,8 @@ pub enum Member {
     StatusClass,
     /// A key that is named by what was changed.
     About,
+    /// The kind, where it is not the usual one.
+    Kind,
 }
 
 impl Member {
@@ -54,6 +56,7 @@ impl Member {
             Self::Status => 7,
             Self::StatusClass => 8,
             Self::About => 9,
+            Self::Kind => 10,
         }
     }
 }
@@ -208,13 +211,15 @@ pub fn places(row: &[u8], term: Term) -> Vec<u16> {
 
 /// The method of most requests: where it stands nobody needs to be told.
 pub(super) const USUAL_METHOD: &str = "GET";
+/// The kind of most records: as with the method.
+pub(super) const USUAL_KIND: &str = "request";
 /// From here on a status is indexed: most requests succeed.
 pub(super) const STATUS_MIN: u16 = 400;
 
 /// Reads a record in the order in which it was written, up to its status. What a caller chose stands
 /// there with its quotation marks escaped, so it cannot end a text.
 fn for_each_term(record: &[u8], mut each: impl FnMut(Term)) {
-    let Some(mut rest) = after(record, b",\"actor\":\"") else {
+    let Some(mut rest) = after(record, b",\"kind\":\"") else {
         return;
     };
     let mut text = |rest: &mut &[u8], member: Option<Member>| {
@@ -226,6 +231,12 @@ fn for_each_term(record: &[u8], mut each: impl FnMut(Term)) {
         Some(())
     };
     let mut walk = || {
+        let kind = text_end(rest)?.0;
+        let is_usual = kind == USUAL_KIND.as_bytes();
+        text(&mut rest, (!is_usual).then_some(Member::Kind))?;
+        rest = rest.strip_prefix(b",\"tier\":\"")?;
+        text(&mut rest, None)?;
+        rest = rest.strip_prefix(b",\"actor\":\"")?;
         text(&mut rest, Some(Member::Actor))?;
         if let Some(key) = rest.strip_prefix(b",\"key\":\"") {
             for member in [Member::Line, Member::Key] {
@@ -243,6 +254,10 @@ fn for_each_term(record: &[u8], mut each: impl FnMut(Term)) {
         }
         rest = rest.strip_prefix(b",\"root\":\"")?;
         text(&mut rest, None)?;
+        if let Some(mut other) = rest.strip_prefix(b",\"impersonator\":\"") {
+            text(&mut other, None)?;
+            rest = other;
+        }
         rest = rest.strip_prefix(b",\"method\":\"")?;
         let method = text_end(rest)?.0;
         let is_usual = method == USUAL_METHOD.as_bytes();
@@ -272,6 +287,11 @@ fn for_each_term(record: &[u8], mut each: impl FnMut(Term)) {
             each(Term::new(member, &number.to_be_bytes()));
         }
     }
+    for_each_changed_key(rest, each);
+}
+
+/// Reads what a record changed, behind its status.
+fn for_each_changed_key(rest: &[u8], mut each: impl FnMut(Term)) {
     // Most records stand for no change, and end soon after their status.
     let Some(mut change) = after(rest, b",\"change\":{") else {
         return;

@@ -98,6 +98,7 @@ mod tests {
             replaced_until: None,
             impersonator: None,
             session: None,
+            is_break_glass: false,
             authority: Authority::default(),
         }
     }

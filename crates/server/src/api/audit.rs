@@ -158,6 +158,7 @@ pub async fn export(call: Call<ReadAudit>) -> Result<Reply, Failure> {
 /// The conditions of a query.
 pub(crate) fn filter(query: &Query) -> Result<AuditFilter, Failure> {
     Ok(AuditFilter {
+        kind: None,
         actor: query.get("actor").map(str::to_owned),
         key: query.parse("token", "the id of a key")?,
         under: query.parse("under", "the id of a key")?,

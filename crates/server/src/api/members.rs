@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use claviger_core::{
-    action::{ManagePeople, ReadPeople, UseAccount},
+    action::{ManagePeople, ReadPeople, SignOut, UseAccount},
     id::SessionId,
     person::{PersonId, PersonState},
 };
@@ -41,7 +41,7 @@ pub async fn list(call: Call<ReadPeople>) -> Result<Reply, Failure> {
 /// # Errors
 /// 404.
 pub async fn get(call: Call<ReadPeople>) -> Result<Reply, Failure> {
-    let id = call.id(0, "person")?;
+    let id = call.person(0)?;
     let found = people::get(&call.app, &call.permit, &id).await?;
     Ok(Reply::json(StatusCode::OK, &view(&found)))
 }
@@ -63,7 +63,7 @@ pub async fn restore(call: Call<ManagePeople>) -> Result<Reply, Failure> {
 }
 
 async fn turn(mut call: Call<ManagePeople>, state: PersonState) -> Result<Reply, Failure> {
-    let id: PersonId = call.id(0, "person")?;
+    let id = call.person(0)?;
     let body: wire::MemberTurn = call.json_or_default().await?;
     let why = reason(body.reason.as_deref())?;
     let turned = people::turn(&call.app, &call.permit, (id, state, why), &call.trace).await?;
@@ -81,7 +81,7 @@ async fn turn(mut call: Call<ManagePeople>, state: PersonState) -> Result<Reply,
 /// # Errors
 /// As [`people::remove`].
 pub async fn remove(call: Call<ManagePeople>) -> Result<Reply, Failure> {
-    let id: PersonId = call.id(0, "person")?;
+    let id = call.person(0)?;
     let query = call.query(&["hand_over_to", "reason"])?;
     let heir = query.parse("hand_over_to", "the id of a person")?;
     let why = reason(query.get("reason"))?;
@@ -121,7 +121,7 @@ pub async fn remove(call: Call<ManagePeople>) -> Result<Reply, Failure> {
 /// # Errors
 /// 404.
 pub async fn sessions(call: Call<ReadPeople>) -> Result<Reply, Failure> {
-    let id: PersonId = call.id(0, "person")?;
+    let id = call.person(0)?;
     people::get(&call.app, &call.permit, &id).await?;
     let found = sign_ins::of_person(&call.app, call.org(), &id);
     Ok(Reply::json(
@@ -135,7 +135,7 @@ pub async fn sessions(call: Call<ReadPeople>) -> Result<Reply, Failure> {
 /// # Errors
 /// As [`people::end_sessions`].
 pub async fn end_sessions(call: Call<ManagePeople>) -> Result<Reply, Failure> {
-    let id = call.id(0, "person")?;
+    let id = call.person(0)?;
     let ended = people::end_sessions(&call.app, &call.permit, id, &call.trace).await?;
     Ok(ended_reply(ended))
 }
@@ -158,7 +158,7 @@ pub async fn own_sessions(call: Call<UseAccount>) -> Result<Reply, Failure> {
 ///
 /// # Errors
 /// 403 for whoever is no person.
-pub async fn end_own_sessions(call: Call<UseAccount>) -> Result<Reply, Failure> {
+pub async fn end_own_sessions(call: Call<SignOut>) -> Result<Reply, Failure> {
     let ended = sign_ins::end_own(&call.app, &call.permit, sign_ins::Own::All, &call.trace).await?;
     Ok(ended_reply(ended))
 }
@@ -167,7 +167,7 @@ pub async fn end_own_sessions(call: Call<UseAccount>) -> Result<Reply, Failure> 
 ///
 /// # Errors
 /// 403 for whoever is no person; 404.
-pub async fn end_own_session(call: Call<UseAccount>) -> Result<Reply, Failure> {
+pub async fn end_own_session(call: Call<SignOut>) -> Result<Reply, Failure> {
     let id: SessionId = call.id(0, "session")?;
     let which = sign_ins::Own::One(id);
     let ended = sign_ins::end_own(&call.app, &call.permit, which, &call.trace).await?;
@@ -188,13 +188,12 @@ fn session_list(
 ) -> wire::SessionList {
     let view = |live: &Arc<LiveSession>| {
         let session = &live.session;
-        let idle_end = live.seen_at().plus(app.sessions.idle);
         wire::Session {
             id: session.id.to_string(),
             method: session.method.as_str().to_owned(),
             created_at: session.created_at.to_string(),
             last_used_at: live.seen_at().to_string(),
-            expires_at: session.ends_at.min(idle_end).to_string(),
+            expires_at: sign_ins::end_of(app, live).to_string(),
             client: session.client.map(|client| client.to_string()),
             user_agent: session.user_agent.clone(),
             impersonator: session.impersonator.clone(),

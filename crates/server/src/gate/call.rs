@@ -1,30 +1,30 @@
-//! A permitted request as its operation sees it, and what the operation answers.
+//! A permitted request as its operation sees it.
 
-use std::{collections::BTreeMap, str::FromStr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
-use axum::{body::Body, response::Response};
+use axum::body::Body;
 use claviger_core::{
     action::Action,
     authorize::Permit,
+    denial::Denial,
     id::{OrgId, WorkspaceId},
     ledger::entry::Entry,
+    person::PersonId,
     time::Timestamp,
 };
-use claviger_store::{Acting, Receipt, Recorder};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, request::Parts};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde::{Serialize, de::DeserializeOwned};
+use claviger_store::{Acting, Recorder};
+use http::{HeaderMap, StatusCode, Uri, header, request::Parts};
+use serde::de::DeserializeOwned;
 
 use super::{
+    body::{self, Bounds, Held},
     identify::{KeySlot, Proof},
     query::{Form, Query},
 };
 use crate::{app::App, failure::Failure, people::LiveSession, trace::Trace};
 
-/// The largest request body in bytes.
-const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+/// The most fields of a form: each of them costs more than it takes to send.
+const FORM_FIELDS_MAX: usize = 2000;
 
 /// A permitted request.
 #[derive(Debug)]
@@ -42,6 +42,10 @@ pub struct Call<A> {
     uri: Uri,
     /// Locked by nobody: so a call can be lent to what runs beside it.
     body: parking_lot::Mutex<Body>,
+    /// The room that the body takes as long as the call lasts.
+    held: Held,
+    /// Why the credential that came along was refused, where none is needed.
+    refused: Option<Denial>,
 }
 
 impl<A: Action> Call<A> {
@@ -49,9 +53,13 @@ impl<A: Action> Call<A> {
         app: Arc<App>,
         permit: Permit<A>,
         trace: Arc<Trace>,
-        (proof, params): (Option<Proof>, Vec<String>),
+        (identity, params): (Result<Proof, Denial>, Vec<String>),
         (parts, body): (Parts, Body),
     ) -> Self {
+        let (proof, refused) = match identity {
+            Ok(proof) => (Some(proof), None),
+            Err(denial) => (None, Some(denial)),
+        };
         Self {
             app,
             permit,
@@ -61,6 +69,8 @@ impl<A: Action> Call<A> {
             params,
             uri: parts.uri,
             body: parking_lot::Mutex::new(body),
+            held: Held::default(),
+            refused,
         }
     }
 
@@ -80,7 +90,7 @@ impl<A: Action> Call<A> {
             .ok_or(Failure::NotFound("workspace"))
     }
 
-    /// A parameter of the path, by position.
+    /// A parameter of the path, decoded, by position.
     #[must_use]
     pub fn param(&self, at: usize) -> &str {
         self.params.get(at).map_or("", String::as_str)
@@ -96,6 +106,14 @@ impl<A: Action> Call<A> {
             .map_err(|_malformed| Failure::NotFound(what))
     }
 
+    /// A parameter of the path as the id of a person.
+    ///
+    /// # Errors
+    /// 404 for what is none.
+    pub fn person(&self, at: usize) -> Result<PersonId, Failure> {
+        PersonId::of_segment(self.param(at)).map_err(|_no_id| Failure::NotFound("person"))
+    }
+
     /// The key that was presented, whichever of its secrets it was.
     #[must_use]
     pub fn key(&self) -> Option<KeySlot> {
@@ -104,6 +122,12 @@ impl<A: Action> Call<A> {
             return self.app.keys.find_by_id(slot.credential.id);
         }
         Some(Arc::clone(slot))
+    }
+
+    /// Why what was presented was refused, where nothing need be.
+    #[must_use]
+    pub const fn refused(&self) -> Option<Denial> {
+        self.refused
     }
 
     /// The person's session that was presented.
@@ -115,8 +139,8 @@ impl<A: Action> Call<A> {
     /// When what the person presented ends, if it is not used meanwhile.
     #[must_use]
     pub fn ends_at(&self) -> Option<Timestamp> {
-        let idle = self.app.sessions.idle;
-        self.proof.as_ref().and_then(|proof| proof.ends_at(idle))
+        let proof = self.proof.as_ref();
+        proof.and_then(|proof| proof.ends_at(&self.app))
     }
 
     /// The permit of another action for the same principal, about this workspace if it is about one:
@@ -158,6 +182,9 @@ impl<A: Action> Call<A> {
             return Err(malformed("the body is not a form"));
         }
         let bytes = self.bytes().await?;
+        if bytes.iter().filter(|byte| **byte == b'&').count() >= FORM_FIELDS_MAX {
+            return Err(malformed("the form has more than 2000 fields"));
+        }
         let pairs = url::form_urlencoded::parse(&bytes);
         let values: Vec<(String, String)> = pairs.into_owned().collect();
         let is_text = |text: &String| !text.contains('\0') && !text.contains('\u{fffd}');
@@ -307,25 +334,18 @@ impl<A: Action> Call<A> {
     /// The exact body, whatever it is.
     ///
     /// # Errors
-    /// 408 or 413, or the denial of a credential that ended meanwhile.
+    /// 408, 413 or 503, or the denial of a credential that ended meanwhile.
     pub async fn bytes(&mut self) -> Result<bytes::Bytes, Failure> {
         let body = std::mem::replace(self.body.get_mut(), Body::empty());
-        let whole = Limited::new(body, BODY_BYTES_MAX).collect();
-        match tokio::time::timeout(BODY_TIMEOUT, whole).await {
-            Err(_elapsed) => Err(Failure::TooSlow(BODY_TIMEOUT.as_secs())),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                Err(Failure::BodyTooLarge(BODY_BYTES_MAX))
-            }
-            Ok(Err(_)) => Err(Failure::BrokenBody),
-            Ok(Ok(collected)) => {
-                // What was accepted may have ended while the body was on its way.
-                if let Some(proof) = &self.proof {
-                    let now = crate::clock::now();
-                    proof.check_again(&self.app, &self.trace.principal, now)?;
-                }
-                Ok(collected.to_bytes())
-            }
+        let bounds = Bounds::of::<A>(self.proof.is_some(), self.trace.is_page);
+        let (whole, held) = body::read(&self.app.bodies, body, bounds).await?;
+        self.held = held;
+        // What was accepted may have ended while the body was on its way.
+        if let Some(proof) = &self.proof {
+            let now = crate::clock::now();
+            proof.check_again(&self.app, &self.trace.principal, now)?;
         }
+        Ok(whole)
     }
 }
 
@@ -417,84 +437,5 @@ fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
             None,
             "the body holds more than one JSON value".to_owned(),
         )),
-    }
-}
-
-/// What an operation answers.
-#[derive(Debug)]
-pub struct Reply {
-    response: Response,
-    receipt: Option<Receipt>,
-}
-
-impl Reply {
-    /// A JSON answer.
-    #[must_use]
-    pub fn json(status: StatusCode, value: &impl Serialize) -> Self {
-        // Our own shapes always serialize.
-        Self::body(
-            status,
-            "application/json",
-            serde_json::to_vec(value).unwrap_or_default(),
-        )
-    }
-
-    /// An answer of any type.
-    #[must_use]
-    pub fn body(status: StatusCode, media_type: &'static str, body: impl Into<Body>) -> Self {
-        let mut response = Response::new(body.into());
-        *response.status_mut() = status;
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-        Self {
-            response,
-            receipt: None,
-        }
-    }
-
-    /// The record of this request was committed with its change.
-    #[must_use]
-    pub fn written(mut self, receipt: Receipt) -> Self {
-        self.receipt = Some(receipt);
-        self
-    }
-
-    /// With a header; left out if the value cannot stand in one.
-    #[must_use]
-    pub fn with(mut self, name: HeaderName, value: &str) -> Self {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.response.headers_mut().insert(name, value);
-        }
-        self
-    }
-
-    /// Sends the browser on to another page, with GET.
-    #[must_use]
-    pub fn see_other(location: &str) -> Self {
-        Self::body(StatusCode::SEE_OTHER, "text/plain", Body::empty())
-            .with(header::LOCATION, location)
-    }
-
-    /// With another line of a header that may stand more than once.
-    #[must_use]
-    pub fn with_also(mut self, name: HeaderName, value: &str) -> Self {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.response.headers_mut().append(name, value);
-        }
-        self
-    }
-
-    /// An answer that was put together elsewhere.
-    #[must_use]
-    pub const fn of(response: Response) -> Self {
-        Self {
-            response,
-            receipt: None,
-        }
-    }
-
-    pub(super) fn into_parts(self) -> (Response, Option<Receipt>) {
-        (self.response, self.receipt)
     }
 }

@@ -144,7 +144,10 @@ async fn finish_failure(app: &App, trace: &Arc<Trace>, failure: &Failure) -> Res
 /// The answer to a request that failed: a problem document, or for a page a page.
 pub(super) fn answer_failure(app: &App, trace: &Trace, failure: &Failure) -> Response {
     if trace.is_page {
-        web::failure(app, trace, failure)
+        let mut response = web::failure(app, trace, failure);
+        let status = response.status();
+        problem::tell_when(failure, status, response.headers_mut());
+        response
     } else {
         problem::response(failure, trace.id)
     }

@@ -9,11 +9,9 @@ use claviger_core::{
     authenticate,
     denial::Denial,
     evidence::{Arrival, Presented, presented},
-    grant::Grant,
     id::{Key, KeyId, OrgId, WorkspaceToken},
-    key::{Credential, KeyStatus},
-    person::PersonState,
-    tier::{Actor, Authority, Minter, Principal, Tier},
+    key::{Credential, Use},
+    tier::{Actor, Authority, Principal, Tier},
     time::Timestamp,
 };
 use claviger_wire::headers;
@@ -27,8 +25,12 @@ use super::{
 use claviger_store::StoreError;
 
 use crate::{
-    app::App, failure::Failure, index::Slot, ops::sso::Bearer, people::LiveSession,
-    policies::InForce,
+    acceptance::{accept_key, accept_workspace_token},
+    app::App,
+    failure::Failure,
+    index::Slot,
+    ops::{sign_ins, sso::Bearer},
+    people::LiveSession,
 };
 
 /// The key that was presented, as the index holds it.
@@ -80,9 +82,9 @@ impl Proof {
 
     /// When it ends if it is not used for so long, where it is a person's.
     #[must_use]
-    pub fn ends_at(&self, idle: std::time::Duration) -> Option<Timestamp> {
+    pub fn ends_at(&self, app: &App) -> Option<Timestamp> {
         match self {
-            Self::Session(live) => Some(live.session.ends_at.min(live.seen_at().plus(idle))),
+            Self::Session(live) => Some(sign_ins::end_of(app, live)),
             Self::Person(bearer) => Some(bearer.expires_at),
             Self::Bootstrap | Self::WorkspaceToken(_) | Self::AdminToken(_) | Self::Key(_) => None,
         }
@@ -181,7 +183,7 @@ pub(super) fn identify(
             // Tier 0 is for programs.
             Ok(None) if is_page => Identified::refused(app, Denial::NoCredential),
             Ok(None) => without_credential(app, parts, peer),
-            Ok(Some(id)) => with_session(app, parts, id, (now, comes_from_us)),
+            Ok(Some(id)) => with_session(app, parts, id, (client, now, comes_from_us)),
             Err(denial) => Identified::refused(app, denial),
         },
         Ok(Presented::OrgKey(digest)) => match app.keys.find(&digest) {
@@ -271,103 +273,20 @@ fn with_key(
                 app.old_secrets
                     .start_clock(&app.keys, slot.credential.id, now);
             }
+            if slot.credential.is_replaced {
+                let (id, prefix) = (slot.credential.id, slot.credential.prefix);
+                let new = Use {
+                    at: now,
+                    from: Some(client),
+                };
+                app.old_secrets.note_use(id, prefix, new);
+                app.other_uses.keep(id, new);
+            }
             app.keys.touch(&slot, now, client);
             in_its_org(app, parts, principal, Proof::Key(slot))
         }
         Err(denial) => attributed(&slot.credential, Tier::OrgKey, denial),
     }
-}
-
-pub(super) fn accept_key(
-    app: &App,
-    presented: &Credential<Key>,
-    now: Timestamp,
-) -> Result<Principal, Denial> {
-    let found;
-    let key = if presented.is_replaced {
-        found = app.keys.find_by_id(presented.id).ok_or(Denial::Unknown)?;
-        &found.credential
-    } else {
-        presented
-    };
-    let policy = app.policies.of(key.org);
-    let policy = policy.as_deref();
-    let principal = match above(app, key.org, &key.minter, policy, now) {
-        Some(above) if presented.is_replaced => {
-            app.old_secrets
-                .settle_one(&app.keys, presented.id, (now, app.started_at));
-            let end = app.old_secrets.end(&app.keys, presented, app.started_at);
-            authenticate::replaced_secret((presented.prefix, end), key, above, now)?
-        }
-        Some(above) => authenticate::org_key(key, above, now)?,
-        // Its own state is the better news, if it has any.
-        None => {
-            authenticate::org_key(key, [], now)?;
-            return Err(Denial::MinterInactive);
-        }
-    };
-    match policy.and_then(|policy| policy.block(key)) {
-        Some(block) => Err(Denial::PolicyBlocked(block)),
-        None => Ok(under(principal, policy)),
-    }
-}
-
-/// The same under the ceiling of the org's policy.
-fn under(principal: Principal, policy: Option<&InForce>) -> Principal {
-    match policy.and_then(InForce::ceiling) {
-        Some(ceiling) => Principal {
-            authority: principal.authority.under(Some(ceiling)),
-            ..principal
-        },
-        None => principal,
-    }
-}
-
-fn accept_workspace_token(
-    app: &App,
-    token: &Credential<WorkspaceToken>,
-    now: Timestamp,
-) -> Result<Principal, Denial> {
-    let policy = app.policies.of(token.org);
-    let policy = policy.as_deref();
-    match above(app, token.org, &token.minter, policy, now) {
-        Some(above) => {
-            let principal = authenticate::workspace_token(token, above, now)?;
-            Ok(under(principal, policy))
-        }
-        // As with keys.
-        None => {
-            authenticate::workspace_token(token, [], now)?;
-            Err(Denial::MinterInactive)
-        }
-    }
-}
-
-/// The grants of the keys above a credential and of the person at its root, or `None` when one of
-/// them is refused now.
-fn above(
-    app: &App,
-    org: OrgId,
-    minter: &Minter,
-    policy: Option<&InForce>,
-    now: Timestamp,
-) -> Option<Vec<Arc<Grant>>> {
-    let grant_of = |id: &KeyId| {
-        let slot = app.keys.find_by_id(*id)?;
-        let key = &slot.credential;
-        let is_blocked = policy.is_some_and(|policy| policy.block(key).is_some());
-        let is_active = key.status(now) == KeyStatus::Active && !is_blocked;
-        is_active.then(|| Arc::clone(&key.grant))
-    };
-    let keys = minter.chain.iter().map(grant_of);
-    let Actor::Session(person) = &minter.root else {
-        return keys.collect();
-    };
-    let known = app.people.get(org, person);
-    let own = known.and_then(|known| {
-        (known.person.state == PersonState::Active).then(|| Arc::clone(&known.grant))
-    });
-    keys.chain([own]).collect()
 }
 
 /// Tier 2b: acts on the org that `X-Org-Id` names, else on `default`.
@@ -435,6 +354,7 @@ where
         replaced_until: None,
         impersonator: None,
         session: None,
+        is_break_glass: false,
         authority: Authority::default(),
     };
     Identified {

@@ -1,11 +1,6 @@
 //! What the gate asks of pages, and of whoever uses a session.
 
-use claviger_core::{
-    action::{Action, Needs, UseAccount},
-    denial::Denial,
-    evidence::FetchSite,
-    tier::Tier,
-};
+use claviger_core::{action::Needs, denial::Denial, evidence::FetchSite, tier::Tier};
 use claviger_wire::headers;
 use http::{Method, request::Parts};
 
@@ -57,9 +52,8 @@ pub(super) fn check_freshness(wants: Wants, trace: &Trace, proof: &Proof) -> Res
 /// Whether a request is only for sessions about which the provider was heard.
 pub(super) fn wants_fresh_word(wants: Wants, method: &Method) -> bool {
     let is_read = matches!(*method, Method::GET | Method::HEAD);
-    // Whoever signs out, or looks after its own sessions, gives up and gains nothing.
-    let gives_up = wants.name == UseAccount::NAME;
-    !gives_up && (!is_read || wants.reveals())
+    // Whoever signs out gains nothing.
+    wants.needs != Needs::GivingUp && (!is_read || wants.reveals())
 }
 
 /// Pages are for people: a session, or nobody where nobody is asked for.

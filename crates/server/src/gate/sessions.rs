@@ -1,19 +1,22 @@
 //! Tier 1: the session in the cookie of the Canvas.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use claviger_core::{
     authenticate,
     denial::Denial,
     digest::Digest,
     evidence::cookie,
-    tier::{Authority, Principal, Tier},
+    tier::{Authority, Principal},
     time::Timestamp,
 };
 use http::{header, request::Parts};
 
-use super::identify::{Identified, Proof, accept_key, in_its_org};
-use crate::{app::App, people::LiveSession};
+use super::{
+    identify::{Identified, Proof, in_its_org},
+    tokens::in_name_of,
+};
+use crate::{acceptance::accept_key, app::App, people::LiveSession};
 
 /// The random id in the cookie of the Canvas.
 pub(super) fn cookie_of<'a>(app: &App, parts: &'a Parts) -> Result<Option<&'a str>, Denial> {
@@ -26,7 +29,7 @@ pub(super) fn with_session(
     app: &App,
     parts: &Parts,
     id: &str,
-    (now, comes_from_us): (Timestamp, bool),
+    (client, now, comes_from_us): (IpAddr, Timestamp, bool),
 ) -> Identified {
     let Some(live) = app.sessions.find(&Digest::of(id.as_bytes())) else {
         return Identified::refused(app, Denial::SessionEnded);
@@ -42,23 +45,17 @@ pub(super) fn with_session(
         },
         Ok(principal) => {
             live.touch(now);
+            // What the key's own session does, the key does: but with no secret that it has.
+            if let Some(key) = principal.key {
+                app.other_uses.touch(key, now, client);
+            }
             in_its_org(app, parts, principal, Proof::Session(live))
         }
-        Err(denial) => Identified {
-            principal: Arc::new(Principal {
-                tier: Tier::Session,
-                org: live.session.org,
-                actor: live.session.person.actor(),
-                key: None,
-                minter: None,
-                own_workspace: None,
-                replaced_until: None,
-                impersonator: None,
-                session: None,
-                authority: Authority::default(),
-            }),
-            identity: Err(denial),
-        },
+        Err(denial) => {
+            let session = &live.session;
+            let other = session.impersonator.as_deref().map(Arc::from);
+            in_name_of((session.org, session.person.actor()), other, denial)
+        }
     }
 }
 
@@ -87,7 +84,14 @@ pub(super) fn accept_session(
     );
     let maker = session.minter.as_ref().and_then(|m| m.chain.first());
     match maker {
-        None => authenticate::person(&known.person, vec![Arc::clone(&known.grant)], proof),
+        None => {
+            let grants = vec![Arc::clone(&known.grant)];
+            let person = authenticate::person(&known.person, grants, proof)?;
+            Ok(Principal {
+                is_break_glass: session.admin_token.is_some(),
+                ..person
+            })
+        }
         Some(key) => {
             let slot = app.keys.find_by_id(*key).ok_or(Denial::SessionEnded)?;
             // How the key stands is for whoever holds its secret to know.

@@ -26,6 +26,7 @@ pub(super) fn nobody(org: OrgId) -> Principal {
         replaced_until: None,
         impersonator: None,
         session: None,
+        is_break_glass: false,
         authority: Authority::default(),
     }
 }

@@ -8,7 +8,8 @@ use claviger_core::{
     denial::Denial,
     digest::Digest,
     evidence::{Presented, presented},
-    tier::Principal,
+    id::OrgId,
+    tier::{Actor, Principal, Tier},
     time::Timestamp,
 };
 use http::{header, request::Parts};
@@ -16,12 +17,12 @@ use http::{header, request::Parts};
 use super::{
     identify::{Identified, Proof, in_its_org},
     sessions::cookie_of,
+    strangers::nobody,
 };
 use crate::{
     app::App,
     clock,
-    failure::Failure,
-    ops::sso::{self, Bearer},
+    ops::sso::{self, Bearer, RefusedBearer},
 };
 
 /// What the identity provider was asked, if it was.
@@ -30,8 +31,8 @@ pub(super) enum Word {
     NotAsked,
     /// The caller presents an access token of this person.
     Of(Bearer),
-    /// The caller presents what is no access token of anybody.
-    Refused(Failure),
+    /// The caller presents an access token that is not taken.
+    Refused(RefusedBearer),
 }
 
 /// Asks what is to be asked before the caller can be told.
@@ -44,7 +45,7 @@ pub(super) async fn word_of_provider(app: &Arc<App>, parts: &Parts, waits: bool)
         Ok(Presented::Opaque(text)) if looks_like_token(text) && !app.admin_token.matches(text) => {
             match sso::bearer(app, text, now).await {
                 Ok(bearer) => Word::Of(bearer),
-                Err(failure) => Word::Refused(failure),
+                Err(refused) => Word::Refused(refused),
             }
         }
         Ok(Presented::Nothing) => {
@@ -76,7 +77,38 @@ pub(super) fn with_access_token(
             let proof = Proof::Person(Arc::new(bearer.clone()));
             in_its_org(app, parts, principal, proof)
         }
-        Err(denial) => Identified::refused(app, denial),
+        Err(denial) => {
+            let (person, other) = (&bearer.known.person, bearer.impersonator.clone());
+            in_name_of((person.org, person.id.actor()), other, denial)
+        }
+    }
+}
+
+/// The refusal of an access token: in the name of its person, where that is known.
+pub(super) fn refused_token(app: &App, refused: &RefusedBearer) -> Identified {
+    match &refused.whose {
+        Some((known, other)) => {
+            let whose = (known.person.org, known.person.id.actor());
+            in_name_of(whose, other.clone(), Denial::Unknown)
+        }
+        None => Identified::refused(app, Denial::Unknown),
+    }
+}
+
+/// A refusal of a person who proved who it is: the record says whose it was, with no authority.
+pub(super) fn in_name_of(
+    (org, actor): (OrgId, Actor),
+    impersonator: Option<Arc<str>>,
+    denial: Denial,
+) -> Identified {
+    Identified {
+        principal: Arc::new(Principal {
+            tier: Tier::Session,
+            actor,
+            impersonator,
+            ..nobody(org)
+        }),
+        identity: Err(denial),
     }
 }
 

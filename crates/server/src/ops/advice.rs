@@ -281,7 +281,14 @@ fn needs_of(method: &str, route: &str) -> Option<RouteNeeds> {
     // Whoever serves a GET serves the HEAD too.
     let method = if method == "HEAD" { "GET" } else { method };
     let route = route_of_counted(route);
-    let routes = ROUTES.get_or_init(router::routes).iter();
+    // Pages too: a session that a key began is the key.
+    let all = || {
+        router::routes()
+            .into_iter()
+            .chain(router::pages())
+            .collect()
+    };
+    let routes = ROUTES.get_or_init(all).iter();
     let mut found = routes.filter(|known| known.path == route && known.method == method);
     found.next().map(|known| RouteNeeds {
         action: known.action,

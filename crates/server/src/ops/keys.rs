@@ -13,7 +13,7 @@ use claviger_core::{
 };
 use claviger_store::{KeyChange, Recorder, Turn, Written};
 
-use crate::{app::App, clock, failure::Failure, index::Slot};
+use crate::{app::App, clock, failure::Failure, index::Slot, rotations::later};
 
 /// A key of the caller's org.
 ///
@@ -32,15 +32,17 @@ pub async fn get<A: Action>(app: &App, permit: &Permit<A>, id: KeyId) -> Result<
 /// Uses are written behind: what memory knows is newer.
 pub fn refresh_last_used(app: &App, key: &mut OrgKey) {
     if let Some(slot) = app.keys.find_by_id(key.id) {
-        let own = newest_use(app, &slot, key.secret.last_use);
-        key.secret.last_use = own;
-        key.last_use = later(key.last_use, own);
+        key.secret.last_use = newest_use(app, &slot, key.secret.last_use);
     }
-    if let Some((old, digest)) = app.old_secrets.get(key.id)
-        && let Some(slot) = app.keys.find(&digest)
-    {
-        key.last_use = later(key.last_use, newest_use(app, &slot, old.last_use));
-    }
+    let newest = later(app.other_uses.get(key.id), key.secret.last_use);
+    // Of two at one instant the one that the store has: it knows from where.
+    key.last_use = later(newest, key.last_use);
+}
+
+/// When a key was last used, whichever of its secrets it was, or a session that it began.
+pub(crate) fn last_used(app: &App, own: &Slot<Key>) -> Option<Timestamp> {
+    let otherwise = app.other_uses.get(own.credential.id);
+    own.last_used().max(otherwise.map(|last| last.at))
 }
 
 /// The last use of a secret, of which the store knows this much.
@@ -53,10 +55,6 @@ pub(crate) fn newest_use(app: &App, slot: &Slot<Key>, kept: Option<Use>) -> Opti
         at,
         from: known.and_then(|known| known.from),
     })
-}
-
-fn later(one: Option<Use>, other: Option<Use>) -> Option<Use> {
-    one.into_iter().chain(other).max_by_key(|used| used.at)
 }
 
 /// Changes name and metadata, or narrows a key; `make` says what changes, given what it is.

@@ -176,11 +176,7 @@ fn new_key(org: OrgId, minter: &Minter, mint: &Mint, (prefix, now): (Prefix, Tim
 
 pub(super) fn minting<'a>(app: &App, principal: &'a Principal, minter: &'a Minter) -> Minting<'a> {
     Minting {
-        // A session that a key began is that key.
-        tier: match principal.key {
-            Some(_) => Tier::OrgKey,
-            None => principal.tier,
-        },
+        tier: principal.minting_tier(),
         policy: app.policies.of(principal.org),
         authority: &principal.authority,
         above: &minter.chain,
@@ -193,7 +189,7 @@ pub(super) fn minting<'a>(app: &App, principal: &'a Principal, minter: &'a Minte
 
 /// What bounds a mint, whoever asks for it.
 pub(super) struct Minting<'a> {
-    /// How the minter proved itself.
+    /// How the minter proved itself, as a policy sees it.
     pub(super) tier: Tier,
     /// The org's policy.
     pub(super) policy: Option<Arc<InForce>>,

@@ -15,7 +15,7 @@ use claviger_core::{
         Wanted,
     },
     text::LABELS_MAX,
-    tier::{Actor, Authority, Minter, Principal, Tier},
+    tier::{Authority, Minter, Principal, Tier},
     time::Timestamp,
     token::{Prefix, Secret},
 };
@@ -248,6 +248,7 @@ fn decision(by: &Principal, at: Timestamp, note: Option<String>) -> Decision {
     Decision {
         by: by.actor.clone(),
         key: by.key,
+        tier: by.minting_tier(),
         at,
         note,
     }
@@ -338,6 +339,8 @@ struct Draft<'a> {
     request: &'a KeyRequest,
     grant: &'a Grant,
     minter: Minter,
+    /// How the minter had proved itself.
+    tier: Tier,
     expires_at: Option<Timestamp>,
     now: Timestamp,
 }
@@ -359,6 +362,7 @@ impl<'a> Draft<'a> {
             request,
             grant: &approved.grant,
             minter,
+            tier: decision.tier,
             expires_at,
             now,
         })
@@ -396,11 +400,7 @@ impl<'a> Draft<'a> {
         let grants = slots.iter().map(|slot| Arc::clone(&slot.credential.grant));
         let authority = Authority::of(grants.collect());
         let minting = Minting {
-            tier: match &self.minter.created_by {
-                _ if !self.minter.chain.is_empty() => Tier::OrgKey,
-                Actor::Session(_) => Tier::Session,
-                _ => Tier::AdminToken,
-            },
+            tier: self.tier,
             policy: app.policies.of(self.request.org),
             authority: &authority,
             above: &self.minter.chain,

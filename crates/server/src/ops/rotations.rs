@@ -8,7 +8,7 @@ use claviger_core::{
     denial::Denial,
     digest::Digest,
     id::KeyId,
-    key::{Credential, Overlap, Use},
+    key::{Credential, OldSecret, Overlap, Use},
     permission::Permission,
     time::{Timestamp, format_duration},
     token::Secret,
@@ -197,7 +197,17 @@ pub(super) fn follow(app: &App, rotated: &Rotated) -> Result<(), Failure> {
     let last_used = app.keys.find(&digest).and_then(|slot| slot.last_used());
     let own = app.interner.minted(&rotated.key, digest);
     let own: Credential<_> = own.map_err(Failure::Internal)?;
-    app.old_secrets.take_in(&app.keys, rotated.old, old_digest);
+    // As long as it is the key's own, the index knows best when it was used.
+    let slot = app.keys.find(&old_digest);
+    let seen = slot.and_then(|slot| newest_use(app, &slot, rotated.old.last_use));
+    let old = OldSecret {
+        last_use: seen,
+        ..rotated.old
+    };
+    for last in seen.into_iter().chain(rotated.key.last_use) {
+        app.other_uses.keep(old.key, last);
+    }
+    app.old_secrets.take_in(&app.keys, old, old_digest);
     app.keys.put(own, last_used);
     Ok(())
 }

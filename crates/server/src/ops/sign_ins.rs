@@ -14,11 +14,12 @@ use claviger_core::{
     id::{OrgId, SessionId},
     permission::PermissionSet,
     person::{LOCAL_ISSUER, Person, PersonId, PersonState, Session, SignInMethod},
-    tier::{Minter, Tier},
+    tier::{Minter, Principal, Tier},
     time::Timestamp,
 };
 use claviger_store::{
-    Acting, Begun, NewSession, Receipt, Recorder, SignIn as StoredSignIn, StoreError, Written,
+    Acting, Begun, LinkMaker, NewSession, Receipt, Recorder, SignIn as StoredSignIn, StoreError,
+    Written,
 };
 use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
@@ -26,9 +27,12 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 pub use own::{Own, end_own, own_sessions, person, person_id};
-pub(crate) use own::{end, of_person};
+pub(crate) use own::{end, end_of, of_person};
 
-use crate::{app::App, clock, entropy, failure::Failure, people::LiveSession, trace::Trace};
+use crate::{
+    acceptance::accept_key, app::App, clock, entropy, failure::Failure, people::LiveSession,
+    trace::Trace,
+};
 
 /// How long a link works.
 pub const LINK_LASTS: Duration = Duration::from_secs(600);
@@ -156,7 +160,9 @@ pub async fn make_link(
         let change = json!({"login_link": {"expires_at": link.expires_at.to_string()}});
         trace.entry_of_change(201, &change)
     });
-    let (value, receipt) = put_link(app, (permit.org(), &text), acting, Some(record)).await?;
+    let maker = link_maker(principal);
+    let link = (permit.org(), &text, maker);
+    let (value, receipt) = put_link(app, link, acting, Some(record)).await?;
     let receipt = receipt.ok_or_else(|| Failure::Internal("a link has no record".to_owned()))?;
     Ok(Written { value, receipt })
 }
@@ -179,13 +185,32 @@ pub(crate) async fn console_link(app: &Arc<App>) -> Result<Link, Failure> {
         session: None,
         now: clock::now(),
     };
-    let (link, _) = put_link(app, (app.default_org, &text), acting, None).await?;
+    let maker = LinkMaker {
+        maker: text.made_by.clone(),
+        line: text.made_by.clone(),
+    };
+    let link = (app.default_org, &text, maker);
+    let (link, _) = put_link(app, link, acting, None).await?;
     Ok(link)
+}
+
+/// As whom the links of a principal are counted.
+fn link_maker(principal: &Principal) -> LinkMaker {
+    let maker = match principal.key {
+        Some(id) => id.to_string(),
+        None => principal.actor.to_string(),
+    };
+    let above = principal.minter.as_ref();
+    let topmost = above.and_then(|minter| minter.chain.last());
+    LinkMaker {
+        line: topmost.map_or_else(|| maker.clone(), ToString::to_string),
+        maker,
+    }
 }
 
 async fn put_link(
     app: &App,
-    (org, text): (OrgId, &LinkText),
+    (org, text, maker): (OrgId, &LinkText, LinkMaker),
     acting: Acting,
     record: Option<Recorder<StoredSignIn>>,
 ) -> Result<(Link, Option<Receipt>), Failure> {
@@ -196,6 +221,7 @@ async fn put_link(
         org: Some(org),
         payload: serde_json::to_string(text).unwrap_or_default(),
         expires_at,
+        maker: Some(maker),
     };
     let receipt = app.store.put_sign_in(sign_in, acting, record).await?;
     Ok((Link { token, expires_at }, receipt))
@@ -213,19 +239,30 @@ pub fn link_url(app: &App, headers: &HeaderMap, token: &str) -> String {
     format!("{base}/canvas/link#{token}")
 }
 
+/// Counts an attempt to sign in here. It comes before anything of the attempt is read.
+///
+/// # Errors
+/// 409 where an identity provider is set; 429 beyond the limit.
+pub fn attempt(app: &App, trace: &Trace) -> Result<Attempt, Failure> {
+    require_no_provider(app)?;
+    app.sign_in_limiter.check(trace.client, trace.at)?;
+    Ok(Attempt(()))
+}
+
+/// Proof that an attempt to sign in was counted.
+#[derive(Debug)]
+pub struct Attempt(());
+
 /// Signs in with a one-time link.
 ///
 /// # Errors
 /// 401 for a link that was used, has ended, or was never made; 403 for a suspended or removed person.
 pub async fn use_link(
     app: &Arc<App>,
-    permit: &Permit<SignIn>,
-    token: &str,
+    _permit: &Permit<SignIn>,
+    (_counted, token): (Attempt, &str),
     trace: &Arc<Trace>,
 ) -> Result<SignedIn, Failure> {
-    require_no_provider(app)?;
-    app.sign_in_limiter.check(trace.client, trace.at)?;
-    let _ = permit;
     let digest = *Digest::of(token.as_bytes()).as_bytes();
     let taken = app.store.take_sign_in(digest, clock::now()).await?;
     let taken = taken.ok_or(Denial::BadLink)?;
@@ -235,9 +272,7 @@ pub async fn use_link(
         None => None,
         Some(minter) => Some(minter.read().ok_or(Denial::BadLink)?),
     };
-    // Whoever has signed out everywhere has taken back what was made while signed in.
-    let is_alive = |id: &String| !app.sessions.select(|s| s.id.to_string() == *id).is_empty();
-    if !text.session.as_ref().is_none_or(is_alive) {
+    if !has_living_maker(app, &text, minter.as_ref()) {
         return Err(Denial::BadLink.into());
     }
     let how = How {
@@ -249,19 +284,32 @@ pub async fn use_link(
     begin_local(app, taken.org.unwrap_or(app.default_org), how, trace).await
 }
 
+/// Whether a session that begins with a link would be accepted, for all that made the link: nobody is
+/// signed in only to be told that the session has ended.
+fn has_living_maker(app: &App, text: &LinkText, minter: Option<&Minter>) -> bool {
+    // Whoever has signed out everywhere has taken back what was made while signed in.
+    let is_alive = |id: &String| !app.sessions.select(|s| s.id.to_string() == *id).is_empty();
+    let has_session = text.session.as_ref().is_none_or(is_alive);
+    let key = minter.and_then(|minter| minter.chain.first());
+    let has_key = key.is_none_or(|id| {
+        let slot = app.keys.find_by_id(*id);
+        slot.is_some_and(|slot| accept_key(app, &slot.credential, clock::now()).is_ok())
+    });
+    let token = text.admin_token;
+    let has_token = token.is_none() || token == app.admin_token.fingerprint();
+    has_session && has_key && has_token
+}
+
 /// Signs in with `ADMIN_TOKEN`, as the local administrator of an org.
 ///
 /// # Errors
-/// 401 for any other text; 400 for an org that is not there; 409 where an identity provider is set.
+/// 401 for any other text; 400 for an org that is not there.
 pub async fn use_admin_token(
     app: &Arc<App>,
-    permit: &Permit<SignIn>,
-    (token, org): (&str, Option<&str>),
+    _permit: &Permit<SignIn>,
+    (_counted, token, org): (Attempt, &str, Option<&str>),
     trace: &Arc<Trace>,
 ) -> Result<SignedIn, Failure> {
-    require_no_provider(app)?;
-    app.sign_in_limiter.check(trace.client, trace.at)?;
-    let _ = permit;
     let fingerprint = app.admin_token.fingerprint();
     if !app.admin_token.matches(token) {
         return Err(Denial::Unknown.into());

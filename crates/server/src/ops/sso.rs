@@ -123,6 +123,7 @@ pub async fn begin(
         org: None,
         payload: serde_json::to_string(&away).unwrap_or_default(),
         expires_at: now.plus(SIGN_IN_LASTS),
+        maker: None,
     };
     let acting = Acting {
         key: None,
@@ -218,10 +219,12 @@ fn told(session: Session, verified: &Verified) -> Session {
             .provider_session
             .clone()
             .or(session.provider_session),
+        // Whoever began it as somebody else is behind it to its end, though a later word be silent.
         impersonator: verified
             .impersonator
             .as_ref()
-            .map(|other| other.who.clone()),
+            .map(|other| other.who.clone())
+            .or(session.impersonator),
         fresh_until: again.then_some(verified.expires_at),
         ..session
     }
@@ -363,12 +366,57 @@ pub struct Bearer {
     pub(crate) expires_at: Timestamp,
 }
 
+/// An access token that is not taken.
+#[derive(Debug)]
+pub(crate) struct RefusedBearer {
+    pub(crate) failure: Failure,
+    /// Whose it is, where the provider bears that out and the person is known here.
+    pub(crate) whose: Option<(Arc<Known>, Option<Arc<str>>)>,
+}
+
+impl From<Failure> for RefusedBearer {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            whose: None,
+        }
+    }
+}
+
+impl From<ProviderError> for RefusedBearer {
+    fn from(error: ProviderError) -> Self {
+        Failure::from(error).into()
+    }
+}
+
 /// Whose access token this is.
 ///
 /// # Errors
 /// 401 for one that the provider's keys or settings do not bear out; 503 when they are not to be had.
-pub(crate) async fn bearer(app: &Arc<App>, token: &str, now: Timestamp) -> Result<Bearer, Failure> {
+pub(crate) async fn bearer(
+    app: &Arc<App>,
+    token: &str,
+    now: Timestamp,
+) -> Result<Bearer, RefusedBearer> {
     let verified = provider(app)?.verify_access_token(token, now).await?;
+    let org = app.orgs.find(&verified.org);
+    let known = org.and_then(|org| app.people.get(org, &verified.subject));
+    let known = known.filter(|known| known.person.issuer == verified.issuer);
+    let impersonator = verified.impersonator.as_ref();
+    let impersonator = impersonator.map(|other| Arc::from(other.who.as_str()));
+    of_verified(app, verified, now)
+        .await
+        .map_err(|failure| RefusedBearer {
+            failure,
+            whose: known.map(|known| (known, impersonator)),
+        })
+}
+
+async fn of_verified(
+    app: &Arc<App>,
+    verified: Verified,
+    now: Timestamp,
+) -> Result<Bearer, Failure> {
     // Its last minute is over on our clock as well: what it says is of no account any more.
     if verified.expires_at <= now {
         return Err(Denial::SessionEnded.into());

@@ -12,7 +12,8 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    Begin, Finish, Here, LogoutUrl, Private, ProviderError, Refresh, Refusal, Verified, challenge,
+    Begin, Finish, Here, LogoutUrl, Private, ProviderError, Refresh, Refusal, Verified, acting,
+    challenge,
     kept::Kept,
     same_person,
     token::{KeySet, Keys, Kind, Token},
@@ -354,7 +355,7 @@ impl Oidc {
             role_name,
             permissions: PermissionSet::NONE,
             provider_session: claims.id("sid")?.map(str::to_owned),
-            impersonator: None,
+            impersonator: acting(claims)?,
             refresh_token: None,
             id_token: None,
             issued_at: claims.issued_at(),

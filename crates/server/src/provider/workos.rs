@@ -15,7 +15,7 @@ use url::Url;
 
 use super::{
     Begin, Finish, Here, Impersonator, LogoutUrl, Private, ProviderError, Refresh, Refusal,
-    Verified, challenge,
+    Verified, acting, challenge,
     token::{KeySet, Keys, Kind, Token},
     web::{Answer, Proof, Web},
 };
@@ -232,16 +232,6 @@ impl Workos {
             expires_at,
         })
     }
-}
-
-/// Who acts (RFC 8693, 4.1). Somebody who acts and cannot be named gets in as nobody else.
-fn acting(claims: &Claims) -> Result<Option<Impersonator>, Refusal> {
-    if claims.find("act").is_none() {
-        return Ok(None);
-    }
-    let who = claims.text("act.sub").and_then(clean_name);
-    let who = who.ok_or(ClaimError::Malformed("act"))?;
-    Ok(Some(Impersonator { who, reason: None }))
 }
 
 fn impersonator(acting: Acting) -> Impersonator {

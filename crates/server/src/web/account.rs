@@ -2,7 +2,7 @@
 
 use askama::Template;
 use claviger_core::{
-    action::UseAccount,
+    action::{SignOut, UseAccount},
     denial::Denial,
     id::SessionId,
     person::{LOCAL_ISSUER, SignInMethod},
@@ -20,6 +20,7 @@ use super::{
     who,
 };
 use crate::{
+    app::App,
     failure::Failure,
     gate::{Call, Reply},
     ops::sign_ins,
@@ -36,9 +37,9 @@ pub(super) fn declare(routes: &mut Routes) {
     let (get, post) = (Method::GET, Method::POST);
 
     routes.page::<UseAccount, _, _>(&get, "/canvas/account", account);
-    routes.page::<UseAccount, _, _>(&post, "/canvas/account/sessions/others/end", end_others);
-    routes.page::<UseAccount, _, _>(&post, "/canvas/account/sessions/all/end", end_all);
-    routes.page::<UseAccount, _, _>(&post, "/canvas/account/sessions/{id}/end", end_one);
+    routes.page::<SignOut, _, _>(&post, "/canvas/account/sessions/others/end", end_others);
+    routes.page::<SignOut, _, _>(&post, "/canvas/account/sessions/all/end", end_all);
+    routes.page::<SignOut, _, _>(&post, "/canvas/account/sessions/{id}/end", end_one);
 }
 
 /// The page.
@@ -85,12 +86,7 @@ pub(super) struct SessionRow {
 
 impl SessionRow {
     /// A session as seen from a page.
-    pub(super) fn of(
-        page: &Page,
-        live: &LiveSession,
-        idle: std::time::Duration,
-        own: Option<SessionId>,
-    ) -> Self {
+    pub(super) fn of(app: &App, page: &Page, live: &LiveSession, own: Option<SessionId>) -> Self {
         let session = &live.session;
         let agent = session.user_agent.clone();
         Self {
@@ -106,7 +102,7 @@ impl SessionRow {
             },
             began: page.when(session.created_at),
             used: page.when(live.seen_at()),
-            ends: page.when(session.ends_at.min(live.seen_at().plus(idle))),
+            ends: page.when(sign_ins::end_of(app, live)),
             is_own: own == Some(session.id),
         }
     }
@@ -123,10 +119,9 @@ async fn account(call: Call<UseAccount>) -> Result<Reply, Failure> {
     let mut page = page::of(&call, Nav::Account.label(), Nav::Account);
     page.flash = flash(query.get("done"));
     let own = call.session().map(|live| live.session.id);
-    let session = call.session().map(|live| &live.session);
-    let minter = session.and_then(|session| session.minter.as_ref());
     let live = sign_ins::own_sessions(&call.app, &call.permit);
-    let idle = call.app.sessions.idle;
+    let may = who::means(principal.authority.permissions());
+    let key = principal.key.and_then(|id| call.app.keys.find_by_id(id));
     let account = AccountPage {
         name: who::person(&call.app, person.org, person.id.as_str()),
         email: person.email.clone().unwrap_or_default(),
@@ -136,9 +131,16 @@ async fn account(call: Call<UseAccount>) -> Result<Reply, Failure> {
         } else {
             person.issuer.clone()
         },
-        means: who::means(person.permissions),
+        means: if call.permit.is_unbound() {
+            may
+        } else {
+            format!("{may} In the workspaces of the key alone.")
+        },
         role: person.role,
-        bound_to: minter.map_or_else(String::new, |minter| minter.created_by.to_string()),
+        bound_to: key.map_or_else(String::new, |slot| {
+            let key = &slot.credential;
+            format!("{} ({})", key.name, key.prefix)
+        }),
         impersonator: principal
             .impersonator
             .as_deref()
@@ -147,7 +149,7 @@ async fn account(call: Call<UseAccount>) -> Result<Reply, Failure> {
         first_seen: page.when(person.first_seen_at),
         sessions: live
             .iter()
-            .map(|live| SessionRow::of(&page, live, idle, own))
+            .map(|live| SessionRow::of(&call.app, &page, live, own))
             .collect(),
         page,
     };
@@ -170,7 +172,7 @@ fn flash(word: Option<&str>) -> Option<Flash> {
 ///
 /// # Errors
 /// 404 for a session that is not one's own, or has ended.
-async fn end_one(call: Call<UseAccount>) -> Result<Reply, Failure> {
+async fn end_one(call: Call<SignOut>) -> Result<Reply, Failure> {
     let own = call.permit.principal().session;
     let id: SessionId = call.id(0, "session")?;
     let which = sign_ins::Own::One(id);
@@ -185,7 +187,7 @@ async fn end_one(call: Call<UseAccount>) -> Result<Reply, Failure> {
 ///
 /// # Errors
 /// That of the store: then they may live.
-async fn end_others(call: Call<UseAccount>) -> Result<Reply, Failure> {
+async fn end_others(call: Call<SignOut>) -> Result<Reply, Failure> {
     let ended =
         sign_ins::end_own(&call.app, &call.permit, sign_ins::Own::Others, &call.trace).await?;
     Ok(Reply::see_other(&format!("{PATH}?done=others_ended")).written(ended.receipt))
@@ -195,7 +197,7 @@ async fn end_others(call: Call<UseAccount>) -> Result<Reply, Failure> {
 ///
 /// # Errors
 /// That of the store: then they may live.
-async fn end_all(call: Call<UseAccount>) -> Result<Reply, Failure> {
+async fn end_all(call: Call<SignOut>) -> Result<Reply, Failure> {
     let ended = sign_ins::end_own(&call.app, &call.permit, sign_ins::Own::All, &call.trace).await?;
     Ok(sign_in::signed_out(&call.app).written(ended.receipt))
 }

@@ -111,7 +111,7 @@ const fn state_words(state: PersonState) -> (&'static str, Tone) {
 
 /// The page of a person.
 fn href(id: &PersonId) -> String {
-    format!("{PATH}/{}", who::segment(id.as_str()))
+    format!("{PATH}/{}", who::segment(&id.segment()))
 }
 
 /// The keys that a person made, in the list of keys.

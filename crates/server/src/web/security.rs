@@ -13,7 +13,8 @@ use claviger_core::{
     advice::Concern,
     id::{KeyId, WorkspaceTokenId},
     key::{KeyState, OrgKey},
-    ledger::record::Record,
+    ledger::{entry::Kind, record::Record},
+    tier::Actor,
     time::Timestamp,
 };
 use claviger_store::{AuditFilter, Page as Part};
@@ -109,6 +110,8 @@ struct UseRow {
     at: When,
     method: String,
     path: String,
+    /// Who is at the keyboard, where a session of somebody was begun with it.
+    by: String,
     status: u16,
     client: String,
 }
@@ -381,7 +384,7 @@ async fn uses(
     page: &Page,
 ) -> Result<(Vec<UseRow>, Option<u64>), Failure> {
     let filter = AuditFilter {
-        actor: Some("admin-token".to_owned()),
+        kind: Some(Kind::BreakGlass),
         since: Some(page.now.minus(LATELY)),
         ..AuditFilter::default()
     };
@@ -394,6 +397,10 @@ async fn uses(
             at: page.when(record.at),
             method: record.method,
             path: record.path,
+            by: match record.actor.parse() {
+                Ok(actor @ Actor::Session(_)) => who::words(&call.app, call.org(), &actor),
+                Ok(_) | Err(_) => String::new(),
+            },
             status: record.status,
             client: record
                 .client

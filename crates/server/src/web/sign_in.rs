@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::response::Response;
 use claviger_core::{
-    action::{ReadKeys, SignIn, UseAccount},
+    action::{ReadKeys, SignIn, SignOut},
     denial::Denial,
     evidence::cookie,
     path::normalise,
@@ -105,7 +105,8 @@ fn safe_next(next: &str) -> &str {
 /// That of the store.
 pub(super) async fn home(call: Call<SignIn>) -> Result<Reply, Failure> {
     if call.session().is_none() {
-        return Ok(Reply::see_other("/canvas/sign-in"));
+        let reason = call.refused().filter(|why| *why != Denial::NoCredential);
+        return Ok(Reply::of(redirect(None, reason.map_or("", Denial::code))));
     }
     if first_run::is_wanted(&call).await? {
         return Ok(Reply::see_other(first_run::PATH));
@@ -193,11 +194,12 @@ fn link_page_of(call: &Call<SignIn>, is_spent: bool) -> LinkPage {
 /// # Errors
 /// 401 for a link that is not good any more: the page says how to get another.
 pub(super) async fn with_link(mut call: Call<SignIn>) -> Result<Reply, Failure> {
+    let counted = sign_ins::attempt(&call.app, &call.trace)?;
     let form = call.form().await?;
     // Whoever pastes the whole link means what stands behind `#`.
     let token = form.get("token").unwrap_or_default();
     let token = token.rsplit('#').next().unwrap_or_default();
-    match sign_ins::use_link(&call.app, &call.permit, token, &call.trace).await {
+    match sign_ins::use_link(&call.app, &call.permit, (counted, token), &call.trace).await {
         Ok(signed_in) => Ok(welcome(&call.app, signed_in, HOME)),
         Err(failure @ Failure::Denied(Denial::BadLink)) => {
             Err(refused(failure, &link_page_of(&call, true)))
@@ -211,8 +213,10 @@ pub(super) async fn with_link(mut call: Call<SignIn>) -> Result<Reply, Failure> 
 /// # Errors
 /// 401 for any other text, said at the field.
 pub(super) async fn with_admin_token(mut call: Call<SignIn>) -> Result<Reply, Failure> {
+    let counted = sign_ins::attempt(&call.app, &call.trace)?;
     let form = call.form().await?;
-    let presented = (form.get("token").unwrap_or_default(), form.get("org"));
+    let token = form.get("token").unwrap_or_default();
+    let presented = (counted, token, form.get("org"));
     let next = safe_next(form.get("next").unwrap_or_default());
     let outcome = sign_ins::use_admin_token(&call.app, &call.permit, presented, &call.trace).await;
     let failure = match outcome {
@@ -291,7 +295,7 @@ fn away_cookie(app: &App, value: &str, seconds: u64) -> String {
 ///
 /// # Errors
 /// That of the store: then the session may live.
-pub(super) async fn sign_out(call: Call<UseAccount>) -> Result<Reply, Failure> {
+pub(super) async fn sign_out(call: Call<SignOut>) -> Result<Reply, Failure> {
     let live = call.session().ok_or(Denial::SessionEnded)?;
     let which = sign_ins::Own::One(live.session.id);
     // While there is still something to ask with.
@@ -303,7 +307,7 @@ pub(super) async fn sign_out(call: Call<UseAccount>) -> Result<Reply, Failure> {
 
 /// Sends the browser on to the provider, to sign out there too. A page does that, because a form may
 /// lead to no other origin, and a redirect would be a part of the form.
-fn leaving(call: &Call<UseAccount>, there: String) -> Reply {
+fn leaving(call: &Call<SignOut>, there: String) -> Reply {
     let mut page = surroundings::surroundings(&call.app, &call.trace);
     page.title = "Signing out".to_owned();
     without_cookie(

@@ -105,7 +105,7 @@ pub(super) fn segment(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use claviger_core::permission::PermissionSet;
+    use claviger_core::{permission::PermissionSet, person::PersonId};
 
     use super::{means, segment};
 
@@ -124,10 +124,23 @@ mod tests {
     fn ids_of_people_survive_in_a_path() {
         assert_eq!(segment("auth0|5f7c"), "auth0%7C5f7c");
         assert_eq!(segment("a@example.com"), "a@example.com");
-        for id in ["auth0|5f7c", "a@example.com", "google-oauth2|1", "x[1]?#"] {
-            let path = format!("/canvas/members/{}", segment(id));
+        for id in [
+            "auth0|5f7c",
+            "a@example.com",
+            "google-oauth2|1",
+            "x[1]?#",
+            "<\"{^`}\">",
+            "a/b\\c;d%2f",
+            "~1",
+        ] {
+            let id: PersonId = id.parse().expect("an id");
+            let path = format!("/canvas/members/{}", segment(&id.segment()));
+            let _: http::Uri = path.parse().expect("an address");
             let read = claviger_core::path::normalise(&path).expect("one reading");
-            assert_eq!(read, format!("/canvas/members/{id}"));
+            let read = read
+                .strip_prefix("/canvas/members/")
+                .map(PersonId::of_segment);
+            assert_eq!(read, Some(Ok(id)));
         }
     }
 }

@@ -31,6 +31,11 @@ impl<'a> Browser<'a> {
         Self { service, cookie }
     }
 
+    /// One that holds this cookie.
+    pub(crate) const fn holding(service: &'a Service, cookie: String) -> Self {
+        Self { service, cookie }
+    }
+
     /// Opens a page.
     pub(crate) async fn get(&self, path: &str) -> Answer {
         let ask = self.service.ask("GET", path).header("cookie", &self.cookie);

@@ -22,6 +22,7 @@ on_each_database!(
     heir_gets_nothing_that_the_giver_lacks,
     nobody_suspends_or_removes_itself,
     role_that_shrinks_narrows_what_was_made,
+    people_of_any_provider_have_an_address,
 );
 
 /// Mints in a session.
@@ -347,4 +348,62 @@ async fn role_that_shrinks_narrows_what_was_made(backend: Backend) {
             .json(&json!({"name": "w"}))
     };
     make().send().await.ok(201);
+}
+
+/// The segment of a path that names a person, with what cannot stand in an address encoded.
+fn segment(id: &str) -> String {
+    let written = match id {
+        "a/b\\c;d%2f" => "~612f625c633b64253266",
+        plain => plain,
+    };
+    let encode = |c: char| match c {
+        '"' | '#' | '<' | '>' | '?' | '^' | '`' | '{' | '|' | '}' => {
+            format!("%{:02X}", u32::from(c))
+        }
+        plain => plain.to_string(),
+    };
+    written.chars().map(encode).collect()
+}
+
+async fn people_of_any_provider_have_an_address(backend: Backend) {
+    let mut service = Service::guarded(backend).await;
+    let ids = [
+        "auth0|5f7c",
+        "google-oauth2|1",
+        "x?#<\">{^`}",
+        "a/b\\c;d%2f",
+    ];
+    for id in ids {
+        know(&mut service, id, "editor").await;
+    }
+    let admin = Browser::admin(&service).await;
+    let list = admin.get("/canvas/members").await.page();
+    for id in ids {
+        let segment = segment(id);
+        let path = format!("/org/members/{segment}");
+        assert_eq!(service.get(ADMIN, &path).await["id"], id, "{path}");
+        let page = format!("/canvas/members/{segment}");
+        assert!(list.contains(&format!("href=\"{page}\"")), "{page}: {list}");
+        admin.get(&page).await.page();
+        for step in ["suspend", "remove"] {
+            admin.get(&format!("{page}/{step}")).await.page();
+        }
+        let suspend = format!("{page}/suspend");
+        let place = admin.goes(&suspend, &[("reason", "leaves")]).await;
+        assert_eq!(place, format!("{page}?done=suspended"));
+        let restore = service.ask_as(ADMIN, "POST", &format!("{path}/restore"));
+        assert_eq!(restore.send().await.ok(200)["state"], "active");
+        // In the trail it stands as it was sent.
+        let records = service.audit(ADMIN, "&method=POST").await;
+        let record = &records[0];
+        assert_eq!(record["path"], format!("{path}/restore"));
+        assert_eq!(record["change"]["person_restored"]["id"], id);
+        let end = service.ask_as(ADMIN, "DELETE", &path).send().await;
+        assert_eq!(end.ok(200)["removed"], id);
+    }
+    // Another spelling is nobody's.
+    let plain = service.ask_as(ADMIN, "GET", "/org/members/~617574683");
+    plain.send().await.problem(404, "not_found");
+    let hidden = service.ask_as(ADMIN, "GET", "/org/members/a%2Fb");
+    hidden.send().await.problem(400, "ambiguous_path");
 }

@@ -152,6 +152,22 @@ impl Service {
         running.app.sweep(now).await.expect("a sweep");
     }
 
+    /// Writes what is written behind.
+    pub(crate) async fn flush(&self) {
+        let running = self.running.as_ref().expect("it runs");
+        running.app.flush_uses().await;
+    }
+
+    /// Asks who this bearer is, from `127.0.0.<end>`.
+    pub(crate) async fn call_from(&self, end: u8, token: &str) {
+        let here = std::net::IpAddr::from([127, 0, 0, end]);
+        let client = reqwest::Client::builder().local_address(here).no_proxy();
+        let url = format!("http://{}/org/whoami", self.address());
+        let request = client.build().expect("a client").get(url);
+        let answer = Ask(request).bearer(token).send().await;
+        answer.ok(200);
+    }
+
     /// Stops it; everything that was answered or written behind is on the disk then.
     pub(crate) async fn stop(&mut self) {
         if let Some(running) = self.running.take() {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     ask::Answer,
+    browser::Browser,
     key_requests,
     service::{ADMIN, Backend, Minted, Service, link_token},
 };
@@ -19,6 +20,10 @@ on_each_database!(
     its_session_sees_and_ends_its_own_sessions_alone,
     its_sessions_push_out_no_others,
     link_of_a_session_ends_with_the_session,
+    link_ends_with_the_credential_that_made_it,
+    its_session_signs_out_whatever_holds_the_key,
+    links_of_one_maker_stop_nobody,
+    its_account_says_what_it_may,
 );
 
 async fn get(service: &Service, cookie: &str, path: &str) -> Answer {
@@ -214,4 +219,125 @@ async fn link_of_a_session_ends_with_the_session(backend: Backend) {
     let out = service.ask_in(&session, "DELETE", "/org/sessions");
     out.send().await.ok(200);
     assert_eq!(service.use_link(&token).await.status, 401);
+}
+
+/// What stands behind `#` in a link that this bearer makes.
+async fn link_of(service: &Service, bearer: &str) -> String {
+    let made = service.ask_as(bearer, "POST", "/org/login-links").send();
+    link_token(&made.await.ok(201))
+}
+
+async fn link_ends_with_the_credential_that_made_it(backend: Backend) {
+    let mut service = Service::guarded(backend).await;
+    let suspended = service.mint(ADMIN, json!({"name": "s"})).await;
+    let revoked = service.mint(ADMIN, json!({"name": "r"})).await;
+    let below = service.mint(&revoked.secret, json!({"name": "b"})).await;
+    let mut links = Vec::new();
+    for key in [&suspended, &revoked, &below] {
+        links.push(link_of(&service, &key.secret).await);
+    }
+    let cookie = service.sign_in(&suspended.secret).await;
+    let stop = format!("{}/suspend", suspended.path());
+    service.ask_as(ADMIN, "POST", &stop).send().await.ok(200);
+    let end = service.ask_as(ADMIN, "DELETE", &revoked.path());
+    end.send().await.ok(200);
+    links.push(link_of(&service, ADMIN).await);
+    service.set_admin_token("another-admin-token-for-tests-0123456789");
+    service.reload_admin_token();
+    for link in links {
+        let refused = service.use_link(&link).await;
+        let text = refused.is(401);
+        assert!(refused.header("set-cookie").is_none());
+        assert!(text.contains("This link does not work any more"), "{text}");
+    }
+    // A browser that comes with a dead session is told so, wherever it begins.
+    let home = service.ask_in(&cookie, "GET", "/canvas").send().await;
+    assert_eq!(
+        (home.status, home.header("location")),
+        (303, Some("/canvas/sign-in?reason=session_ended"))
+    );
+    let stranger = service.ask("GET", "/canvas");
+    let stranger = stranger
+        .header("sec-fetch-site", "same-origin")
+        .send()
+        .await;
+    assert_eq!(stranger.header("location"), Some("/canvas/sign-in"));
+}
+
+async fn its_session_signs_out_whatever_holds_the_key(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let busy = json!({"name": "busy", "rate_limit": {"per_minute": 4}});
+    let busy = service.mint(ADMIN, busy).await;
+    let far = service.mint(ADMIN, json!({"name": "far"})).await;
+    let sessions = [
+        service.sign_in(&busy.secret).await,
+        service.sign_in(&busy.secret).await,
+        service.sign_in(&far.secret).await,
+        service.sign_in(&far.secret).await,
+    ];
+    for _ in 0..2 {
+        get(&service, &sessions[0], "/org/whoami").await.ok(200);
+    }
+    let narrow = service.ask_as(ADMIN, "PATCH", &far.path());
+    let narrow = narrow.json(&json!({"ip_allow": ["10.0.0.0/8"]}));
+    narrow.send().await.ok(200);
+    let sign_out = |cookie: String| Browser::holding(&service, cookie);
+    for (one, other, code) in [
+        (&sessions[0], &sessions[1], (429, "rate_limited")),
+        (&sessions[2], &sessions[3], (403, "outside_addresses")),
+    ] {
+        let refused = get(&service, one, "/org/whoami").await;
+        refused.problem(code.0, code.1);
+        let out = sign_out(one.clone()).goes("/canvas/sign-out", &[]).await;
+        assert_eq!(out, "/canvas/sign-in?reason=signed_out");
+        let ended = service
+            .ask_in(other, "DELETE", "/org/sessions")
+            .send()
+            .await;
+        assert_eq!(ended.ok(200)["ended"].as_array().map(Vec::len), Some(1));
+        let after = get(&service, other, "/org/whoami").await;
+        after.problem(401, "session_ended");
+    }
+    // Whoever holds the key itself is held to its limits there too.
+    let own = service.ask_as(&busy.secret, "DELETE", "/org/sessions");
+    own.send().await.problem(429, "rate_limited");
+}
+
+async fn links_of_one_maker_stop_nobody(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let key = service.mint(ADMIN, json!({"name": "k"})).await;
+    let other = link_of(&service, ADMIN).await;
+    let mut own = Vec::new();
+    for _ in 0..=claviger_store::LINKS_PER_MAKER_MAX {
+        own.push(link_of(&service, &key.secret).await);
+    }
+    assert_eq!(service.use_link(&own[0]).await.status, 401, "it gave way");
+    let last = own.last().expect("the last one");
+    for link in [&own[1], last, &other] {
+        assert_eq!(service.use_link(link).await.status, 303);
+    }
+}
+
+async fn its_account_says_what_it_may(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let key = json!({"name": "night agent", "permissions": ["org:admin", "audit:read"], "expires_in": "1h"});
+    let key = service.mint(ADMIN, key).await;
+    let session = service.sign_in(&key.secret).await;
+    let page = get(&service, &session, "/canvas/account").await.page();
+    for part in [
+        format!("the key night agent ({})", key.prefix),
+        "org:admin".to_owned(),
+        "audit:read".to_owned(),
+    ] {
+        assert!(page.contains(&part), "{part}: {page}");
+    }
+    assert!(!page.contains("Everything:"), "{page}");
+    let end = service.get(ADMIN, &key.path()).await["expires_at"].clone();
+    let all = get(&service, &session, "/org/sessions").await.ok(200);
+    assert_eq!(all["sessions"][0]["expires_at"], end);
+    let me = get(&service, &session, "/org/whoami").await.ok(200);
+    assert_eq!(me["person"]["expires_at"], end);
+    let admin = service.sign_in(ADMIN).await;
+    let page = get(&service, &admin, "/canvas/account").await.page();
+    assert!(page.contains("Everything:"), "{page}");
 }

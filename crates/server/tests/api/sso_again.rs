@@ -23,6 +23,9 @@ on_each_database!(
     access_token_past_its_end_changes_nothing,
     way_to_the_provider_is_not_for_other_sites,
     callback_of_no_browser_touches_nothing,
+    subject_of_any_shape_signs_in,
+    refused_access_token_is_recorded_as_its_person,
+    whoever_acts_in_an_access_token_stands_in_the_record,
 );
 
 const ADA: &str = "user_01HBEQKA6K4QJAS93VPE39W1JT";
@@ -264,4 +267,108 @@ async fn callback_of_no_browser_touches_nothing(backend: Backend) {
     assert_eq!(idp.asked(), asked);
     let back = come_back(service, &away.back, away.cookie()).await;
     assert_eq!(back.status, 303, "{}", back.text());
+}
+
+async fn subject_of_any_shape_signs_in(backend: Backend) {
+    let (service, provider) = oidc(backend).await;
+    for (subject, segment) in [
+        ("auth0|5f7c", "auth0%7C5f7c"),
+        ("uid=ada;ou=x", "~7569643d6164613b6f753d78"),
+        (
+            "https://id.example/a%20b",
+            "~68747470733a2f2f69642e6578616d706c652f6125323062",
+        ),
+        ("EXAMPLE\\ada", "~4558414d504c455c616461"),
+    ] {
+        provider.with(|state| {
+            state.claims = json!({"role": "admin", "sub": subject});
+            state.userinfo = json!({"sub": subject, "email": "ada@example.com"});
+        });
+        let cookie = sign_in(&service).await;
+        let me = service.ask_in(&cookie, "GET", "/org/whoami").send().await;
+        assert_eq!(me.ok(200)["actor"], format!("session:{subject}"));
+        let path = format!("/org/members/{segment}");
+        assert_eq!(service.get(ADMIN, &path).await["id"], subject);
+        let suspend = service.ask_as(ADMIN, "POST", &format!("{path}/suspend"));
+        suspend.send().await.ok(200);
+        let me = service.ask_in(&cookie, "GET", "/org/whoami").send().await;
+        me.problem(401, "session_ended");
+    }
+}
+
+async fn refused_access_token_is_recorded_as_its_person(backend: Backend) {
+    let idp = Idp::start(backend).await;
+    let service = &idp.service;
+    let token = idp.access_token();
+    service.get(&token, "/org/whoami").await;
+    let path = format!("/org/members/{ADA}");
+    let suspend = service.ask_as(ADMIN, "POST", &format!("{path}/suspend"));
+    suspend.send().await.ok(200);
+    let refused = service.ask_as(&token, "GET", "/workspaces").send().await;
+    refused.problem(401, "person_suspended");
+    service.ask_as(ADMIN, "DELETE", &path).send().await.ok(200);
+    let refused = service.ask_as(&token, "GET", "/org/tokens").send().await;
+    refused.problem(401, "person_removed");
+    let records = service.audit(ADMIN, &format!("&actor=session:{ADA}")).await;
+    let said: Vec<_> = records[..2]
+        .iter()
+        .map(|record| {
+            (
+                &record["path"],
+                &record["kind"],
+                &record["code"],
+                &record["tier"],
+            )
+        })
+        .collect();
+    let (kind, tier) = (json!("request"), json!("1"));
+    let expected = [
+        (
+            &json!("/org/tokens"),
+            &kind,
+            &json!("person_removed"),
+            &tier,
+        ),
+        (
+            &json!("/workspaces"),
+            &kind,
+            &json!("person_suspended"),
+            &tier,
+        ),
+    ];
+    assert_eq!(said, expected, "{records:?}");
+}
+
+async fn whoever_acts_in_an_access_token_stands_in_the_record(backend: Backend) {
+    let (service, provider) = oidc(backend).await;
+    let token = |act: Value| {
+        provider.with(|state| {
+            let claims = json!({
+                "iss": provider.issuer(), "aud": "claviger", "sub": "ada", "role": "admin",
+                "iat": seconds(), "exp": seconds() + 300, "act": act,
+            });
+            state.signer.sign(&claims)
+        })
+    };
+    let named = token(json!({"sub": "boss@example.com"}));
+    let me = service.get(&named, "/org/whoami").await;
+    assert_eq!(me["person"]["impersonator"], "boss@example.com");
+    let records = service.audit(ADMIN, "&actor=session:ada").await;
+    let record = &records[0];
+    assert_eq!(
+        (&record["path"], &record["impersonator"]),
+        (&json!("/org/whoami"), &json!("boss@example.com"))
+    );
+    // Filters that the index answers find such a record as any other.
+    let found = service.audit(ADMIN, "&route=/org/whoami").await;
+    assert_eq!(found[0]["impersonator"], "boss@example.com");
+    let unnamed = service.ask_as(&token(json!({"iss": "x"})), "GET", "/org/whoami");
+    assert_eq!(unnamed.send().await.status, 401);
+    // So does whoever acts in a sign-in.
+    provider.with(|state| {
+        state.claims = json!({"role": "admin", "act": {"sub": "boss@example.com"}});
+    });
+    let cookie = sign_in(&service).await;
+    let me = service.ask_in(&cookie, "GET", "/org/whoami").send().await;
+    assert_eq!(me.ok(200)["person"]["impersonator"], "boss@example.com");
 }

@@ -21,13 +21,15 @@ create table key_requests (
     decided_by text collate "C",
     -- The key that decided: the minter of what is collected.
     decider text collate "C" references keys (id),
+    -- How it had proved itself, as a policy on minters sees it.
+    decided_as text collate "C" constraint tier_of_decision_is_known check (decided_as in ('0', '1', '2a', '2b')),
     decided_at bigint,
     decision_note text,
     approved_grant text,
     approved_lifetime text,
     collected_at bigint,
     key_id text collate "C" references keys (id),
-    constraint decision_is_whole check ((decided_by is null) = (decided_at is null)),
+    constraint decision_is_whole check ((decided_by is null) = (decided_at is null) and (decided_at is null) = (decided_as is null)),
     constraint approval_is_whole check ((approved_grant is null) = (approved_lifetime is null)),
     constraint approval_is_decided check (approved_grant is null or decided_by is not null),
     constraint collection_is_whole check ((collected_at is null) = (key_id is null)),

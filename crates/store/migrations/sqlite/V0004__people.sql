@@ -57,9 +57,14 @@ create table sign_ins (
     digest blob primary key constraint digest_is_sha256 check (length(digest) = 32),
     org text references orgs (id),
     payload text not null,
-    expires_at integer not null
+    expires_at integer not null,
+    -- Of a link: who made it, a key by its id, and the topmost key above, or the same again.
+    maker text,
+    line text,
+    constraint maker_is_whole check ((maker is null) = (line is null))
 );
 create index sign_ins_by_end on sign_ins (expires_at);
+create index sign_ins_of_line on sign_ins (org, line) where line is not null;
 
 -- What a person made, with all that descends from it.
 create index keys_of_root on keys (org, root) where revoked_at is null;

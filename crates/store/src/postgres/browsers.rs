@@ -16,8 +16,9 @@ use super::{
     session::{Change, Params},
 };
 use crate::{
-    Acting, LoadedSession, NewSession, Receipt, Recorder, Result, SESSIONS_PER_PERSON_MAX,
-    SessionStore, SignIn, StoreError, WhichSessions, Written, person_store::SIGN_INS_MAX,
+    Acting, LINKS_BELOW_KEY_MAX, LINKS_PER_MAKER_MAX, LinkMaker, LoadedSession, NewSession,
+    Receipt, Recorder, Result, SESSIONS_PER_PERSON_MAX, SessionStore, SignIn, StoreError,
+    WhichSessions, Written, person_store::SIGN_INS_MAX,
 };
 
 #[async_trait]
@@ -147,14 +148,17 @@ impl SessionStore for Postgres {
             }
             let sql = "delete from sign_ins where expires_at <= $1";
             change.execute(sql, &[&acting.now.millis()]).await?;
-            require_room(&change).await?;
-            let sql = "insert into sign_ins (digest, org, payload, expires_at) \
-                       values ($1, $2, $3, $4) on conflict do nothing";
+            require_room(&change, &sign_in).await?;
+            let sql = "insert into sign_ins (digest, org, payload, expires_at, maker, line) \
+                       values ($1, $2, $3, $4, $5, $6) on conflict do nothing";
+            let maker = sign_in.maker.as_ref();
             let values: Params<'_> = &[
                 &&sign_in.digest[..],
                 &sign_in.org.map(|org| org.to_string()),
                 &sign_in.payload,
                 &sign_in.expires_at.millis(),
+                &maker.map(|made| &made.maker),
+                &maker.map(|made| &made.line),
             ];
             if change.execute(sql, values).await? == 0 {
                 return Err(StoreError::Exists("sign-in").into());
@@ -174,7 +178,7 @@ impl SessionStore for Postgres {
         self.write("end a sign-in", async move {
             let change = self.sessions.begin().await?;
             let sql = "delete from sign_ins where digest = $1 \
-                       returning digest, org, payload, expires_at";
+                       returning digest, org, payload, expires_at, maker, line";
             let taken = change.row(sql, &[&&digest[..]]).await?;
             let taken = taken.as_ref().map(sign_in).transpose()?;
             change.commit().await?;
@@ -266,19 +270,38 @@ pub(super) async fn end_all(change: &Change, org: OrgId, person: &PersonId) -> O
     Ok(())
 }
 
-/// Makes sure that there are not too many under way: whoever begins one need not be known.
-async fn require_room(change: &Change) -> Outcome<()> {
-    let sql = "select count(*) as count from sign_ins";
-    let count = match change.row(sql, &[]).await? {
-        Some(row) => Columns::of("sign_ins", &row).count("count")?,
+/// Makes sure that there are not too many under way. Whoever goes to the provider need not be known,
+/// so those share one limit; of a link the maker is, and nobody stops the links of others.
+async fn require_room(change: &Change, new: &SignIn) -> Outcome<()> {
+    let Some(LinkMaker { maker, line }) = &new.maker else {
+        let sql = "select count(*) as count from sign_ins where maker is null";
+        let row = change.row(sql, &[]).await?;
+        return at_most(row.as_ref(), "sign-ins under way", SIGN_INS_MAX);
+    };
+    let org = new.org.map(|org| org.to_string());
+    let sql = "delete from sign_ins where digest in ( \
+                   select digest from sign_ins where org = $1 and line = $2 and maker = $3 \
+                   order by expires_at desc, digest offset $4)";
+    let kept = i64::from(LINKS_PER_MAKER_MAX) - 1;
+    let values: Params<'_> = &[&org, line, maker, &kept];
+    change.execute(sql, values).await?;
+    if maker == line {
+        return Ok(());
+    }
+    let sql = "select count(*) as count from sign_ins \
+               where org = $1 and line = $2 and maker <> $2";
+    let row = change.row(sql, &[&org, line]).await?;
+    let most = u64::from(LINKS_BELOW_KEY_MAX);
+    at_most(row.as_ref(), "unused login links of keys below one", most)
+}
+
+fn at_most(row: Option<&Row>, what: &'static str, max: u64) -> Outcome<()> {
+    let count = match row {
+        Some(row) => Columns::of("sign_ins", row).count("count")?,
         None => 0,
     };
-    if count >= SIGN_INS_MAX {
-        return Err(StoreError::LimitReached {
-            what: "sign-ins under way",
-            max: SIGN_INS_MAX,
-        }
-        .into());
+    if count >= max {
+        return Err(StoreError::LimitReached { what, max }.into());
     }
     Ok(())
 }
@@ -331,5 +354,9 @@ fn sign_in(row: &Row) -> Result<SignIn> {
         org,
         payload: columns.get("payload")?,
         expires_at: columns.time("expires_at")?,
+        maker: match (columns.get("maker")?, columns.get("line")?) {
+            (Some(maker), Some(line)) => Some(LinkMaker { maker, line }),
+            _ => None,
+        },
     })
 }

@@ -212,11 +212,11 @@ impl KeyStore for Postgres {
     }
 }
 
-/// Keeps uses: with the keys, and with the secrets that they were of.
+/// Keeps uses: with the keys, and with the secrets that they were of, if they were of any.
 async fn touch(change: &Change, used: &[SecretUse]) -> Outcome<()> {
-    let texts = |of: fn(&SecretUse) -> String| used.iter().map(of).collect::<Vec<_>>();
-    let ids = texts(|one| one.key.to_string());
-    let prefixes = texts(|one| one.prefix.to_string());
+    let ids: Vec<String> = used.iter().map(|one| one.key.to_string()).collect();
+    let prefix = |one: &SecretUse| one.prefix.map(|prefix| prefix.to_string());
+    let prefixes: Vec<Option<String>> = used.iter().map(prefix).collect();
     let times: Vec<i64> = used.iter().map(|one| one.at.millis()).collect();
     let from = |one: &SecretUse| one.from.map(|from| from.to_string());
     let from: Vec<Option<String>> = used.iter().map(from).collect();

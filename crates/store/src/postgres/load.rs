@@ -22,7 +22,7 @@ const LOAD_STEP_MAX: Duration = Duration::from_secs(10);
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 /// How many columns a row of the copy has. At the end stands a row of -1 columns.
-const COLUMNS: i16 = 13;
+const COLUMNS: i16 = 14;
 const END: i16 = -1;
 
 /// Gives every key to the sink, but those that died before.
@@ -34,7 +34,8 @@ pub(super) async fn keys(store: &Postgres, dead_since: Timestamp, sink: KeySink)
     // A copy takes no parameters; a number cannot be anything but a number.
     let sql = format!(
         "copy (select id, org, digest, prefix, name, created_by, root, chain, grant_json, \
-         expires_at, suspended_at is not null, revoked_at is not null, secret_used_at from keys \
+         expires_at, suspended_at is not null, revoked_at is not null, secret_used_at, \
+         nullif(last_used_at, secret_used_at) from keys \
          where revoked_at is null or revoked_at > {}) to stdout (format binary)",
         dead_since.millis()
     );
@@ -106,6 +107,7 @@ fn loaded<'a>(fields: &mut Fields<'a>) -> Result<LoadedKey<'a>> {
             (false, false) => KeyState::Live,
         },
         last_used_at: fields.time("secret_used_at")?,
+        otherwise_used_at: fields.time("last_used_at")?,
     })
 }
 

@@ -30,7 +30,7 @@ macro_rules! columns {
     () => {
         "id, org, asker, asked_by, asked_at, justification, name, grant_json, lifetime, metadata, \
          for_key, expires_at, stage, decided_by, decider, decided_at, decision_note, \
-         approved_grant, approved_lifetime, collected_at, key_id"
+         approved_grant, approved_lifetime, collected_at, key_id, decided_as"
     };
 }
 
@@ -229,7 +229,7 @@ async fn insert(change: &Change, new: &KeyRequest) -> Outcome<()> {
 async fn update(change: &Change, request: &KeyRequest) -> Outcome<()> {
     let sql = "update key_requests set expires_at = $2, stage = $3, decided_by = $4, \
                    decider = $5, decided_at = $6, decision_note = $7, approved_grant = $8, \
-                   approved_lifetime = $9, collected_at = $10, key_id = $11 \
+                   approved_lifetime = $9, collected_at = $10, key_id = $11, decided_as = $12 \
                where id = $1";
     let decision = request.decision.as_ref();
     let approved = request.approved.as_ref();
@@ -245,6 +245,7 @@ async fn update(change: &Change, request: &KeyRequest) -> Outcome<()> {
         &approved.map(|approved| approved.lifetime.to_string()),
         &request.collection.map(|made| made.at.millis()),
         &request.collection.map(|made| made.key.to_string()),
+        &decision.map(|decision| decision.tier.as_str()),
     ];
     change.execute(sql, values).await?;
     Ok(())
@@ -305,6 +306,7 @@ fn request(row: &Row) -> Result<KeyRequest> {
             Some(at) => Some(Decision {
                 by: columns.parse("decided_by")?,
                 key: id("decider")?,
+                tier: columns.parse("decided_as")?,
                 at,
                 note: columns.get("decision_note")?,
             }),

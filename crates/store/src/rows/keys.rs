@@ -184,13 +184,13 @@ pub struct KeyFilter {
     pub expires_before: Option<Timestamp>,
 }
 
-/// A use of a secret, to be kept.
+/// A use of a key, to be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SecretUse {
     /// The key.
     pub key: KeyId,
-    /// The secret.
-    pub prefix: Prefix,
+    /// The secret; absent where none was presented, but a session that the key began.
+    pub prefix: Option<Prefix>,
     /// When it was last accepted.
     pub at: Timestamp,
     /// From where.
@@ -386,6 +386,8 @@ pub struct LoadedKey<'a> {
     pub state: KeyState,
     /// When its own secret was last accepted.
     pub last_used_at: Option<Timestamp>,
+    /// When the key was last used, where that was not with its own secret.
+    pub otherwise_used_at: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for LoadedKey<'_> {

@@ -12,6 +12,11 @@ use crate::{Result, StoreError};
 
 /// The most sessions of one person: beyond it the one that was unused for longest ends.
 pub const SESSIONS_PER_PERSON_MAX: u32 = 50;
+/// The most links of one maker that nobody has used yet: of more, the oldest gives way.
+pub const LINKS_PER_MAKER_MAX: u32 = 20;
+/// The most such links of the keys below one together. Those of that key itself are not among them, so
+/// what it minted cannot keep it from making its own.
+pub const LINKS_BELOW_KEY_MAX: u32 = 200;
 
 /// A session that begins: with what it is looked up by, and what the provider gave for asking again.
 #[derive(Clone)]
@@ -155,6 +160,17 @@ pub struct SignIn {
     pub payload: String,
     /// Refused from then on.
     pub expires_at: Timestamp,
+    /// Of a link: who made it.
+    pub maker: Option<LinkMaker>,
+}
+
+/// Who made a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkMaker {
+    /// The id of a key, whose label changes with its secret; the label of anybody else.
+    pub maker: String,
+    /// The topmost key above it; the maker itself where there is none.
+    pub line: String,
 }
 
 impl std::fmt::Debug for SignIn {

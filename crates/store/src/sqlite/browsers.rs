@@ -14,8 +14,9 @@ use super::{
     writer::{Order, Tx},
 };
 use crate::{
-    Acting, LoadedSession, NewSession, Receipt, Recorder, Result, SESSIONS_PER_PERSON_MAX,
-    SessionStore, SignIn, StoreError, WhichSessions, Written, person_store::SIGN_INS_MAX,
+    Acting, LINKS_BELOW_KEY_MAX, LINKS_PER_MAKER_MAX, LinkMaker, LoadedSession, NewSession,
+    Receipt, Recorder, Result, SESSIONS_PER_PERSON_MAX, SessionStore, SignIn, StoreError,
+    WhichSessions, Written, person_store::SIGN_INS_MAX,
 };
 
 /// The columns of [`loaded`].
@@ -140,14 +141,17 @@ impl SessionStore for Sqlite {
             keys::require_actor(tx.sql, acting)?;
             let statement = "delete from sign_ins where expires_at <= ?1";
             row::run(tx.sql, statement, params![acting.now.millis()])?;
-            require_room(tx.sql)?;
-            let statement = "insert into sign_ins (digest, org, payload, expires_at)
-                 values (?1, ?2, ?3, ?4) on conflict do nothing";
+            require_room(tx.sql, &sign_in)?;
+            let statement = "insert into sign_ins (digest, org, payload, expires_at, maker, line)
+                 values (?1, ?2, ?3, ?4, ?5, ?6) on conflict do nothing";
+            let maker = sign_in.maker.as_ref();
             let bound = params![
                 sign_in.digest,
                 sign_in.org.map(IdText::of),
                 sign_in.payload,
                 sign_in.expires_at.millis(),
+                maker.map(|made| &made.maker),
+                maker.map(|made| &made.line),
             ];
             if row::run(tx.sql, statement, bound)? == 0 {
                 return Err(StoreError::Exists("sign-in").into());
@@ -165,7 +169,7 @@ impl SessionStore for Sqlite {
     async fn take_sign_in(&self, digest: [u8; 32], now: Timestamp) -> Result<Option<SignIn>> {
         let work = move |tx: &mut Tx<'_>| {
             let statement = "delete from sign_ins where digest = ?1
-                 returning digest, org, payload, expires_at";
+                 returning digest, org, payload, expires_at, maker, line";
             let mut taken = row::all(tx.sql, statement, params![digest], sign_in)?;
             Ok(taken.pop().filter(|taken| taken.expires_at > now))
         };
@@ -254,16 +258,32 @@ pub(super) fn end_all(sql: &Connection, org: OrgId, person: &PersonId) -> Outcom
     Ok(())
 }
 
-/// Makes sure that there are not too many under way: whoever begins one need not be known.
-fn require_room(sql: &Connection) -> Outcome<()> {
-    let query = "select count(*) from sign_ins";
-    let count = row::first(sql, query, [], |row| row::count(row, 0))?;
-    if count.unwrap_or_default() >= SIGN_INS_MAX {
-        return Err(StoreError::LimitReached {
-            what: "sign-ins under way",
-            max: SIGN_INS_MAX,
-        }
-        .into());
+/// Makes sure that there are not too many under way. Whoever goes to the provider need not be known,
+/// so those share one limit; of a link the maker is, and nobody stops the links of others.
+fn require_room(sql: &Connection, new: &SignIn) -> Outcome<()> {
+    let Some(LinkMaker { maker, line }) = &new.maker else {
+        let query = "select count(*) from sign_ins where maker is null";
+        let count = row::first(sql, query, [], |row| row::count(row, 0))?;
+        return at_most(count, "sign-ins under way", SIGN_INS_MAX);
+    };
+    let org = new.org.map(IdText::of);
+    let statement = "delete from sign_ins where digest in (
+             select digest from sign_ins where org = ?1 and line = ?2 and maker = ?3
+             order by expires_at desc, digest limit -1 offset ?4)";
+    let bound = params![org, line, maker, LINKS_PER_MAKER_MAX - 1];
+    row::run(sql, statement, bound)?;
+    if maker == line {
+        return Ok(());
+    }
+    let query = "select count(*) from sign_ins where org = ?1 and line = ?2 and maker <> ?2";
+    let count = row::first(sql, query, params![org, line], |row| row::count(row, 0))?;
+    let most = u64::from(LINKS_BELOW_KEY_MAX);
+    at_most(count, "unused login links of keys below one", most)
+}
+
+fn at_most(count: Option<u64>, what: &'static str, max: u64) -> Outcome<()> {
+    if count.unwrap_or_default() >= max {
+        return Err(StoreError::LimitReached { what, max }.into());
     }
     Ok(())
 }
@@ -310,5 +330,9 @@ fn sign_in(row: &Row<'_>) -> Outcome<SignIn> {
         org,
         payload: text(row, 2)?.to_owned(),
         expires_at: time(row, 3)?,
+        maker: match (row.get(4)?, row.get(5)?) {
+            (Some(maker), Some(line)) => Some(LinkMaker { maker, line }),
+            _ => None,
+        },
     })
 }

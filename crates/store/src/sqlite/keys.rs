@@ -139,13 +139,17 @@ impl KeyStore for Sqlite {
     }
 }
 
-/// Keeps a use: with the key, and with the secret that it was of.
+/// Keeps a use: with the key, and with the secret that it was of, if it was of one.
 fn touch(sql: &Connection, used: &SecretUse) -> Outcome<()> {
     let from = used.from.map(|from| from.to_string());
-    let (at, prefix) = (used.at.millis(), used.prefix.as_str());
+    let at = used.at.millis();
     let statement = "update keys set last_used_at = ?2, last_used_from = ?3
          where id = ?1 and coalesce(last_used_at, 0) < ?2";
     row::run(sql, statement, params![IdText::of(used.key), at, from])?;
+    let Some(prefix) = used.prefix else {
+        return Ok(());
+    };
+    let prefix = prefix.as_str();
     let statement = "update keys set secret_used_at = ?2, secret_used_from = ?3
          where id = ?1 and prefix = ?4 and coalesce(secret_used_at, 0) < ?2";
     let bound = params![IdText::of(used.key), at, from, prefix];

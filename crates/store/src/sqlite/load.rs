@@ -42,7 +42,8 @@ fn load_part(
 ) -> Outcome<u64> {
     let mut statement = sql.prepare_cached(
         "select id, org, digest, prefix, name, created_by, root, chain, grant_json, expires_at,
-                suspended_at is not null, revoked_at is not null, secret_used_at
+                suspended_at is not null, revoked_at is not null, secret_used_at,
+                nullif(last_used_at, secret_used_at)
          from keys where rowid > ?1 and rowid <= ?2 and (revoked_at is null or revoked_at > ?3)",
     )?;
     let mut rows = statement.query(params![after, until, dead_since.millis()])?;
@@ -66,6 +67,7 @@ fn load_part(
             expires_at: row::maybe_time(row, 9)?,
             state,
             last_used_at: row::maybe_time(row, 12)?,
+            otherwise_used_at: row::maybe_time(row, 13)?,
         });
         loaded += 1;
     }

@@ -26,7 +26,7 @@ use crate::{
 /// The columns of [`request`].
 const REQUEST: &str = "id, org, asker, asked_by, asked_at, justification, name, grant_json, \
      lifetime, metadata, for_key, expires_at, stage, decided_by, decider, decided_at, \
-     decision_note, approved_grant, approved_lifetime, collected_at, key_id";
+     decision_note, approved_grant, approved_lifetime, collected_at, key_id, decided_as";
 
 #[async_trait]
 impl RequestStore for Sqlite {
@@ -190,7 +190,7 @@ fn insert(sql: &Connection, new: &KeyRequest) -> Outcome<()> {
 fn update(sql: &Connection, request: &KeyRequest) -> Outcome<()> {
     let statement = "update key_requests set expires_at = ?2, stage = ?3, decided_by = ?4,
              decider = ?5, decided_at = ?6, decision_note = ?7, approved_grant = ?8,
-             approved_lifetime = ?9, collected_at = ?10, key_id = ?11
+             approved_lifetime = ?9, collected_at = ?10, key_id = ?11, decided_as = ?12
          where id = ?1";
     let decision = request.decision.as_ref();
     let approved = request.approved.as_ref();
@@ -206,6 +206,7 @@ fn update(sql: &Connection, request: &KeyRequest) -> Outcome<()> {
         approved.map(|approved| approved.lifetime.to_string()),
         request.collection.map(|made| made.at.millis()),
         request.collection.map(|made| IdText::of(made.key)),
+        decision.map(|decision| decision.tier.as_str()),
     ];
     row::run(sql, statement, bound)?;
     Ok(())
@@ -282,6 +283,7 @@ fn request(row: &Row<'_>) -> Outcome<KeyRequest> {
             Some(at) => Some(Decision {
                 by: parsed(row, 13)?,
                 key: is_there(14)?.then(|| parsed(row, 14)).transpose()?,
+                tier: parsed(row, 21)?,
                 at,
                 note: is_there(16)?
                     .then(|| text(row, 16))

@@ -273,7 +273,7 @@ pub(crate) async fn use_is_kept_with_the_secret_that_it_was_of(bed: &Bed) {
     );
     assert_eq!(own.last_use, Some(last_use(5)), "of the key");
     let of = |prefix, millis| SecretUse {
-        prefix,
+        prefix: Some(prefix),
         ..used(&before, millis)
     };
     db.touch_keys(vec![of(own.prefix, 30), of(before.prefix, 40)])

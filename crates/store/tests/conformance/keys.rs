@@ -295,6 +295,16 @@ pub(crate) async fn last_use_never_moves_back(bed: &Bed) {
         key.secret.last_use = key.last_use;
         assert_same!((said.clone(), find(&db, &key).await), (said, &key));
     }
+    // In a session that it began: a use of the key, and of no secret.
+    let session = SecretUse {
+        prefix: None,
+        ..used(&key, 30)
+    };
+    db.touch_keys(vec![session, used(&key, 11)])
+        .await
+        .expect("they are kept");
+    key.last_use = Some(last_use(30));
+    assert_same!(find(&db, &key).await, key);
     assert_same!(find(&db, &other).await, other);
     assert_eq!(size(&db, org).await, records, "use is no change");
 }
@@ -304,7 +314,7 @@ pub(crate) fn used(key: &OrgKey, millis: u64) -> SecretUse {
     let last = last_use(millis);
     SecretUse {
         key: key.id,
-        prefix: key.prefix,
+        prefix: Some(key.prefix),
         at: last.at,
         from: last.from,
     }
@@ -339,6 +349,10 @@ fn as_loaded(key: &OrgKey, digest: [u8; 32]) -> String {
         expires_at: key.expires_at,
         state: key.state(),
         last_used_at: key.secret.last_use.map(|last| last.at),
+        otherwise_used_at: key
+            .last_use
+            .filter(|_| key.last_use != key.secret.last_use)
+            .map(|last| last.at),
     })
 }
 
@@ -359,11 +373,12 @@ fn print_loaded(key: &LoadedKey<'_>) -> String {
         expires_at,
         state,
         last_used_at,
+        otherwise_used_at,
         ..
     } = key;
     format!(
         "{id:?} {org:?} {digest:?} {prefix:?} name={name:?} by={created_by:?} root={root:?} \
-         chain={chain:?} grant={grant} expires={expires_at:?} {state:?} used={last_used_at:?}"
+         chain={chain:?} grant={grant} expires={expires_at:?} {state:?} used={last_used_at:?} {otherwise_used_at:?}"
     )
 }
 

@@ -8,7 +8,7 @@ use claviger_core::{
         Approved, Asker, Collection, Decision, KeyRequest, Lifetime, PENDING_FOR, Status, Step,
         Void, Wanted,
     },
-    tier::Actor,
+    tier::{Actor, Tier},
     time::Timestamp,
 };
 use claviger_store::{Acting, Collected, KeyChange, NewKey, RequestFilter, StoreError, Turn};
@@ -58,6 +58,7 @@ fn decision(by: Option<&OrgKey>, at: Timestamp) -> Decision {
     Decision {
         by: by.map_or(Actor::AdminToken, |key| Actor::OrgKey(key.prefix)),
         key: by.map(|key| key.id),
+        tier: by.map_or(Tier::AdminToken, |_| Tier::OrgKey),
         at,
         note: Some("für einen Tag".to_owned()),
     }

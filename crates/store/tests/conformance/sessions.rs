@@ -9,7 +9,8 @@ use claviger_core::{
     time::Timestamp,
 };
 use claviger_store::{
-    Acting, NewSession, SESSIONS_PER_PERSON_MAX, SignIn, StoreError, WhichSessions,
+    Acting, LINKS_BELOW_KEY_MAX, LINKS_PER_MAKER_MAX, LinkMaker, NewSession,
+    SESSIONS_PER_PERSON_MAX, SignIn, StoreError, WhichSessions,
 };
 
 use crate::{
@@ -317,7 +318,59 @@ fn sign_in(secret: [u8; 32], org: Option<claviger_core::id::OrgId>) -> SignIn {
         org,
         payload: r#"{"kind":"ünder way"}"#.to_owned(),
         expires_at: later(600),
+        maker: None,
     }
+}
+
+pub(crate) async fn links_of_one_maker_stop_nobody(bed: &Bed) {
+    let db = bed.open().await;
+    let org = default_org(&db).await;
+    let link = |maker: &str, line: &str, at: u32| SignIn {
+        expires_at: later(600 + u64::from(at)),
+        maker: Some(LinkMaker {
+            maker: maker.to_owned(),
+            line: line.to_owned(),
+        }),
+        ..sign_in(digest(), Some(org))
+    };
+    let put = async |new: SignIn| {
+        let secret = new.digest;
+        let kept = db.put_sign_in(new, NOBODY, Some(unseen(org))).await;
+        kept.map(|_receipt| secret)
+    };
+    let take = async |secret| {
+        let taken = db.take_sign_in(secret, NOW).await.expect("an answer");
+        taken.is_some()
+    };
+    let other = put(link("session:ada", "session:ada", 0))
+        .await
+        .expect("kept");
+    let mut own = Vec::new();
+    for at in 0..=LINKS_PER_MAKER_MAX {
+        own.push(put(link("tok_top", "tok_top", at)).await.expect("kept"));
+    }
+    assert!(!take(own[0]).await, "the oldest gave way");
+    assert!(take(own[1]).await && take(other).await);
+    // Keys below one share a limit, which is not that of the key above.
+    for maker in 0..LINKS_BELOW_KEY_MAX / LINKS_PER_MAKER_MAX {
+        for at in 0..LINKS_PER_MAKER_MAX {
+            let new = link(&format!("tok_{maker}"), "tok_top", at);
+            put(new).await.expect("kept");
+        }
+    }
+    let beyond = put(link("tok_more", "tok_top", 0)).await;
+    assert_error!(
+        beyond.err(),
+        Some(StoreError::LimitReached { max, .. }) if *max == u64::from(LINKS_BELOW_KEY_MAX)
+    );
+    put(link("tok_0", "tok_top", 99))
+        .await
+        .expect("in the place of its oldest");
+    put(link("tok_top", "tok_top", 99)).await.expect("kept");
+    put(link("tok_else", "tok_else", 0)).await.expect("kept");
+    db.put_sign_in(sign_in(digest(), None), NOBODY, None)
+        .await
+        .expect("strangers are counted apart");
 }
 
 pub(crate) async fn sign_in_is_taken_once(bed: &Bed) {

@@ -87,3 +87,26 @@ pub(crate) fn hangup(bed: &Bed) {
     }
     assert!(enters(&key), "keys are not concerned");
 }
+
+/// Whatever id a provider gives somebody, a command reaches that person and nothing else.
+pub(crate) fn people_of_any_id(bed: &Bed) {
+    let token = "a".repeat(32);
+    let mut command = bed.serve(&[]);
+    command.env("ADMIN_TOKEN", &token);
+    let server = Server::start(command);
+    let admin = Cli::new(bed, &server, &token);
+    for (id, path) in [
+        ("auth0|5f7c", "/org/members/auth0|5f7c"),
+        ("x?#{}", "/org/members/x%3F%23%7B%7D"),
+        ("a/../b;c", "/org/members/~612f2e2e2f623b63"),
+    ] {
+        let ended = admin.run(&["members", "suspend", id], "");
+        assert!(ended.err.contains("no such person"), "{id}: {}", ended.err);
+        let line = format!("admin-token POST {path}/suspend 404");
+        server
+            .out
+            .wait_for("the line", |text| text.contains(&line).then_some(()));
+    }
+    let refused = admin.run(&["members", "show", "two words"], "");
+    assert!(refused.err.contains("no space"), "{}", refused.err);
+}

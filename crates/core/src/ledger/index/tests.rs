@@ -10,7 +10,7 @@ use super::{BLOCK_RECORDS, Block, Member, Term, before_block, block_of, places};
 use crate::{
     id::{EventId, KeyId, OrgId, WorkspaceId},
     ledger::{
-        entry::Draft,
+        entry::{Draft, Kind},
         filter::{AuditFilter, Matcher},
     },
     tier::Actor,
@@ -44,8 +44,10 @@ proptest! {
         let actor = Actor::Session(person.as_str().into());
         let chain: Vec<_> = ids.1.iter().copied().map(KeyId::from_u128).collect();
         let record = Draft {
+            kind: if status % 2 == 0 { Kind::Request } else { Kind::BreakGlass },
             key: ids.0.map(KeyId::from_u128),
             chain: &chain,
+            impersonator: texts.first().map(String::as_str).filter(|_| status % 3 == 0),
             workspace: ids.2.map(WorkspaceId::from_u128),
             path,
             route,
@@ -56,6 +58,7 @@ proptest! {
             ..draft(&actor)
         };
         let whole = AuditFilter {
+            kind: Some(record.kind),
             actor: Some(actor.to_string()),
             key: record.key,
             about: Some(KeyId::from_u128(9)),

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use claviger_core::{
-    action::UseAccount,
+    action::{Action, SignOut},
     authorize::Permit,
     denial::Denial,
     id::{OrgId, SessionId},
     person::{Person, PersonId},
     tier::{Actor, Principal},
+    time::Timestamp,
 };
 use claviger_store::{Recorder, WhichSessions, Written};
 use serde_json::json;
@@ -24,7 +25,7 @@ use crate::{
 /// 403 for whoever is no person; 404 for a session of somebody else; that of the store.
 pub async fn end_own(
     app: &Arc<App>,
-    permit: &Permit<UseAccount>,
+    permit: &Permit<SignOut>,
     which: Own,
     trace: &Arc<Trace>,
 ) -> Result<Written<Vec<SessionId>>, Failure> {
@@ -94,7 +95,7 @@ pub(crate) async fn end(
 
 /// The sessions of the caller, the one used last first.
 #[must_use]
-pub fn own_sessions(app: &App, permit: &Permit<UseAccount>) -> Vec<Arc<LiveSession>> {
+pub fn own_sessions<A: Action>(app: &App, permit: &Permit<A>) -> Vec<Arc<LiveSession>> {
     let principal = permit.principal();
     let Ok(person) = person_id(principal) else {
         return Vec::new();
@@ -108,6 +109,15 @@ pub fn own_sessions(app: &App, permit: &Permit<UseAccount>) -> Vec<Arc<LiveSessi
         own.retain(began);
     }
     own
+}
+
+/// When a session ends if it is not used meanwhile: with the keys that it ends with at the latest.
+pub(crate) fn end_of(app: &App, live: &LiveSession) -> Timestamp {
+    let session = &live.session;
+    let own = session.ends_at.min(live.seen_at().plus(app.sessions.idle));
+    let slots = session.chain().iter().map(|id| app.keys.find_by_id(*id));
+    let ends = slots.flatten().map(|slot| slot.credential.expires_at);
+    ends.fold(own, Timestamp::min)
 }
 
 /// The sessions of a person, the one used last first.

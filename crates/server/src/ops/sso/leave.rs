@@ -142,6 +142,7 @@ async fn remember(
         org: None,
         payload: "{}".to_owned(),
         expires_at: logout.remember_until,
+        maker: None,
     };
     let acting = Acting {
         key: None,

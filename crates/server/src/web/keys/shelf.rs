@@ -18,6 +18,7 @@ use super::{list::Filters, status};
 use crate::{
     app::App,
     index::Slot,
+    ops::keys::last_used,
     policies::InForce,
     web::{parts::KeyStatus, who},
 };
@@ -140,7 +141,7 @@ impl Walk<'_> {
         let status = status::of_credential(self.app, key, self.policy.as_deref(), self.wanted.now);
         *self.counts.entry(status.as_str()).or_default() += 1;
         if self.is_maker_wanted(key) && self.fits(key, status) {
-            let rank = rank(&self.wanted.filters.sort, slot);
+            let rank = rank(self.app, &self.wanted.filters.sort, slot);
             self.ranked.push((rank, key.id));
         }
     }
@@ -212,7 +213,7 @@ impl Walk<'_> {
             .after
             .and_then(|id| self.app.keys.find_by_id(id))
         {
-            let last = (rank(sort, &slot), slot.credential.id);
+            let last = (rank(self.app, sort, &slot), slot.credential.id);
             self.ranked.retain(|one| order(one, &last).is_gt());
         }
         let limit = self.wanted.limit;
@@ -251,11 +252,11 @@ fn most_busy(makers: impl Iterator<Item = Maker>) -> Vec<(String, String)> {
     named
 }
 
-fn rank(sort: &str, slot: &Slot<Key>) -> Rank {
+fn rank(app: &App, sort: &str, slot: &Slot<Key>) -> Rank {
     let key = &slot.credential;
     match sort.trim_start_matches('-') {
         "name" => Rank::Text(key.name.to_lowercase()),
-        "last_used" => Rank::Time(slot.last_used().unwrap_or(Timestamp::from_millis(0))),
+        "last_used" => Rank::Time(last_used(app, slot).unwrap_or(Timestamp::from_millis(0))),
         "expires" => Rank::Time(key.expires_at),
         _ => Rank::Time(key.id.created_at()),
     }

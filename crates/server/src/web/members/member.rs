@@ -4,7 +4,7 @@ use askama::Template;
 use claviger_core::{
     action::{Action, ManagePeople, ReadPeople},
     id::SessionId,
-    person::{LOCAL_ISSUER, PersonId, PersonState},
+    person::{LOCAL_ISSUER, PersonState},
 };
 use claviger_store::PersonRow;
 use http::StatusCode;
@@ -65,7 +65,7 @@ struct SuspendPage {
 
 /// The person that the path names.
 pub(super) async fn found<A: Action>(call: &Call<A>) -> Result<PersonRow, Failure> {
-    let id: PersonId = call.id(0, "person")?;
+    let id = call.person(0)?;
     let permit = call.ask::<ReadPeople>(None).await?;
     people::get(&call.app, &permit, &id).await
 }
@@ -92,7 +92,7 @@ pub(super) async fn page(call: Call<ReadPeople>) -> Result<Reply, Failure> {
     page.title.clone_from(&row.name);
     let person = &found.person;
     let live = sign_ins::of_person(&call.app, person.org, &person.id);
-    let (idle, current) = (call.app.sessions.idle, call.permit.principal().session);
+    let current = call.permit.principal().session;
     let sessions = live.iter();
     let decided = person.decision.as_ref().map(|decision| Decided {
         at: page.when(decision.at),
@@ -110,7 +110,7 @@ pub(super) async fn page(call: Call<ReadPeople>) -> Result<Reply, Failure> {
         first_seen: page.when(person.first_seen_at),
         decided,
         sessions: sessions
-            .map(|live| SessionRow::of(&page, live, idle, current))
+            .map(|live| SessionRow::of(&call.app, &page, live, current))
             .collect(),
         end: if may_manage {
             format!("{}/sessions", row.href)
@@ -131,7 +131,7 @@ pub(super) async fn page(call: Call<ReadPeople>) -> Result<Reply, Failure> {
 /// # Errors
 /// As [`people::end_sessions`].
 pub(super) async fn end_sessions(call: Call<ManagePeople>) -> Result<Reply, Failure> {
-    let id: PersonId = call.id(0, "person")?;
+    let id = call.person(0)?;
     let back = format!("{}?done=sessions_ended", href(&id));
     let ended = people::end_sessions(&call.app, &call.permit, id, &call.trace).await?;
     Ok(Reply::see_other(&back).written(ended.receipt))
@@ -142,7 +142,7 @@ pub(super) async fn end_sessions(call: Call<ManagePeople>) -> Result<Reply, Fail
 /// # Errors
 /// As [`people::end_session`].
 pub(super) async fn end_session(call: Call<ManagePeople>) -> Result<Reply, Failure> {
-    let id: PersonId = call.id(0, "person")?;
+    let id = call.person(0)?;
     let session: SessionId = call.id(1, "session")?;
     let back = format!("{}?done=sessions_ended", href(&id));
     let which = (id, session);
@@ -207,7 +207,7 @@ pub(super) async fn suspend(mut call: Call<ManagePeople>) -> Result<Reply, Failu
 /// # Errors
 /// As [`people::turn`].
 pub(super) async fn restore(call: Call<ManagePeople>) -> Result<Reply, Failure> {
-    let id: PersonId = call.id(0, "person")?;
+    let id = call.person(0)?;
     let back = format!("{}?done=restored", href(&id));
     let turn = (id, PersonState::Active, None);
     let turned = people::turn(&call.app, &call.permit, turn, &call.trace).await?;

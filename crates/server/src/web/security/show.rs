@@ -80,7 +80,7 @@ impl Show {
                 "Made by people who were removed or suspended since, or have not signed in for 90 days. Whoever minted a key saw its secret: rotate it, or revoke it."
             }
             Self::AdminToken => {
-                "ADMIN_TOKEN is for emergencies: it may do everything, and stands for nobody in particular. These are its requests of the last 30 days."
+                "ADMIN_TOKEN is for emergencies: it may do everything, and stands for nobody in particular. These are its requests of the last 30 days, with those of the sessions that it began."
             }
             Self::WorkspaceTokens => {
                 "The deprecated tokens of workspaces. Replace each by an org key before they end."

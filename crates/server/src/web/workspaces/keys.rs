@@ -18,6 +18,7 @@ use crate::{
     clock,
     failure::Failure,
     gate::{Call, Reply},
+    ops::keys::last_used,
     web::{html::html, layout::Page, parts::Pager, time::When, who},
 };
 
@@ -187,6 +188,6 @@ fn row(app: &App, page: &Page, id: KeyId) -> Option<Row> {
         permissions: key.grant.permissions.patterns(),
         created_by: who::words(app, key.org, &key.minter.created_by),
         is_suspended: key.status(page.now) == KeyStatus::Suspended,
-        last_used: slot.last_used().map(|at| page.when(at)),
+        last_used: last_used(app, &slot).map(|at| page.when(at)),
     })
 }
