@@ -81,6 +81,7 @@ fn kill_again_and_again(bed: &Bed) {
         trail.read_on(&server);
         trail.expect(&known.take_new_requests());
         known.check_new(&server.url);
+        agreement.told(checkpoint(&server));
         let answers = ANSWERS_MIN + dice.below(ANSWERS_MORE);
         run_until_killed(server, answers, &mut dice, &mut known);
         let file = || format!("sqlite:{}", bed.data.join("claviger.db").display());
@@ -93,6 +94,15 @@ fn kill_again_and_again(bed: &Bed) {
     trail.expect_export(&server);
     println!("{known}, {} records", trail.ids.len());
     server.stop();
+}
+
+/// A signed checkpoint of all that was answered.
+fn checkpoint(server: &Server) -> String {
+    let mut http = Http::connect(&server.url, SILENCE_MAX).expect("connected");
+    let answer = http.ask("GET /org/audit/checkpoint", ADMIN_TOKEN, "");
+    let answer = answer.expect("answered");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.body
 }
 
 #[expect(
