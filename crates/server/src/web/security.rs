@@ -360,7 +360,7 @@ impl KeyRow {
             id: key.id.to_string(),
             name: key.name.clone(),
             prefix: key.prefix.to_string(),
-            created_by: who::words(app, key.org, &key.minter.created_by),
+            created_by: who::maker(app, key.org, &key.minter),
             created: page.when(key.created_at),
             may_do: grants::brief(&key.grant),
             last_used: last.map(|at| page.when(at)),
