@@ -30,13 +30,37 @@ macro_rules! files {
     };
 }
 
-/// Every file. To add one, write its line, below the lines of what it imports.
+/// Puts parts of `crates/server/assets/canvas/style` together, in this order.
+macro_rules! style {
+    ($($name:literal,)*) => {
+        concat!($(include_str!(concat!("../../assets/canvas/style/", $name)), "\n"),*)
+    };
+}
+
+/// The style sheet: many files for whoever writes it, one for the browser. What stands later wins.
+const STYLE: Source = Source {
+    name: "canvas.css",
+    media_type: CSS,
+    text: style![
+        "base.css",
+        "frame.css",
+        "parts.css",
+        "forms.css",
+        "shown.css",
+        "lists.css",
+        "keys.css",
+        "places.css",
+        "rooms.css",
+    ],
+};
+
+/// Every other file. To add one, write its line, below the lines of what it imports.
 const SOURCES: &[Source] = files![
-    "canvas.css" as CSS,
     "icons.svg" as SVG,
     "favicon.svg" as SVG,
     "copy.js" as JS,
     "time.js" as JS,
+    "busy.js" as JS,
     "dialog.js" as JS,
     "keys.js" as JS,
     "select.js" as JS,
@@ -69,8 +93,8 @@ struct Asset {
 }
 
 static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
-    let mut assets: Vec<Asset> = Vec::with_capacity(SOURCES.len());
-    for source in SOURCES {
+    let mut assets: Vec<Asset> = Vec::with_capacity(SOURCES.len() + 1);
+    for source in [&STYLE].into_iter().chain(SOURCES) {
         let text = if source.media_type == JS {
             with_versioned_imports(source.text, &assets)
         } else {
