@@ -117,9 +117,11 @@ pub(crate) fn failure(app: &App, trace: &Trace, failure: &Failure) -> Response {
 }
 
 /// The page for an address outside the Canvas at which nothing is, in the place of the answer for
-/// programs; an answer that says something else stays.
+/// programs, with its status: whoever shows no credential is asked for one before anything is said of
+/// the address. An answer that says something else stays.
 pub(crate) fn no_such_page(theme: Theme, answer: Response) -> Response {
-    if answer.status() != StatusCode::NOT_FOUND {
+    let status = answer.status();
+    if !matches!(status, StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED) {
         return answer;
     }
     let id = answer.headers().get(headers::X_REQUEST_ID);
@@ -135,7 +137,7 @@ pub(crate) fn no_such_page(theme: Theme, answer: Response) -> Response {
         request: request.to_owned(),
         again: String::new(),
     };
-    let mut response = html::response(StatusCode::NOT_FOUND, &page);
+    let mut response = html::response(status, &page);
     if let Some(id) = id {
         let fields = response.headers_mut();
         fields.insert(headers::X_REQUEST_ID, id.clone());

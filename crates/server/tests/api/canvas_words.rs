@@ -5,12 +5,14 @@ use serde_json::json;
 use crate::{
     browser::{Browser, form},
     canvas_keys::page_of,
+    idp::Idp,
     service::{ADMIN, Backend, Service, text},
 };
 
 on_each_database!(
     browser_is_led_from_the_root_and_a_program_is_not,
     makers_are_named_with_what_tells_them_apart,
+    names_of_keys_are_for_those_who_may_see_keys,
     every_part_of_a_grant_is_named_with_what_limits_it,
     local_administrator_who_is_suspended_is_told_the_way_back,
     time_of_a_request_is_for_people,
@@ -27,24 +29,28 @@ async fn browser_is_led_from_the_root_and_a_program_is_not(backend: Backend) {
     let navigates = at("/").header("accept", PAGES);
     let led = navigates.header("sec-fetch-mode", "navigate").send().await;
     assert_eq!(led.status, 303);
+    let program = |method: &str, path: &str| service.ask_as(ADMIN, method, path);
     for ask in [
-        at("/"),
-        at("/").header("accept", "application/json"),
-        at("/").header("accept", "*/*"),
-        at("/")
-            .header("accept", PAGES)
-            .header("sec-fetch-mode", "cors"),
-        at("/nowhere"),
-        service.ask("POST", "/").header("accept", PAGES),
+        program("GET", "/"),
+        program("GET", "/").header("accept", "application/json"),
+        program("GET", "/").header("accept", "*/*"),
+        program("GET", "/nowhere"),
+        program("POST", "/").header("accept", PAGES),
     ] {
         ask.send().await.problem(404, "no_route");
     }
+    let fetched = at("/").header("accept", PAGES);
+    let fetched = fetched.header("sec-fetch-mode", "cors").send().await;
+    fetched.problem(401, "no_credential");
     // A person reads why nothing is there, and how to go on.
     let lost = at("/nowhere").header("accept", PAGES).send().await;
-    let page = lost.is(404);
-    assert!(page.contains("There is no such page") && page.contains("Code <code>no_route"));
+    let page = lost.is(401);
+    assert!(page.contains("There is no such page") && page.contains("Go to sign-in"));
     let id = lost.header("x-request-id").expect("an id");
     assert!(page.contains(id), "{page}");
+    let lost = program("GET", "/nowhere").header("accept", PAGES);
+    let page = lost.send().await.is(404);
+    assert!(page.contains("Code <code>no_route"), "{page}");
     let admin = Browser::admin(&service).await;
     let page = admin.get("/canvas/nowhere").await.is(404);
     assert!(page.contains("Nothing is at this address"), "{page}");
@@ -86,12 +92,29 @@ async fn makers_are_named_with_what_tells_them_apart(backend: Backend) {
     let trail = admin.get("/canvas/audit").await.page();
     let beside = format!("harness<small>org-token:{}</small>", maker.prefix);
     assert!(trail.contains(&beside), "{trail}");
-    // Whoever may not see keys is not told their names.
-    let narrow = json!({"name": "narrow", "permissions": ["workspaces:read", "channels:read"]});
-    let narrow = service.mint(ADMIN, narrow).await;
-    let narrow = Browser::with_link_of(&service, &narrow.secret).await;
-    let page = narrow.get(&at("")).await.page();
-    assert!(page.contains(&maker.prefix) && !page.contains(&named));
+}
+
+async fn names_of_keys_are_for_those_who_may_see_keys(backend: Backend) {
+    let idp = Idp::start(backend).await;
+    let service = &idp.service;
+    let maker = service.mint(ADMIN, json!({"name": "harness"})).await;
+    let workspace = service.workspace(&maker.secret).await;
+    idp.visitor("user_narrow", "nothing");
+    let permissions = ["workspaces:read", "channels:read"].map(str::to_owned);
+    idp.workos
+        .with(|state| state.visitor.permissions = permissions.to_vec());
+    let cookie = idp.sign_in().await;
+    let path = format!("/canvas/workspaces/{workspace}");
+    let ask = service.ask("GET", &path).header("cookie", &cookie);
+    let page = ask
+        .header("sec-fetch-site", "same-origin")
+        .send()
+        .await
+        .page();
+    assert!(
+        page.contains(&maker.prefix) && !page.contains("harness"),
+        "{page}"
+    );
 }
 
 async fn every_part_of_a_grant_is_named_with_what_limits_it(backend: Backend) {
@@ -123,7 +146,7 @@ async fn every_part_of_a_grant_is_named_with_what_limits_it(backend: Backend) {
         "Only in workspaces labelled region=eu",
         "Only GET /workspaces/*/channels",
         "Only 127.0.0.1/32",
-        "As many as it likes",
+        "At most 600 requests a minute",
         "At once",
     ] {
         assert!(own.contains(part), "{part} is not in {own}");
@@ -162,7 +185,7 @@ async fn local_administrator_who_is_suspended_is_told_the_way_back(backend: Back
         let ask = form(&service, "/canvas/sign-in", &[("token", ADMIN)]);
         ask.header("sec-fetch-site", "same-origin").send()
     };
-    let page = sign_in().await.is(403);
+    let page = sign_in().await.is(401);
     assert!(
         page.contains("claviger members restore local-admin"),
         "{page}"
