@@ -96,7 +96,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
     let mut assets: Vec<Asset> = Vec::with_capacity(SOURCES.len() + 1);
     for source in [&STYLE].into_iter().chain(SOURCES) {
         let text = if source.media_type == JS {
-            with_versioned_imports(source.text, &assets)
+            with_versioned_imports(&without_comments(source.text), &assets)
         } else {
             source.text.to_owned()
         };
@@ -119,6 +119,16 @@ fn compressed(bytes: &[u8]) -> Option<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).ok()?;
     encoder.finish().ok().map(Bytes::from)
+}
+
+/// A module without its lines of comment: they are for whoever reads the source, and would be a part of
+/// what each first visit fetches.
+fn without_comments(text: &str) -> String {
+    let lines = text.lines().filter(|line| {
+        let line = line.trim();
+        !(line.starts_with("//") || line.starts_with("/**") && line.ends_with("*/"))
+    });
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 fn with_versioned_imports(text: &str, known: &[Asset]) -> String {

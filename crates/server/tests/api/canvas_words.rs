@@ -194,9 +194,13 @@ async fn local_administrator_who_is_suspended_is_told_the_way_back(backend: Back
         page.contains("ADMIN_TOKEN") && !page.contains("Ask somebody"),
         "{page}"
     );
-    let away = admin.get("/canvas/keys").await;
-    let to_sign_in = away.header("location").expect("a place").to_owned();
-    let page = admin.get(&to_sign_in).await.page();
+    assert_eq!(
+        admin.get("/canvas/keys").await.status,
+        303,
+        "its session has ended"
+    );
+    let told = "/canvas/sign-in?reason=person_suspended";
+    let page = admin.get(told).await.page();
     assert!(
         page.contains("claviger members restore local-admin"),
         "{page}"
