@@ -105,9 +105,20 @@ export async function expectNoShift(page) {
   throw new Error(`${page.url()} shifts by ${score.toFixed(4)}:\n${list.join('\n')}`);
 }
 
-/** Fails if the page is wider than the window: nobody scrolls sideways to read. */
+/**
+ * Fails if the page is wider than the window, or a table than its frame: nobody scrolls sideways to read,
+ * and what is out of sight at the end of a row is not found.
+ */
 export async function expectNoSidewaysScroll(page) {
-  const { inner, outer } = await look(page,
-    '({ inner: document.documentElement.scrollWidth, outer: document.documentElement.clientWidth })');
+  const { inner, outer, tables } = await look(page, `({
+    inner: document.documentElement.scrollWidth,
+    outer: document.documentElement.clientWidth,
+    tables: [...document.querySelectorAll('.table-frame')]
+      .filter((frame) => frame.scrollWidth > frame.clientWidth)
+      .map((frame) => [frame.querySelector('caption')?.textContent, frame.scrollWidth, frame.clientWidth]),
+  })`);
   if (inner > outer) throw new Error(`${page.url()} is ${inner} px wide in a window of ${outer} px`);
+  for (const [name, wide, room] of tables) {
+    throw new Error(`the table “${name}” of ${page.url()} is ${wide} px wide in a frame of ${room} px`);
+  }
 }

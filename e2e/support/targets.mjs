@@ -67,6 +67,12 @@ function filled(path, { ws, ch, wst, tok, req }) {
 /** The routes of the pages, as the tests of the service keep them: none can be left out there. */
 const PAGES = new URL('../../crates/server/tests/golden/pages.txt', import.meta.url);
 
+/** The paths of the pages, or of the forms: as the service knows them, with `{id}` and the like. */
+export async function pageRoutes(method) {
+  const routes = await readFile(PAGES, 'utf8');
+  return [...routes.matchAll(new RegExp(`^${method} (/canvas\\S*)`, 'gm'))].map(([, path]) => path);
+}
+
 /** What the forms of the Canvas want, all in one: a form takes what it knows. */
 const FIELDS = {
   name: 'victim', confirm: 'victim', reason: 'evil', note: 'evil', preset: 'admin', permissions: 'org:admin',
@@ -76,7 +82,6 @@ const FIELDS = {
 
 /** Every form of the Canvas. */
 export async function formTargets(ids) {
-  const routes = await readFile(PAGES, 'utf8');
-  return [...routes.matchAll(/^POST (\/canvas\S*)/gm)].map(([, path]) => (
+  return (await pageRoutes('POST')).map((path) => (
     { method: 'POST', path: filled(path, ids), form: { ...FIELDS, id: ids.tok }, json: {} }));
 }

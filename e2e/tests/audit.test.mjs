@@ -6,6 +6,7 @@ import { after, before, describe, it } from 'node:test';
 
 import { gone, seen, startDesk } from '../support/desk.mjs';
 import { byAdminToken } from '../support/people.mjs';
+import { expectWellMade } from '../support/visit.mjs';
 
 describe('the trail in the Canvas', () => {
   let desk;
@@ -67,6 +68,7 @@ describe('the trail in the Canvas', () => {
     for (const word of ['org-token:mole_', 'replaced', '127.0.0.1', 'tier 2a', '/org/tokens/{id}']) {
       assert.ok(text.includes(word), `${word} is not in ${text}`);
     }
+    await expectWellMade(page);
     await dialog.getByRole('link', { name: 'Older' }).click();
     await seen(page.getByRole('heading', { level: 1, name: /^Record \d+$/ }));
     await page.getByRole('link', { name: 'What happened around it' }).click();

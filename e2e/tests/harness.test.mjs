@@ -22,11 +22,13 @@ const PAGES = {
   '/shifting': document('<p id="late">Below what comes late.</p>', '<script src="/shift.js" type="module"></script>'),
   '/heavy': document('<p>Much style.</p>', '<link rel="stylesheet" href="/heavy.css">'),
   '/wide': document('<pre class="wide">x</pre>'),
+  '/cut': document('<div class="table-frame"><table><caption>Rows</caption><tr><td class="wide">x</table></div>'),
   '/elsewhere': document('<img src="http://elsewhere.test:1/x.png" alt="from another host">'),
   '/throwing': document('<p>It throws.</p>', '<script src="/throw.js" type="module"></script>'),
 };
 const FILES = {
   '/style.css': ['text/css', `body { color: #000; background: #fff } .wide { width: 3000px }
+    td.wide { min-width: 3000px } .table-frame { overflow-x: auto }
     @media (prefers-color-scheme: dark) { .grey { color: #ddd } }`],
   '/shift.js': ['text/javascript', `await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
     const box = document.createElement('p'); box.textContent = 'late'; document.querySelector('h1').after(box);`],
@@ -128,6 +130,10 @@ describe('the harness', () => {
 
   it('sees a page that is wider than the window', () => open('/wide', async (page) => {
     await assert.rejects(expectNoSidewaysScroll(page), /is 30\d\d px wide in a window of 390 px/);
+  }, { width: 'phone' }));
+
+  it('sees a table that is cut', () => open('/cut', async (page) => {
+    await assert.rejects(expectNoSidewaysScroll(page), /the table “Rows” .* is 30\d\d px wide/);
   }, { width: 'phone' }));
 
   it('sees requests to other hosts', () => open('/elsewhere', async (_page, watched) => {

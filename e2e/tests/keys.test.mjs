@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
 import { gone, seen, startDesk } from '../support/desk.mjs';
+import { expectWellMade } from '../support/visit.mjs';
 
 const LIST = '/canvas/keys';
 
@@ -108,6 +109,7 @@ describe('the list of keys', () => {
     await page.keyboard.press('?');
     const help = await seen(page.getByRole('dialog', { name: 'Keyboard' }));
     assert.match(await help.innerText(), /Search[^]*Select the row/);
+    await expectWellMade(page);
     await page.keyboard.press('Escape');
     await gone(help);
     const [first, second] = await names(page);
@@ -156,6 +158,7 @@ describe('the list of keys', () => {
       await seen(page.getByText('2 selected'));
       await page.getByRole('group', { name: 'Selected keys' }).getByRole('button', { name: 'Revoke' }).click();
       const dialog = await seen(page.getByRole('dialog', { name: 'Revoke 2 keys?' }));
+      await expectWellMade(page);
       await dialog.getByRole('button', { name: 'Revoke' }).click();
       await seen(dialog);
       assert.equal((await desk.call(keys[0].auth_token)).status, 200, 'the number was not typed');

@@ -51,7 +51,8 @@ describe('oversight in the Canvas', () => {
 
     it('sets an end in two clicks', () => desk.at('/canvas/security?show=no_expiry', async (page) => {
       await page.getByRole('link', { name: 'Set an end for chat-agent' }).click();
-      const dialog = await seen(page.getByRole('dialog'));
+      const dialog = await seen(page.getByRole('dialog', { name: /chat-agent/ }));
+      await expectWellMade(page);
       await dialog.getByRole('radio', { name: 'In 30 days' }).check();
       await dialog.getByRole('button', { name: 'Set the end' }).click();
       await seen(page.getByText('It ends by itself now.'));

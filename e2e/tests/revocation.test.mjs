@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
 import { gone, seen, startDesk } from '../support/desk.mjs';
+import { expectWellMade } from '../support/visit.mjs';
 
 const REVOKED = 'Revoked. Every request with it is refused from now on.';
 
@@ -32,6 +33,7 @@ describe('stopping a key in the Canvas', () => {
       await page.getByRole('link', { name: 'Revoke' }).click();
       const dialog = await seen(page.getByRole('dialog', { name: 'Revoke doomed?' }));
       await seen(dialog.getByText('These die with it'));
+      await expectWellMade(page);
       await seen(dialog.getByRole('link', { name: 'doomed-grandchild' }));
       await seen(dialog.getByText(/^[4-9] calls since /));
       await dialog.getByRole('textbox', { name: /^Reason/ }).fill('found in a public log');
@@ -100,6 +102,7 @@ describe('stopping a key in the Canvas', () => {
       await page.getByRole('link', { name: 'Suspend' }).click();
       const dialog = await seen(page.getByRole('dialog', { name: 'Suspend paused?' }));
       await seen(dialog.getByText('These stop with it'));
+      await expectWellMade(page);
       await dialog.getByRole('textbox', { name: /^Reason/ }).fill('who uses it?');
       await dialog.getByRole('button', { name: 'Suspend' }).click();
       await seen(page.getByText('Suspended. It is refused until somebody resumes it.'));

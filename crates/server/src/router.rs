@@ -30,7 +30,7 @@ use crate::{
     failure::Failure,
     gate::{self, Call, Handler, Reply, RouteFacts},
     openapi::Doc,
-    operation,
+    operation, web,
 };
 
 /// Every route that goes through the gate: all but those for operation.
@@ -98,7 +98,7 @@ fn declare(routes: &mut Routes) {
     declare_org(routes);
     declare_people(routes);
     declare_reports(routes);
-    crate::web::declare(routes);
+    web::declare(routes);
 }
 
 /// People, and how they sign in.
@@ -417,8 +417,19 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+/// Nothing is at this path. A person who asked with a browser is told so on a page, and led on from
+/// the root.
 async fn no_route(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    gate::refuse(app, Failure::NoRoute, request).await
+    let path = request.uri().path();
+    if !web::is_navigation(&request) || web::is_page(path) {
+        return gate::refuse(app, Failure::NoRoute, request).await;
+    }
+    if path == "/" {
+        return web::to_the_canvas();
+    }
+    let theme = web::layout::Theme::of(request.headers());
+    let answer = gate::refuse(app, Failure::NoRoute, request).await;
+    web::no_such_page(theme, answer)
 }
 
 async fn no_method(app: Arc<App>, allowed: String, request: Request<Body>) -> Response {

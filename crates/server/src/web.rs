@@ -30,13 +30,15 @@ pub mod time;
 mod who;
 mod workspaces;
 
+use axum::{body::Body, response::Response};
 use claviger_core::action::{
     ChangeKey, MintKey, ReadAudit, ReadKeys, ResumeKey, RevokeKey, RotateKey, SignIn, SignOut,
     SuspendKey,
 };
-use http::Method;
+use claviger_wire::headers;
+use http::{HeaderValue, Method, Request, StatusCode, header};
 
-pub(crate) use failure::failure;
+pub(crate) use failure::{failure, no_such_page};
 use fault::sentence;
 pub(crate) use security::Reviews;
 
@@ -90,6 +92,28 @@ fn declare_keys(routes: &mut Routes) {
     routes.page::<ReadKeys, _, _>(&get, "/canvas/keys/{id}/edit", keys::edit::form);
     routes.page::<ChangeKey, _, _>(&post, "/canvas/keys/{id}/edit", keys::edit::save);
     routes.page::<ReadAudit, _, _>(&get, "/canvas/keys/{id}/blast-radius", keys::blast::show);
+}
+
+/// Whether a person waits for the answer: a browser that goes to an address.
+pub(crate) fn is_navigation(request: &Request<Body>) -> bool {
+    let text = |name: &str| request.headers().get(name).and_then(|it| it.to_str().ok());
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let takes_pages = text("accept").is_some_and(|accept| accept.contains("text/html"));
+    // Browsers that are old say nothing of it.
+    let goes_there = text(headers::SEC_FETCH_MODE).is_none_or(|mode| mode == "navigate");
+    is_read && takes_pages && goes_there
+}
+
+/// The answer that leads a browser to the Canvas.
+pub(crate) fn to_the_canvas() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let fields = response.headers_mut();
+    fields.insert(header::LOCATION, HeaderValue::from_static("/canvas"));
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Whoever asks for JSON is answered something else.
+    fields.insert(header::VARY, HeaderValue::from_static("accept"));
+    response
 }
 
 /// Whether a path belongs to the Canvas.

@@ -66,6 +66,8 @@ mod canvas_oversight;
 mod canvas_people;
 #[path = "api/canvas_stops.rs"]
 mod canvas_stops;
+#[path = "api/canvas_words.rs"]
+mod canvas_words;
 #[path = "api/canvas_workspaces.rs"]
 mod canvas_workspaces;
 #[path = "api/cast.rs"]

@@ -5,6 +5,7 @@ use claviger_core::{
     id::{KeyId, OrgId},
     key::OrgKey,
     time::Timestamp,
+    token::Prefix,
 };
 
 use crate::{Result, Span};
@@ -42,6 +43,17 @@ pub trait ShelfStore: Send + Sync + 'static {
         (name, value): (&str, Option<&str>),
         limit: u32,
     ) -> Result<Vec<KeyId>>;
+
+    /// The names of the keys that these secrets are or were of, whatever their status, by the public
+    /// names of the secrets; those that do not exist are left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`](crate::StoreError::Unavailable), [`StoreError::Corrupt`](crate::StoreError::Corrupt).
+    async fn names_of_secrets(
+        &self,
+        org: OrgId,
+        secrets: &[Prefix],
+    ) -> Result<Vec<(Prefix, String)>>;
 
     /// What each of these keys did day by day, by key and day; days without a request are left out.
     ///

@@ -154,6 +154,7 @@ conformance! {
     key_changes::narrowed_key_has_the_new_grant_and_the_earlier_end,
     key_changes::suspended_key_keeps_its_first_instant_until_it_is_resumed,
     rotations::rotated_key_keeps_everything_but_its_secret,
+    rotations::secrets_are_told_by_the_names_of_their_keys,
     rotations::one_rotation_at_a_time,
     rotations::finished_rotation_ends_the_old_secret_and_cancelled_one_the_new,
     rotations::secret_of_another_key_is_taken_also_when_it_was_replaced,

@@ -45,7 +45,10 @@ impl Server {
             let (_, words) = text.split_once(" listens on ")?;
             let (_, rest) = words.split_once("  reference ")?;
             let (_, state) = rest.split_once("\n\n")?;
-            state.contains('\n').then_some(())?;
+            // How to sign in may stand before it, and each line arrives on its own.
+            let (whole, _) = state.rsplit_once('\n')?;
+            let mut lines = whole.lines();
+            lines.find(|line| line.contains("tier ") || line.starts_with("Tier "))?;
             Some(words.lines().next()?.trim().to_owned())
         });
         server

@@ -15,6 +15,7 @@
 //
 // Texts are set as text, never as HTML: what a caller sent cannot become part of the page.
 
+import { busy } from "./busy.js";
 import { full, words } from "./time.js";
 
 const ROWS_MAX = 200;
@@ -116,8 +117,11 @@ export function tail(list, ended = () => {}) {
   let source;
   let timer;
   let isStopped = false;
+  const frame = list.closest(".table-frame") ?? list;
+  let connected = () => {};
   const stop = () => {
     isStopped = true;
+    connected();
     clearTimeout(timer);
     source.close();
   };
@@ -150,8 +154,13 @@ export function tail(list, ended = () => {}) {
   };
   function open() {
     source = new EventSource(list.dataset.live);
-    source.addEventListener("open", () => say("Following"));
+    connected = busy(frame, () => say("Connecting"));
+    source.addEventListener("open", () => {
+      connected();
+      say("Following");
+    });
     source.addEventListener("error", () => {
+      connected();
       // A browser connects again by itself, unless the answer was a refusal.
       if (source.readyState === EventSource.CLOSED) closed();
       else say("Connecting again");

@@ -1,6 +1,8 @@
 // A form that mints: <form data-summary> is sent as it is filled in; the server says in words what it
 // comes to, in #summary.
 
+import { busy } from "./busy.js";
+
 const PAUSE = 300;
 
 const waiting = new WeakMap();
@@ -13,6 +15,7 @@ async function summarise(form) {
   waiting.get(form)?.abort();
   const control = new AbortController();
   waiting.set(form, control);
+  const over = summary ? busy(summary) : () => {};
   try {
     const answer = await fetch(form.action, {
       method: "POST",
@@ -26,6 +29,8 @@ async function summarise(form) {
     if (next && summary) summary.replaceChildren(...next.childNodes);
   } catch {
     // The words stay as they are; the server says them again when the form is sent.
+  } finally {
+    over();
   }
 }
 

@@ -5,6 +5,8 @@
 //
 // A select, or a field with suggestions, in a form marked `data-auto` sends the form when it changes.
 
+import { busy } from "./busy.js";
+
 const PAUSE = 250;
 const waiting = new WeakMap();
 
@@ -40,6 +42,7 @@ async function ask(field) {
   before?.abort();
   const control = new AbortController();
   waiting.set(field, control);
+  const over = busy(document.getElementById(field.dataset.search));
   try {
     const answer = await fetch(address, { signal: control.signal, headers: { accept: "text/html" } });
     if (!answer.ok || answer.redirected) throw new Error("not the list");
@@ -52,7 +55,16 @@ async function ask(field) {
     next.dispatchEvent(new CustomEvent("list-changed", { bubbles: true }));
   } catch (error) {
     if (error.name !== "AbortError") location.assign(address);
+  } finally {
+    over();
   }
+}
+
+/** Leads to the list as a form wants it; the one that is shown waits for it. */
+function go(form) {
+  const list = document.querySelector("main [data-rows]")?.closest(".table-frame, form, section");
+  if (list) busy(list);
+  location.assign(addressOf(form));
 }
 
 export function startSearch() {
@@ -72,13 +84,13 @@ export function startSearch() {
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form[data-auto]");
     if (form && event.target.matches("select, input[list], input[type=checkbox]")) {
-      location.assign(addressOf(form));
+      go(form);
     }
   });
   document.addEventListener("submit", (event) => {
     // Fields that were left empty make no address longer.
     if (!event.target.matches("form[data-auto]")) return;
     event.preventDefault();
-    location.assign(addressOf(event.target));
+    go(event.target);
   });
 }

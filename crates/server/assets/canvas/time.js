@@ -21,8 +21,10 @@ export function words(at, now) {
   const isPast = at <= now;
   if (span < MINUTE) return isPast ? "just now" : "in a moment";
   if (span >= 45 * DAY) return date(at);
-  const [size, unit] = span < HOUR ? [MINUTE, "min"] : span < DAY ? [HOUR, "hour"] : [DAY, "day"];
-  const count = Math.floor(span / size);
+  // What is past is whole; what is to come is rounded, or a key for 7 days would have 6 at once.
+  const whole = (size) => Math.floor(isPast ? span / size : span / size + 0.5);
+  const [size, unit] = whole(MINUTE) < 60 ? [MINUTE, "min"] : whole(HOUR) < 24 ? [HOUR, "hour"] : [DAY, "day"];
+  const count = whole(size);
   const distance = `${count} ${unit}${count === 1 || unit === "min" ? "" : "s"}`;
   return isPast ? `${distance} ago` : `in ${distance}`;
 }

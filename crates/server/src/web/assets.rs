@@ -30,13 +30,37 @@ macro_rules! files {
     };
 }
 
-/// Every file. To add one, write its line, below the lines of what it imports.
+/// Puts parts of `crates/server/assets/canvas/style` together, in this order.
+macro_rules! style {
+    ($($name:literal,)*) => {
+        concat!($(include_str!(concat!("../../assets/canvas/style/", $name)), "\n"),*)
+    };
+}
+
+/// The style sheet: many files for whoever writes it, one for the browser. What stands later wins.
+const STYLE: Source = Source {
+    name: "canvas.css",
+    media_type: CSS,
+    text: style![
+        "base.css",
+        "frame.css",
+        "parts.css",
+        "forms.css",
+        "shown.css",
+        "lists.css",
+        "keys.css",
+        "places.css",
+        "rooms.css",
+    ],
+};
+
+/// Every other file. To add one, write its line, below the lines of what it imports.
 const SOURCES: &[Source] = files![
-    "canvas.css" as CSS,
     "icons.svg" as SVG,
     "favicon.svg" as SVG,
     "copy.js" as JS,
     "time.js" as JS,
+    "busy.js" as JS,
     "dialog.js" as JS,
     "keys.js" as JS,
     "select.js" as JS,
@@ -69,10 +93,10 @@ struct Asset {
 }
 
 static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
-    let mut assets: Vec<Asset> = Vec::with_capacity(SOURCES.len());
-    for source in SOURCES {
+    let mut assets: Vec<Asset> = Vec::with_capacity(SOURCES.len() + 1);
+    for source in [&STYLE].into_iter().chain(SOURCES) {
         let text = if source.media_type == JS {
-            with_versioned_imports(source.text, &assets)
+            with_versioned_imports(&without_comments(source.text), &assets)
         } else {
             source.text.to_owned()
         };
@@ -95,6 +119,16 @@ fn compressed(bytes: &[u8]) -> Option<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).ok()?;
     encoder.finish().ok().map(Bytes::from)
+}
+
+/// A module without its lines of comment: they are for whoever reads the source, and would be a part of
+/// what each first visit fetches.
+fn without_comments(text: &str) -> String {
+    let lines = text.lines().filter(|line| {
+        let line = line.trim();
+        !(line.starts_with("//") || line.starts_with("/**") && line.ends_with("*/"))
+    });
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 fn with_versioned_imports(text: &str, known: &[Asset]) -> String {

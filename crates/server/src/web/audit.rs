@@ -18,7 +18,7 @@ use super::{
     page,
     parts::{self, Choice, Pager},
     time::When,
-    who,
+    who::{self, KeyNames},
 };
 use crate::{
     api,
@@ -48,6 +48,8 @@ struct AuditPage {
     rows: Vec<Row>,
     /// People and others who act.
     actors: Vec<Choice>,
+    /// The names of the keys that act in these rows.
+    key_names: KeyNames,
     pager: Pager,
     /// Where the new records come from, if this is the newest part.
     live: String,
@@ -100,10 +102,10 @@ async fn list(call: Call<ReadAudit>) -> Result<Reply, Failure> {
         Err(failure) => Err(failure),
     };
     match read {
-        Ok(found) => Ok(html::html(
-            StatusCode::OK,
-            &shown(&call, page, filters, found),
-        )),
+        Ok(found) => {
+            let shown = shown(&call, page, filters, found).await?;
+            Ok(html::html(StatusCode::OK, &shown))
+        }
         Err(failure) => {
             let Some(fault) = Fault::of(&failure) else {
                 return Err(failure);
@@ -113,6 +115,7 @@ async fn list(call: Call<ReadAudit>) -> Result<Reply, Failure> {
                 fault,
                 rows: vec![],
                 actors: actors(&call.app, &call),
+                key_names: KeyNames::new(),
                 pager: Pager::default(),
                 live: String::new(),
                 export: String::new(),
@@ -147,17 +150,25 @@ async fn read(call: &Call<ReadAudit>, query: &Query) -> Result<Found, Failure> {
     })
 }
 
-fn shown(call: &Call<ReadAudit>, page: Page, filters: Filters, found: Found) -> AuditPage {
-    let rows: Vec<Row> = found
-        .rows
-        .iter()
+async fn shown(
+    call: &Call<ReadAudit>,
+    page: Page,
+    filters: Filters,
+    found: Found,
+) -> Result<AuditPage, Failure> {
+    let records = found.rows.iter();
+    let records: Vec<_> = records
         .filter_map(|row| Some((row.seq, Record::read(&row.bytes)?)))
-        .map(|(seq, record)| Row::of(&call.app, call, (seq, &record), &page))
+        .collect();
+    let names = names_in(call, records.iter().map(|(_, record)| record)).await?;
+    let rows: Vec<Row> = records
+        .iter()
+        .map(|(seq, record)| Row::of(&call.app, call, (*seq, record), (&page, &names)))
         .collect();
     let newest = found.rows.first().map_or(found.size, |row| row.seq);
     // What has an end gets nothing new.
     let is_live = found.is_first && filters.until.is_empty();
-    AuditPage {
+    Ok(AuditPage {
         live: if is_live {
             filters.stream(newest.max(found.size), page.now)
         } else {
@@ -173,10 +184,22 @@ fn shown(call: &Call<ReadAudit>, page: Page, filters: Filters, found: Found) -> 
         goes_on: rows.is_empty() && found.next.is_some(),
         actors: actors(&call.app, call),
         fault: Fault::default(),
+        key_names: names,
         rows,
         page,
         filters,
-    }
+    })
+}
+
+/// The names of the keys that acted in these records.
+async fn names_in(
+    call: &Call<ReadAudit>,
+    records: impl Iterator<Item = &Record>,
+) -> Result<KeyNames, Failure> {
+    let actors: Vec<Actor> = records
+        .filter_map(|record| record.actor.parse().ok())
+        .collect();
+    who::key_names(call, &actors).await
 }
 
 /// Those whom a filter can name, without the keys: these are too many, and have a field of their own.
@@ -185,7 +208,7 @@ fn actors(app: &App, call: &Call<ReadAudit>) -> Vec<Choice> {
     let people = people.iter().map(|known| {
         let person = &known.person;
         let label = person.id.actor().to_string();
-        let name = who::words(app, call.org(), &person.id.actor());
+        let name = who::words(app, call.org(), &person.id.actor(), &KeyNames::new());
         Choice::new(label, name, "")
     });
     let others = [
@@ -203,16 +226,24 @@ impl AuditPage {
     fn live_names(&self) -> String {
         let actors = self.actors.iter();
         let people = actors.filter(|actor| actor.value.starts_with("session:"));
-        parts::names_json(people.map(|actor| (&actor.value, &actor.label)))
+        let people = people.map(|actor| (actor.value.clone(), &actor.label));
+        let keys = self.key_names.iter();
+        let keys = keys.map(|(prefix, name)| (Actor::OrgKey(*prefix).to_string(), name));
+        parts::names_json(people.chain(keys))
     }
 }
 
 impl Row {
-    fn of(app: &App, call: &Call<ReadAudit>, (seq, record): (u64, &Record), page: &Page) -> Self {
+    fn of(
+        app: &App,
+        call: &Call<ReadAudit>,
+        (seq, record): (u64, &Record),
+        (page, names): (&Page, &KeyNames),
+    ) -> Self {
         Self {
             seq,
             at: page.when(record.at),
-            name: name_of(app, call, &record.actor),
+            name: name_of(app, call, &record.actor, names),
             actor: record.actor.clone(),
             method: record.method.clone(),
             path: record.path.clone(),
@@ -234,14 +265,16 @@ impl Row {
     }
 }
 
-/// The name of a person who acts; empty for anybody else, whose label says enough.
-fn name_of(app: &App, call: &Call<ReadAudit>, label: &str) -> String {
+/// The name of a person or a key that acts; empty for anybody else, whose label says enough.
+fn name_of(app: &App, call: &Call<ReadAudit>, label: &str, names: &KeyNames) -> String {
     match label.parse::<Actor>() {
         Ok(actor @ Actor::Session(_)) => {
-            let name = who::words(app, call.org(), &actor);
+            let name = who::words(app, call.org(), &actor, names);
             let is_id = label.strip_prefix("session:") == Some(&name);
             if is_id { String::new() } else { name }
         }
+        // The label, which stands beside it, has what tells it from others of that name.
+        Ok(Actor::OrgKey(prefix)) => names.get(&prefix).cloned().unwrap_or_default(),
         Ok(_) | Err(_) => String::new(),
     }
 }

@@ -219,6 +219,15 @@ pub struct NavItem {
     pub count: u64,
 }
 
+/// Some entries of the navigation, under a title where they have one.
+#[derive(Debug, Clone)]
+pub struct NavGroup {
+    /// What they have in common; empty for nothing.
+    pub title: &'static str,
+    /// The entries, at least one.
+    pub items: Vec<NavItem>,
+}
+
 /// What every page has. A page template embeds it in a field `page` and begins with
 /// `{% extends "canvas/layout.html" %}`.
 #[derive(Debug, Clone)]
@@ -290,16 +299,20 @@ impl Page {
         self.may.has(place)
     }
 
-    /// The navigation in three groups: about keys, about what they reach, about the person.
+    /// The navigation: what is set, what is watched, where agents live, and the person.
     #[must_use]
-    pub fn groups(&self) -> Vec<Vec<NavItem>> {
-        let groups: [&[Nav]; 3] = [
-            &[Nav::Keys, Nav::Requests, Nav::Security, Nav::Policy],
-            &[Nav::Audit, Nav::Workspaces, Nav::Members],
-            &[Nav::Account],
+    pub fn groups(&self) -> Vec<NavGroup> {
+        let groups: [(&str, &[Nav]); 3] = [
+            ("Settings", &[Nav::Keys, Nav::Policy, Nav::Members]),
+            ("Oversight", &[Nav::Requests, Nav::Security, Nav::Audit]),
+            ("", &[Nav::Workspaces, Nav::Account]),
         ];
-        let shown = groups.iter().map(|group| self.shown(group));
-        shown.filter(|group| !group.is_empty()).collect()
+        let shown = groups.map(|(title, places)| NavGroup {
+            title,
+            items: self.shown(places),
+        });
+        let shown = shown.into_iter();
+        shown.filter(|group| !group.items.is_empty()).collect()
     }
 
     fn shown(&self, group: &[Nav]) -> Vec<NavItem> {
@@ -329,17 +342,25 @@ mod tests {
         assert!(page.groups().is_empty());
         page.may = NavSet::of(&[Nav::Audit, Nav::Account]).with(Nav::Members, false);
         page.active = Some(Nav::Audit);
-        let shown: Vec<Vec<(&str, bool)>> = page
+        let names = |items: &[NavItem]| {
+            let names = items.iter().map(|item| (item.nav.label(), item.is_current));
+            names.collect::<Vec<_>>()
+        };
+        let shown: Vec<_> = page
             .groups()
             .iter()
-            .map(|group| {
-                group
-                    .iter()
-                    .map(|i| (i.nav.label(), i.is_current))
-                    .collect()
-            })
+            .map(|group| (group.title, names(&group.items)))
             .collect();
-        assert_eq!(shown, [vec![("Audit", true)], vec![("Account", false)]]);
+        let expected = [
+            ("Oversight", vec![("Audit", true)]),
+            ("", vec![("Account", false)]),
+        ];
+        assert_eq!(shown, expected);
+        page.may = NavSet::ALL;
+        let settings = &page.groups()[0];
+        assert_eq!(settings.title, "Settings");
+        let places = settings.items.iter().map(|item| item.nav.label());
+        assert!(places.eq(["Org API Keys", "Policy", "Members"]));
     }
 
     #[test]

@@ -23,8 +23,8 @@ use super::{
     page,
     parts::{Pager, Tab, Tone},
     shown::Shown,
-    time::When,
-    who,
+    time::{When, date},
+    who::{self, KeyNames},
 };
 use crate::{
     api::{keys::next_cursor, requests as api},
@@ -187,6 +187,7 @@ async fn list(call: Call<ReadRequests>) -> Result<Reply, Failure> {
         .list_requests(call.org(), filter, part)
         .await?;
     drop(place);
+    let names = who::key_names(&call, found.iter().map(|one| &one.asked_by)).await?;
     let next = next_cursor(&found, limit, |request| request.id.to_string());
     let first = view.href();
     let join = if first.contains('?') { '&' } else { '?' };
@@ -194,7 +195,7 @@ async fn list(call: Call<ReadRequests>) -> Result<Reply, Failure> {
         tabs: tabs(view, page.requests_waiting),
         rows: found
             .iter()
-            .map(|one| Row::of(&call.app, one, &page))
+            .map(|one| Row::of(&call.app, one, &names, &page))
             .collect(),
         pager: Pager {
             shown: u64::try_from(found.len()).unwrap_or(u64::MAX),
@@ -219,12 +220,12 @@ fn tabs(current: View, waiting: u64) -> Vec<Tab> {
 }
 
 impl Row {
-    fn of(app: &App, request: &KeyRequest, page: &Page) -> Self {
+    fn of(app: &App, request: &KeyRequest, names: &KeyNames, page: &Page) -> Self {
         let status = request.status(page.now);
         Self {
             id: request.id.to_string(),
             name: request.wanted.name.clone(),
-            asked_by: who::words(app, request.org, &request.asked_by),
+            asked_by: who::words(app, request.org, &request.asked_by, names),
             asked_by_label: request.asked_by.to_string(),
             asked_at: page.when(request.asked_at),
             justification: request.justification.clone(),
@@ -278,16 +279,18 @@ async fn page_of<A: claviger_core::action::Action>(
         (words, lifetime_words(approved.lifetime, page.now))
     });
     let decision = request.decision.as_ref();
+    let deciders = decision.iter().map(|decision| &decision.by);
+    let known = who::key_names(call, deciders.chain([&request.asked_by])).await?;
     let is_own = request.asker == Asker::of(call.permit.principal());
     Ok(RequestPage {
         tone: tone(status).as_str(),
-        asked_by: who::words(app, request.org, &request.asked_by),
+        asked_by: who::words(app, request.org, &request.asked_by, &known),
         asked_at: page.when(request.asked_at),
         ends: page.when(request.expires_at),
         lifetime: lifetime_words(request.wanted.lifetime, page.now),
         words: GrantWords::of(&request.wanted.grant, &names),
         decided_by: decision
-            .map(|decision| who::words(app, request.org, &decision.by))
+            .map(|decision| who::words(app, request.org, &decision.by, &known))
             .unwrap_or_default(),
         decided_at: decision.map(|decision| page.when(decision.at)),
         approved,
@@ -339,11 +342,11 @@ fn lifetime_words(lifetime: Lifetime, now: Timestamp) -> String {
             "{} from its collection on",
             claviger_core::time::format_duration(span)
         ),
-        Lifetime::Until(at) => format!(
-            "until {} ({})",
-            super::time::date(at),
-            When::new(at, now).words()
-        ),
+        Lifetime::Until(at) => match (date(at), When::new(at, now).words()) {
+            // Far ahead the one is the other.
+            (date, words) if date == words => format!("until {date}"),
+            (date, words) => format!("until {date} ({words})"),
+        },
     }
 }
 

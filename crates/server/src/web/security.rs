@@ -363,7 +363,7 @@ impl KeyRow {
             id: key.id.to_string(),
             name: key.name.clone(),
             prefix: key.prefix.to_string(),
-            created_by: who::words(app, key.org, &key.minter.created_by),
+            created_by: who::maker(app, key.org, &key.minter),
             created: page.when(key.created_at),
             may_do: grants::brief(&key.grant),
             last_used: last.map(|at| page.when(at)),
@@ -398,7 +398,7 @@ async fn uses(
             method: record.method,
             path: record.path,
             by: match record.actor.parse() {
-                Ok(actor @ Actor::Session(_)) => who::words(&call.app, call.org(), &actor),
+                Ok(Actor::Session(id)) => who::in_full(&call.app, call.org(), &id),
                 Ok(_) | Err(_) => String::new(),
             },
             status: record.status,

@@ -11,7 +11,7 @@ use claviger_core::{
 use http::{HeaderValue, StatusCode, header};
 
 use super::{
-    fault::Fault,
+    fault::{Fault, sentence},
     first_run,
     html::{html, refused},
     layout::{Nav, Page},
@@ -27,6 +27,11 @@ use crate::{
     },
 };
 
+/// How the local administrator, who is suspended or removed, gets in again.
+pub(super) const LET_IN_AGAIN: &str = "the local administrator may not sign in here. Whoever holds \
+    `ADMIN_TOKEN`, or a key with `org:admin`, undoes that with `claviger members restore local-admin`, \
+    or with `POST /org/members/local-admin/restore`";
+
 /// Where a browser goes on that has no place to go back to.
 const HOME: &str = "/canvas";
 
@@ -37,7 +42,7 @@ struct SignInPage {
     page: Page,
     next: String,
     /// Why the reader has to sign in, if it has.
-    reason: &'static str,
+    reason: String,
     has_provider: bool,
     provider: &'static str,
     has_admin_token: bool,
@@ -146,25 +151,27 @@ fn page_of(call: &Call<SignIn>, reason: Option<&str>, next: &str) -> SignInPage 
         } else {
             next.to_owned()
         },
-        reason: match reason {
-            Some("signed_out") => "You are signed out.",
-            Some("person_suspended") => {
-                "You are suspended here. Ask somebody who administers the org."
-            }
-            Some("person_removed") => {
-                "You were removed here. Ask somebody who administers the org."
-            }
-            Some(_) => {
-                "Your session has ended. Sign in again, and you come back to where you were."
-            }
-            None => "",
-        },
+        reason: reason.map_or_else(String::new, |reason| words_of(call, reason)),
         has_provider: call.app.has_provider(),
         provider: "your identity provider",
         has_admin_token: call.app.admin_token.is_set(),
         org: String::new(),
         fault: Fault::default(),
     }
+}
+
+/// Why somebody has to sign in.
+fn words_of(call: &Call<SignIn>, reason: &str) -> String {
+    let words = match reason {
+        "signed_out" => "You are signed out.",
+        "person_suspended" | "person_removed" if !call.app.has_provider() => {
+            return sentence(&LET_IN_AGAIN.replace('`', ""));
+        }
+        "person_suspended" => "You are suspended here. Ask somebody who administers the org.",
+        "person_removed" => "You were removed here. Ask somebody who administers the org.",
+        _ => "Your session has ended. Sign in again, and you come back to where you were.",
+    };
+    words.to_owned()
 }
 
 /// `GET /canvas/link`.

@@ -44,13 +44,16 @@ impl When {
         let (ago, ahead) = (self.now.since(self.at), self.at.since(self.now));
         let span = u64::try_from(ago.max(ahead).as_millis()).unwrap_or(u64::MAX);
         let is_past = ahead.is_zero();
+        // What is past is whole; what is to come is rounded, or a key for 7 days would have 6 at once.
+        let rounding = |unit: u64| if is_past { 0 } else { unit / 2 };
+        let count = |unit: u64| (span + rounding(unit)) / unit;
         let (count, unit) = match span {
             0..MINUTE if is_past => return "just now".to_owned(),
             0..MINUTE => return "in a moment".to_owned(),
-            MINUTE..HOUR => (span / MINUTE, "min"),
-            HOUR..DAY => (span / HOUR, "hour"),
-            DAY..DATES_FROM => (span / DAY, "day"),
-            _ => return date(self.at),
+            DATES_FROM.. => return date(self.at),
+            _ if count(MINUTE) < 60 => (count(MINUTE), "min"),
+            _ if count(HOUR) < 24 => (count(HOUR), "hour"),
+            _ => (count(DAY), "day"),
         };
         let plural = if count == 1 || unit == "min" { "" } else { "s" };
         if is_past {
@@ -130,6 +133,23 @@ pub fn date(at: Timestamp) -> String {
     }
 }
 
+/// A time as a field for times shows it, in UTC: `2026-11-20T10:11:02`.
+#[must_use]
+pub fn in_field(at: Timestamp) -> String {
+    let text = at.to_string();
+    text.chars().take("2026-11-20T10:11:02".len()).collect()
+}
+
+/// What a field for times sends, in UTC, as RFC 3339.
+#[must_use]
+pub fn from_field(text: &str) -> String {
+    match text.len() {
+        16 => format!("{text}:00Z"),
+        19 => format!("{text}Z"),
+        _ => text.to_owned(),
+    }
+}
+
 /// `1,204,377`.
 #[must_use]
 pub fn thousands(count: u64) -> String {
@@ -166,6 +186,12 @@ mod tests {
         assert_eq!(ahead(30), "in a moment");
         assert_eq!(ahead(7200), "in 2 hours");
         assert_eq!(ahead(86_400), "in 1 day");
+        assert_eq!(ahead(7 * 86_400 - 1), "in 7 days");
+        assert_eq!(ahead(6 * 86_400 + 40_000), "in 6 days");
+        assert_eq!(ahead(86_399), "in 1 day");
+        assert_eq!(ahead(3599), "in 1 hour");
+        assert_eq!(ahead(95), "in 2 min");
+        assert_eq!(ago(7 * 86_400 - 1), "6 days ago");
     }
 
     #[test]

@@ -1,20 +1,58 @@
 //! Who did something, as people read it; and the grants of people in words.
 
+use std::collections::{BTreeSet, HashMap};
+
 use claviger_core::{
+    action::{Action, ReadKeys},
     id::OrgId,
     permission::PermissionSet,
     tier::{Actor, Minter},
+    token::Prefix,
 };
 
-use crate::app::App;
+use super::page;
+use crate::{app::App, failure::Failure, gate::Call};
 
-/// A name for an actor: of a person its name with its e-mail beside it, of a key the public name of
-/// its secret.
+/// The names of keys by the public names of their secrets.
+pub(super) type KeyNames = HashMap<Prefix, String>;
+
+/// The names of those among these actors that are keys, as far as the reader may see keys.
+///
+/// # Errors
+/// 503.
+pub(super) async fn key_names<A: Action>(
+    call: &Call<A>,
+    actors: impl IntoIterator<Item = &Actor>,
+) -> Result<KeyNames, Failure> {
+    let keys = actors.into_iter().filter_map(|actor| match actor {
+        Actor::OrgKey(prefix) => Some(*prefix),
+        _ => None,
+    });
+    let secrets: Vec<_> = keys.collect::<BTreeSet<_>>().into_iter().collect();
+    if secrets.is_empty() || !page::may::<ReadKeys>(&call.trace) {
+        return Ok(KeyNames::new());
+    }
+    let store = &call.app.store;
+    let names = store.names_of_secrets(call.org(), &secrets).await?;
+    Ok(names.into_iter().collect())
+}
+
+/// The key that an actor is, by its name with the public name of its secret beside it: two keys may
+/// have one name.
+fn key_in_full(prefix: Prefix, name: Option<&str>) -> String {
+    match name {
+        Some(name) => format!("{name} ({prefix})"),
+        None => prefix.to_string(),
+    }
+}
+
+/// A name for an actor: of a person and of a key its name, with what tells it from others of that name.
 #[must_use]
-pub(super) fn words(app: &App, org: OrgId, actor: &Actor) -> String {
+pub(super) fn words(app: &App, org: OrgId, actor: &Actor, names: &KeyNames) -> String {
     match actor {
         Actor::Session(id) => in_full(app, org, id),
-        Actor::OrgKey(prefix) | Actor::WorkspaceToken(prefix) => prefix.to_string(),
+        Actor::OrgKey(prefix) => key_in_full(*prefix, names.get(prefix).map(String::as_str)),
+        Actor::WorkspaceToken(prefix) => prefix.to_string(),
         Actor::AdminToken => "ADMIN_TOKEN".to_owned(),
         Actor::Bootstrap => "the first start".to_owned(),
         Actor::Policy => "the policy".to_owned(),
@@ -46,13 +84,13 @@ pub(super) fn person(app: &App, org: OrgId, id: &str) -> String {
     name.unwrap_or_else(|| id.to_owned())
 }
 
-/// Whoever made a key: of a key the name that it has now.
+/// Whoever made a key, with what tells it from others of that name.
 #[must_use]
 pub(super) fn maker(app: &App, org: OrgId, minter: &Minter) -> String {
     let parent = minter.chain.first().and_then(|id| app.keys.find_by_id(*id));
     match (&minter.created_by, parent) {
-        (Actor::OrgKey(_), Some(slot)) => slot.credential.name.to_string(),
-        (actor, _) => words(app, org, actor),
+        (Actor::OrgKey(prefix), Some(slot)) => key_in_full(*prefix, Some(&slot.credential.name)),
+        (actor, _) => words(app, org, actor, &KeyNames::new()),
     }
 }
 

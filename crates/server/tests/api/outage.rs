@@ -3,7 +3,10 @@
 use claviger_testkit::Postgres;
 use serde_json::json;
 
-use crate::service::{ADMIN, Service, text};
+use crate::{
+    browser::Browser,
+    service::{ADMIN, Service, text},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn store_that_is_gone_is_a_503_and_service_resumes() {
@@ -17,6 +20,7 @@ async fn store_that_is_gone_is_a_503_and_service_resumes() {
         .make(ADMIN, &secrets, json!({"key": "A", "value": "v"}))
         .await;
     let key = service.mint(ADMIN, json!({"name": "k"})).await;
+    let person = Browser::admin(&service).await;
     service.ask("GET", "/readyz").send().await.ok(200);
     cluster.stop_immediate();
     let started = std::time::Instant::now();
@@ -39,6 +43,7 @@ async fn store_that_is_gone_is_a_503_and_service_resumes() {
     assert_eq!(mint.send().await.status, 503);
     service.ask("GET", "/readyz").send().await.ok(503);
     service.ask("GET", "/healthz").send().await.ok(200);
+    expect_pages_that_say_so(&person, &key.id).await;
     assert!(started.elapsed().as_secs() < 10, "refusals are not fast");
     cluster.start();
     let whoami = |service: &Service| service.ask_as(&key.secret, "GET", "/org/whoami");
@@ -71,4 +76,42 @@ async fn store_that_is_gone_is_a_503_and_service_resumes() {
         .collect();
     assert_eq!(numbers, expected);
     service.stop().await;
+}
+
+/// A person is shown a page that says what happened and what to do, and no document for programs.
+async fn expect_pages_that_say_so(person: &Browser<'_>, key: &str) {
+    for path in [
+        "/canvas".to_owned(),
+        "/canvas/keys".to_owned(),
+        format!("/canvas/keys/{key}?tab=access"),
+        "/canvas/workspaces".to_owned(),
+        "/canvas/audit?status=4xx".to_owned(),
+        "/canvas/security".to_owned(),
+        "/canvas/members".to_owned(),
+    ] {
+        let answer = person.get(&path).await;
+        let page = answer.is(503);
+        assert_eq!(answer.header("retry-after"), Some("1"), "{path}");
+        assert!(
+            page.contains("This cannot be done at the moment"),
+            "{path}: {page}"
+        );
+        assert!(
+            page.contains("Nothing was changed. Try again in a moment."),
+            "{path}: {page}"
+        );
+        let again = format!("href=\"{path}\"");
+        assert!(
+            page.contains(&again) && page.contains("Try again"),
+            "{path}: {page}"
+        );
+        let id = answer.header("x-request-id").expect("an id");
+        assert!(
+            page.contains(id),
+            "whoever looks into the log finds it: {page}"
+        );
+    }
+    let form = format!("/canvas/keys/{key}/suspend");
+    let page = person.post(&form, &[("reason", "now")]).await.is(503);
+    assert!(page.contains("Nothing was changed."), "{page}");
 }

@@ -1,9 +1,12 @@
 //! Many keys at once.
 
+use std::fmt::Display;
+
 use async_trait::async_trait;
 use claviger_core::{
     id::{KeyId, OrgId},
     key::OrgKey,
+    token::Prefix,
 };
 
 use super::{
@@ -19,7 +22,7 @@ impl ShelfStore for Postgres {
         let sql = "select * from keys where org = $1 and id = any($2::text[]) order by id desc";
         self.read("find keys", async {
             let session = self.sessions.session().await?;
-            let params: Params<'_> = &[&org.to_string(), &ids(keys)];
+            let params: Params<'_> = &[&org.to_string(), &texts(keys)];
             Ok(row::all(&session.rows(sql, params).await?, row::key)?)
         })
         .await
@@ -43,6 +46,29 @@ impl ShelfStore for Postgres {
         .await
     }
 
+    async fn names_of_secrets(
+        &self,
+        org: OrgId,
+        secrets: &[Prefix],
+    ) -> Result<Vec<(Prefix, String)>> {
+        let sql = "select prefix, name from keys \
+                   where org = $1 and prefix = any($2::text[]) \
+                   union all select old.prefix, keys.name \
+                   from old_secrets as old join keys on keys.id = old.key_id \
+                   where keys.org = $1 and old.prefix = any($2::text[])";
+        self.read("find the names of keys", async {
+            let session = self.sessions.session().await?;
+            let params: Params<'_> = &[&org.to_string(), &texts(secrets)];
+            let rows = session.rows(sql, params).await?;
+            let names = row::all(&rows, |row| {
+                let columns = Columns::of("keys", row);
+                Ok((columns.parse("prefix")?, columns.get("name")?))
+            });
+            Ok(names?)
+        })
+        .await
+    }
+
     async fn usage_by_day(&self, org: OrgId, keys: &[KeyId], span: Span) -> Result<Vec<DayUse>> {
         let sql = "select key_id, hour - hour % 86400000 as day, \
                        sum(calls)::bigint as calls, sum(refusals)::bigint as refusals \
@@ -53,7 +79,7 @@ impl ShelfStore for Postgres {
         let (since, until) = span.bounds();
         self.read("read what keys did by day", async {
             let session = self.sessions.session().await?;
-            let params: Params<'_> = &[&org.to_string(), &ids(keys), &since, &until];
+            let params: Params<'_> = &[&org.to_string(), &texts(keys), &since, &until];
             let rows = session.rows(sql, params).await?;
             let days = row::all(&rows, |row| {
                 let columns = Columns::of("key_usage", row);
@@ -70,7 +96,7 @@ impl ShelfStore for Postgres {
     }
 }
 
-/// Ids as they are bound.
-fn ids(keys: &[KeyId]) -> Vec<String> {
-    keys.iter().map(ToString::to_string).collect()
+/// A list as it is bound.
+fn texts(list: &[impl Display]) -> Vec<String> {
+    list.iter().map(ToString::to_string).collect()
 }

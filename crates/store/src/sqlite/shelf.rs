@@ -1,9 +1,12 @@
 //! Many keys at once.
 
+use std::fmt::Display;
+
 use async_trait::async_trait;
 use claviger_core::{
     id::{KeyId, OrgId},
     key::OrgKey,
+    token::Prefix,
 };
 use rusqlite::params;
 
@@ -21,7 +24,7 @@ impl ShelfStore for Sqlite {
              order by id desc",
             row::KEY
         );
-        let keys = ids(keys);
+        let keys = texts(keys);
         self.read("find keys", move |sql| {
             row::all(sql, &query, params![IdText::of(org), keys], row::key)
         })
@@ -51,6 +54,25 @@ impl ShelfStore for Sqlite {
         .await
     }
 
+    async fn names_of_secrets(
+        &self,
+        org: OrgId,
+        secrets: &[Prefix],
+    ) -> Result<Vec<(Prefix, String)>> {
+        let query = "select prefix, name from keys
+             where org = ?1 and prefix in (select value from json_each(?2))
+             union all select old.prefix, keys.name
+             from old_secrets as old join keys on keys.id = old.key_id
+             where keys.org = ?1 and old.prefix in (select value from json_each(?2))";
+        let secrets = texts(secrets);
+        self.read("find the names of keys", move |sql| {
+            row::all(sql, query, params![IdText::of(org), secrets], |row| {
+                Ok((parsed(row, 0)?, row.get(1)?))
+            })
+        })
+        .await
+    }
+
     async fn usage_by_day(&self, org: OrgId, keys: &[KeyId], span: Span) -> Result<Vec<DayUse>> {
         let query = "select key_id, hour - hour % 86400000 as day, sum(calls), sum(refusals)
              from key_usage
@@ -58,7 +80,7 @@ impl ShelfStore for Sqlite {
                      and id in (select value from json_each(?2)))
                  and hour >= ?3 and hour < ?4
              group by key_id, day order by key_id, day";
-        let (keys, (since, until)) = (ids(keys), span.bounds());
+        let (keys, (since, until)) = (texts(keys), span.bounds());
         self.read("read what keys did by day", move |sql| {
             let bound = params![IdText::of(org), keys, since, until];
             row::all(sql, query, bound, |row| {
@@ -74,8 +96,8 @@ impl ShelfStore for Sqlite {
     }
 }
 
-/// A list of ids as one JSON text, for `json_each`.
-fn ids(keys: &[KeyId]) -> String {
-    let texts: Vec<String> = keys.iter().map(|key| format!("\"{key}\"")).collect();
+/// A list as one JSON text, for `json_each`. Neither ids nor prefixes hold what JSON would escape.
+fn texts(list: &[impl Display]) -> String {
+    let texts: Vec<String> = list.iter().map(|one| format!("\"{one}\"")).collect();
     format!("[{}]", texts.join(","))
 }

@@ -73,6 +73,26 @@ pub(crate) async fn rotated_key_keeps_everything_but_its_secret(bed: &Bed) {
     assert_eq!(old_secrets(&db, later(50)).await, []);
 }
 
+pub(crate) async fn secrets_are_told_by_the_names_of_their_keys(bed: &Bed) {
+    let db = bed.open().await;
+    let (org, strangers) = (default_org(&db).await, other_org(&db).await);
+    let mine = mint(&db, key(org, "mine")).await;
+    let foreign = mint(&db, key(strangers, "foreign")).await;
+    let asked = [mine.prefix, foreign.prefix, prefix("mole")];
+    let found = db.names_of_secrets(org, &asked).await.expect("names");
+    assert_eq!(found, [(mine.prefix, "mine".to_owned())]);
+    // What it was called before a rotation leads to it too.
+    let made = rotate(&db, &mine, secret(later(5), later(50))).await;
+    let asked = [mine.prefix, made.key.prefix];
+    let mut found = db.names_of_secrets(org, &asked).await.expect("names");
+    let mut expected = asked.map(|prefix| (prefix, "mine".to_owned()));
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    let none = db.names_of_secrets(org, &[]).await;
+    assert!(none.expect("names").is_empty());
+}
+
 pub(crate) async fn one_rotation_at_a_time(bed: &Bed) {
     let db = bed.open().await;
     let org = default_org(&db).await;

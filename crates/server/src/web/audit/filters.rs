@@ -13,7 +13,10 @@ use super::PATH;
 use crate::{
     failure::Failure,
     gate::{Call, Query},
-    web::parts::{Chip, Choice},
+    web::{
+        parts::{Chip, Choice},
+        time::{from_field, in_field},
+    },
 };
 
 /// How many keys are looked at for one that is named by something else than its id.
@@ -86,7 +89,7 @@ impl Filters {
         let mut asked = query;
         for (name, text) in [("since", &self.since), ("until", &self.until)] {
             if !text.is_empty() {
-                asked = asked.with(name, instant(text));
+                asked = asked.with(name, from_field(text));
             }
         }
         if let Some(since) = self.beginning(now)? {
@@ -122,7 +125,7 @@ impl Filters {
         let pairs = self.pairs().into_iter().filter_map(|(name, value)| {
             let value = match name {
                 "last" => return None,
-                "since" | "until" if !value.is_empty() => instant(value),
+                "since" | "until" if !value.is_empty() => from_field(value),
                 _ => value.to_owned(),
             };
             Some((name, value))
@@ -237,22 +240,9 @@ impl Filters {
     /// A time as a field for times takes it.
     pub(super) fn typed(text: &str) -> String {
         match text.parse::<Timestamp>() {
-            Ok(at) => at
-                .to_string()
-                .chars()
-                .take("2026-11-20T10:11:02".len())
-                .collect(),
+            Ok(at) => in_field(at),
             Err(_) => text.to_owned(),
         }
-    }
-}
-
-/// A time as a field sends it, in UTC, as RFC 3339.
-fn instant(text: &str) -> String {
-    match text.len() {
-        16 => format!("{text}:00Z"),
-        19 => format!("{text}Z"),
-        _ => text.to_owned(),
     }
 }
 
@@ -295,9 +285,9 @@ mod tests {
 
     #[test]
     fn times_are_taken_as_fields_send_them() {
-        assert_eq!(instant("2026-11-20T09:30"), "2026-11-20T09:30:00Z");
-        assert_eq!(instant("2026-11-20T09:30:15"), "2026-11-20T09:30:15Z");
-        assert_eq!(instant("2026-11-20T09:30:15Z"), "2026-11-20T09:30:15Z");
+        assert_eq!(from_field("2026-11-20T09:30"), "2026-11-20T09:30:00Z");
+        assert_eq!(from_field("2026-11-20T09:30:15"), "2026-11-20T09:30:15Z");
+        assert_eq!(from_field("2026-11-20T09:30:15Z"), "2026-11-20T09:30:15Z");
         assert_eq!(
             Filters::typed("2026-11-20T09:30:15.000Z"),
             "2026-11-20T09:30:15"

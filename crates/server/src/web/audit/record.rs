@@ -5,7 +5,7 @@ use claviger_core::{action::ReadAudit, ledger::record::Record};
 use claviger_store::{AuditFilter, Page as Part};
 use http::StatusCode;
 
-use super::{PATH, did, name_of, tone, took};
+use super::{PATH, did, name_of, names_in, tone, took};
 use crate::{
     failure::Failure,
     gate::{Call, Reply},
@@ -57,11 +57,12 @@ pub(super) async fn one(call: Call<ReadAudit>) -> Result<Reply, Failure> {
     let record = Record::read(&row.bytes).ok_or_else(missing)?;
     let size = call.app.store.audit_size(call.org()).await?;
     let page = page::of(&call, &format!("Record {seq}"), Nav::Audit).below("Audit", PATH);
+    let names = names_in(&call, std::iter::once(&record)).await?;
     let (since, until) = (record.at.minus(AROUND), record.at.plus(AROUND));
     let change = record.change.as_ref().map(serde_json::to_string_pretty);
     let page = RecordPage {
         at: page.when(record.at),
-        name: name_of(&call.app, &call, &record.actor),
+        name: name_of(&call.app, &call, &record.actor, &names),
         did: did(&record),
         tone: tone(record.status),
         took: took(record.duration_us),

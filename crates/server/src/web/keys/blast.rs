@@ -7,7 +7,7 @@ use claviger_store::{AuditPart, ContentName};
 use http::StatusCode;
 
 use super::{
-    events::{self, EventRow},
+    events::{self, EventRow, Known},
     index::{names_of, workspaces_of},
     key::{Head, surroundings},
     words::{self, Sentence, WorkspaceNames},
@@ -94,16 +94,12 @@ pub(in crate::web) async fn show(call: Call<ReadAudit>) -> Result<Reply, Failure
     page = page.below(head.name.clone(), head.href.clone());
     "Blast radius".clone_into(&mut page.title);
     let known = names_of(&workspaces_of(&call).await?);
-    let view = view(&call.app, radius, (page, head), &known);
+    let makers = events::key_names(&call, &audit::typed(&radius.changes)).await?;
+    let view = view(&call.app, radius, (page, head), (&known, &makers));
     Ok(html(StatusCode::OK, &view))
 }
 
-fn view(
-    app: &App,
-    radius: Radius,
-    (page, head): (Page, Head),
-    known: &WorkspaceNames,
-) -> BlastPage {
+fn view(app: &App, radius: Radius, (page, head): (Page, Head), known: Known<'_>) -> BlastPage {
     let (workspaces, channels, secrets) = radius.reach.counts;
     let count = |number: usize| thousands(u64::try_from(number).unwrap_or(u64::MAX));
     let more = if radius.has_more_below { "+" } else { "" };
@@ -158,7 +154,7 @@ fn view(
             })
             .collect(),
         agents_since: radius.agents_since.map(|at| page.when(at)),
-        reveals: reveals(&radius, &page, known),
+        reveals: reveals(&radius, &page, known.0),
         reveals_since: radius.reveals_since.map(|at| page.when(at)),
         refused: rows(app, &page, (&radius.refused, known)),
         changes: rows(app, &page, (&radius.changes, known)),
@@ -199,7 +195,7 @@ fn reveals(radius: &Radius, page: &Page, known: &WorkspaceNames) -> Vec<Revealed
         .collect()
 }
 
-fn rows(app: &App, page: &Page, (part, known): (&AuditPart, &WorkspaceNames)) -> Vec<EventRow> {
+fn rows(app: &App, page: &Page, (part, known): (&AuditPart, Known<'_>)) -> Vec<EventRow> {
     let found = audit::typed(part);
     let mut rows = events::part(app, page, (&found, known), ("", true)).rows;
     rows.truncate(ROWS_MAX);

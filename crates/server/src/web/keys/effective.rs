@@ -20,8 +20,11 @@ use super::{
 use crate::{
     app::App,
     policies::block_of,
-    web::{time::date, who},
+    web::{sentence, time::date, who},
 };
+
+/// What the policy is called in a sentence.
+const POLICY: &str = "the org's policy";
 
 /// Something above a key, and what it takes away.
 #[derive(Debug, Clone)]
@@ -39,6 +42,8 @@ pub(super) struct Layer {
 /// What comes of all of them.
 #[derive(Debug, Clone)]
 pub(super) struct Effective {
+    /// Every part of its own grant but the permissions, by name.
+    pub(super) own: Vec<(&'static str, String)>,
     /// From the key above it to the policy.
     pub(super) layers: Vec<Layer>,
     /// What is left, in words.
@@ -69,10 +74,16 @@ pub(super) fn of(app: &App, line: &Line, (now, names): (Timestamp, &WorkspaceNam
     let lost = Permission::ALL
         .iter()
         .filter(|one| key.grant.permissions.has(**one) && !permissions.has(**one));
+    let starts = line.above.iter().filter_map(|above| above.grant.not_before);
+    let ends = line.above.iter().filter_map(|above| above.expires_at);
     let effective = Grant {
         permissions,
+        not_before: starts.chain(key.grant.not_before).max(),
         ..key.grant.clone()
     };
+    let end = ends.chain(key.expires_at).min();
+    let mut summary = words::summary(&effective, (now, end), names);
+    summary.bounds.extend(bounds_above(app, line, names));
     let stops = layers.iter().find(|layer| layer.stops);
     let own = match key.status(now) {
         KeyStatus::Active => String::new(),
@@ -92,7 +103,8 @@ pub(super) fn of(app: &App, line: &Line, (now, names): (Timestamp, &WorkspaceNam
             ),
             None => String::new(),
         },
-        summary: words::summary(&effective, (now, key.expires_at), names),
+        summary,
+        own: words::parts(&key.grant, key.expires_at, names),
         layers,
     }
 }
@@ -161,7 +173,7 @@ fn of_policy(app: &App, key: &OrgKey, names: &WorkspaceNames) -> Option<(Layer, 
     let mut cuts = Vec::new();
     let block = block_of(&in_force.policy, key);
     if let Some(block) = block {
-        cuts.push(crate::web::sentence(&block.to_string()));
+        cuts.push(sentence(&block.to_string()));
     }
     if let Some(ceiling) = in_force.ceiling() {
         cuts.extend(cuts_of(&key.grant, &ceiling, names));
@@ -175,29 +187,89 @@ fn of_policy(app: &App, key: &OrgKey, names: &WorkspaceNames) -> Option<(Layer, 
     Some((layer, in_force.policy.ceiling))
 }
 
-/// What one grant takes away from another.
+/// What one grant takes away from another, and where both say the same.
 fn cuts_of(own: &Grant, above: &Grant, names: &WorkspaceNames) -> Vec<String> {
-    let mut cuts = Vec::new();
     let lacking: Vec<String> = Permission::ALL
         .iter()
         .filter(|one| own.permissions.has(**one) && !above.permissions.has(**one))
         .map(ToString::to_string)
         .collect();
-    if !lacking.is_empty() {
-        cuts.push(format!("It does not hold {}.", lacking.join(", ")));
+    let lacking =
+        (!lacking.is_empty()).then(|| format!("It does not hold {}.", lacking.join(", ")));
+    lacking
+        .into_iter()
+        .chain(bounds_of(own, above, names))
+        .collect()
+}
+
+/// Where, when and how often one grant holds, as far as that bounds another.
+fn bounds_of(own: &Grant, above: &Grant, names: &WorkspaceNames) -> Vec<String> {
+    let mut said = Vec::new();
+    let mut say = |is_same: bool, text: String| {
+        said.push(match text.strip_suffix('.') {
+            Some(text) if is_same => format!("{text}; its own grant says the same."),
+            _ => text,
+        });
+    };
+    if above.workspaces != Workspaces::All {
+        let place = words::place(&above.workspaces, names);
+        say(above.workspaces == own.workspaces, place);
     }
-    if above.workspaces != Workspaces::All && above.workspaces != own.workspaces {
-        let (place, _) = words::workspaces(&above.workspaces, names);
-        cuts.push(format!("It reaches {place} alone."));
+    if !above.endpoints.is_empty() {
+        let text = format!("Only on {}.", words::endpoints(above).join(", "));
+        say(above.endpoints == own.endpoints, text);
     }
-    if !above.endpoints.is_empty() && above.endpoints != own.endpoints {
-        cuts.push(format!("Only on {}.", words::endpoints(above).join(", ")));
-    }
-    if !above.ip_allow.is_empty() && above.ip_allow != own.ip_allow {
-        cuts.push(format!("Only from {}.", words::addresses(above).join(", ")));
+    if !above.ip_allow.is_empty() {
+        let text = format!("Only from {}.", words::addresses(above).join(", "));
+        say(above.ip_allow == own.ip_allow, text);
     }
     if let Some(rate) = words::rate(above.rate_limit) {
-        cuts.push(format!("At most {rate}, together with all below it."));
+        say(
+            false,
+            format!("At most {rate}, together with all below it."),
+        );
     }
-    cuts
+    if let Some(start) = above.not_before {
+        say(
+            above.not_before == own.not_before,
+            format!("Not before {}.", date(start)),
+        );
+    }
+    said
+}
+
+/// What the grants above a key and the policy bound beyond its own, each with whose it is.
+fn bounds_above(app: &App, line: &Line, names: &WorkspaceNames) -> Vec<String> {
+    let own = &line.key.grant;
+    let of_one = |(name, above): (&str, &Grant)| {
+        let grant = Grant {
+            // What its own grant says too is said already, and so is the beginning.
+            workspaces: differing(&above.workspaces, &own.workspaces, Workspaces::All),
+            endpoints: differing(&above.endpoints, &own.endpoints, Vec::new()),
+            ip_allow: differing(&above.ip_allow, &own.ip_allow, Vec::new()),
+            not_before: None,
+            ..above.clone()
+        };
+        let bounds = bounds_of(own, &grant, names);
+        let bounds = bounds
+            .iter()
+            .map(|bound| format!("Through {name}: {}", lower(bound)));
+        bounds.collect::<Vec<_>>()
+    };
+    let ceiling = app.policies.of(line.key.org);
+    let ceiling = ceiling.and_then(|in_force| in_force.ceiling());
+    let above = line.above.iter().map(|key| (&*key.name, &key.grant));
+    let policy = ceiling.iter().map(|grant| (POLICY, &**grant));
+    above.chain(policy).flat_map(of_one).collect()
+}
+
+fn differing<T: Clone + PartialEq>(above: &T, own: &T, nothing: T) -> T {
+    if above == own { nothing } else { above.clone() }
+}
+
+/// A sentence after a colon.
+fn lower(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    let first = letters.next().map(|first| first.to_ascii_lowercase());
+    first.into_iter().chain(letters).collect()
 }

@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
-use claviger_core::ledger::record::Record;
+use claviger_core::{action::Action, ledger::record::Record, tier::Actor};
 use serde_json::Value;
 
 use super::words::WorkspaceNames;
 use crate::{
     app::App,
+    failure::Failure,
+    gate::Call,
     ops::audit::{Event, Events},
     router,
     web::{
@@ -15,7 +17,7 @@ use crate::{
         layout::Page,
         parts::Pager,
         time::{When, thousands},
-        who,
+        who::{self, KeyNames},
     },
 };
 
@@ -68,6 +70,24 @@ pub(super) struct EventPart {
     pub(super) live: String,
 }
 
+/// The names of workspaces by their ids, and those of keys by the public names of their secrets.
+pub(super) type Known<'a> = (&'a WorkspaceNames, &'a KeyNames);
+
+/// The names of the keys that acted in these records.
+///
+/// # Errors
+/// 503.
+pub(super) async fn key_names<A: Action>(
+    call: &Call<A>,
+    found: &Events,
+) -> Result<KeyNames, Failure> {
+    let events = found.events.iter();
+    let actors: Vec<Actor> = events
+        .filter_map(|event| event.record.actor.parse().ok())
+        .collect();
+    who::key_names(call, &actors).await
+}
+
 /// Whether there is a stream of what a key does.
 pub(super) static HAS_STREAM: LazyLock<bool> = LazyLock::new(|| {
     let routes = router::routes();
@@ -79,13 +99,13 @@ pub(super) static HAS_STREAM: LazyLock<bool> = LazyLock::new(|| {
 pub(super) fn part(
     app: &App,
     surroundings: &Page,
-    (found, workspaces): (&Events, &WorkspaceNames),
+    (found, known): (&Events, Known<'_>),
     (address, is_first): (&str, bool),
 ) -> EventPart {
     let rows: Vec<_> = found
         .events
         .iter()
-        .map(|event| row(app, surroundings, event, workspaces))
+        .map(|event| row(app, surroundings, event, known))
         .collect();
     EventPart {
         pager: Pager {
@@ -101,9 +121,9 @@ pub(super) fn part(
     }
 }
 
-fn row(app: &App, surroundings: &Page, event: &Event, workspaces: &WorkspaceNames) -> EventRow {
+fn row(app: &App, surroundings: &Page, event: &Event, (workspaces, keys): Known<'_>) -> EventRow {
     let record = &event.record;
-    let actor = record.actor.parse::<claviger_core::tier::Actor>();
+    let actor = record.actor.parse::<Actor>();
     let id = record
         .workspace
         .map(|id| id.to_string())
@@ -122,7 +142,7 @@ fn row(app: &App, surroundings: &Page, event: &Event, workspaces: &WorkspaceName
         client: record.client.map(|one| one.to_string()).unwrap_or_default(),
         duration: took(record.duration_us),
         actor: match (actor, org_of(app, surroundings)) {
-            (Ok(actor), Some(org)) => who::words(app, org, &actor),
+            (Ok(actor), Some(org)) => who::words(app, org, &actor, keys),
             _ => record.actor.clone(),
         },
         actor_label: record.actor.clone(),

@@ -200,6 +200,45 @@ pub(super) fn summary(
     }
 }
 
+/// Every part of a grant by its name, also where it bounds nothing: all but the permissions.
+pub(super) fn parts(
+    grant: &Grant,
+    end: Option<Timestamp>,
+    names: &WorkspaceNames,
+) -> Vec<(&'static str, String)> {
+    let or = |list: Vec<String>, none: &str| match list.join(", ") {
+        list if list.is_empty() => none.to_owned(),
+        list => format!("Only {list}"),
+    };
+    let rate = rate(grant.rate_limit).map(|rate| format!("At most {rate}"));
+    let mut parts = vec![
+        ("Workspaces", place(&grant.workspaces, names)),
+        ("Routes", or(endpoints(grant), "All that it may do")),
+        ("Addresses", or(addresses(grant), "From anywhere")),
+        (
+            "Requests",
+            rate.unwrap_or_else(|| "As many as it likes".to_owned()),
+        ),
+        (
+            "Begins",
+            grant.not_before.map_or_else(|| "At once".to_owned(), date),
+        ),
+        (
+            "Ends",
+            end.map_or_else(|| "Never by itself".to_owned(), date),
+        ),
+    ];
+    if grant.permissions.has(Permission::TokensMint) {
+        parts.push(("Keys below it", passing_on(&grant.delegation)));
+    }
+    for (_, text) in &mut parts {
+        if text.ends_with('.') {
+            text.pop();
+        }
+    }
+    parts
+}
+
 fn bounds(
     grant: &Grant,
     (now, end): (Timestamp, Option<Timestamp>),
@@ -228,7 +267,8 @@ fn bounds(
     bounds
 }
 
-fn place(bound: &Workspaces, names: &WorkspaceNames) -> String {
+/// In which workspaces a grant holds, in a sentence.
+pub(super) fn place(bound: &Workspaces, names: &WorkspaceNames) -> String {
     let name = |id: &WorkspaceId| names.get(id).cloned().unwrap_or_else(|| id.to_string());
     match bound {
         Workspaces::All => "In every workspace, also in those made later.".to_owned(),

@@ -94,9 +94,11 @@ pub(super) async fn page(call: Call<ReadPeople>) -> Result<Reply, Failure> {
     let live = sign_ins::of_person(&call.app, person.org, &person.id);
     let current = call.permit.principal().session;
     let sessions = live.iter();
+    let deciders = person.decision.iter().map(|decision| &decision.by);
+    let names = who::key_names(&call, deciders).await?;
     let decided = person.decision.as_ref().map(|decision| Decided {
         at: page.when(decision.at),
-        by: who::words(&call.app, person.org, &decision.by),
+        by: who::words(&call.app, person.org, &decision.by, &names),
         reason: decision.reason.clone().unwrap_or_default(),
     });
     let may_manage = call.may::<ManagePeople>(None).await? && !row.is_self;

@@ -17,6 +17,7 @@ use crate::{
     web::{
         parts::Choice,
         policy::{number, words},
+        time::{from_field, in_field},
     },
 };
 
@@ -56,7 +57,7 @@ impl Fields {
         let (expires_in, expires_at) = match wanted.lifetime {
             Lifetime::Open => (String::new(), String::new()),
             Lifetime::For(span) => (format_duration(span), String::new()),
-            Lifetime::Until(at) => (String::new(), at.to_string()),
+            Lifetime::Until(at) => (String::new(), in_field(at)),
         };
         let ids = match &grant.workspaces {
             Workspaces::Ids(ids) => &**ids,
@@ -163,7 +164,7 @@ impl Fields {
         let (for_so_long, until) = match wanted.lifetime {
             Lifetime::Open => (None, None),
             Lifetime::For(span) => (Some(format_duration(span)), None),
-            Lifetime::Until(at) => (None, Some(at.to_string())),
+            Lifetime::Until(at) => (None, Some(in_field(at))),
         };
         let expires_in = text(&self.expires_in, for_so_long);
         let rate_limit = keys::RateLimit {
@@ -186,7 +187,7 @@ impl Fields {
             ip_allow: list(&self.ip_allow, &before.ip_allow),
             rate_limit: has_rates.then_some(rate_limit),
             delegation: has_bounds.then_some(delegation),
-            expires_at: text(&self.expires_at, until),
+            expires_at: text(&self.expires_at, until).map(|typed| from_field(&typed)),
             expires_in,
             note: text(&self.note, None),
             preset: None,

@@ -51,7 +51,7 @@ pub(super) fn living(call: &Call<ReadKeys>) -> Vec<Living> {
                 workspace: *workspace,
                 prefix: token.prefix.to_string(),
                 name: token.name.to_string(),
-                created_by: who::words(app, org, &token.minter.created_by),
+                created_by: who::maker(app, org, &token.minter),
                 last_used: None,
             });
         }

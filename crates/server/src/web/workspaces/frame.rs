@@ -111,6 +111,7 @@ pub(super) async fn of<A: Action>(
         count: None,
         is_current: other == part,
     });
+    let names = who::key_names(call, [&workspace.created_by]).await?;
     let labels = workspace.labels.iter();
     let frame = Frame {
         id: workspace.id.to_string(),
@@ -118,7 +119,7 @@ pub(super) async fn of<A: Action>(
             .map(|(name, value)| format!("{name}={value}"))
             .collect(),
         created: page.when(workspace.created_at),
-        created_by: who::words(&call.app, workspace.org, &workspace.created_by),
+        created_by: who::words(&call.app, workspace.org, &workspace.created_by, &names),
         tabs: tabs.collect(),
         name: workspace.name,
     };

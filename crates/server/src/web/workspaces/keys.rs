@@ -186,7 +186,7 @@ fn row(app: &App, page: &Page, id: KeyId) -> Option<Row> {
             Workspaces::Labels(_) => "by its labels",
         },
         permissions: key.grant.permissions.patterns(),
-        created_by: who::words(app, key.org, &key.minter.created_by),
+        created_by: who::maker(app, key.org, &key.minter),
         is_suspended: key.status(page.now) == KeyStatus::Suspended,
         last_used: last_used(app, &slot).map(|at| page.when(at)),
     })

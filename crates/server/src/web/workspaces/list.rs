@@ -76,6 +76,8 @@ pub(super) async fn page(call: Call<ListWorkspaces>) -> Result<Reply, Failure> {
     let (found, next) = search(&call, &q, after).await?;
     let mut page = page::of(&call, Nav::Workspaces.label(), Nav::Workspaces);
     page.flash = flash(query.get("done"));
+    let makers = found.iter().map(|workspace| &workspace.created_by);
+    let names = who::key_names(&call, makers).await?;
     let row = |workspace: &Workspace| {
         let labels = workspace.labels.iter();
         Row {
@@ -85,7 +87,7 @@ pub(super) async fn page(call: Call<ListWorkspaces>) -> Result<Reply, Failure> {
                 .map(|(name, value)| format!("{name}={value}"))
                 .collect(),
             created: page.when(workspace.created_at),
-            created_by: who::words(&call.app, workspace.org, &workspace.created_by),
+            created_by: who::words(&call.app, workspace.org, &workspace.created_by, &names),
         }
     };
     let rows: Vec<Row> = found.iter().map(row).collect();

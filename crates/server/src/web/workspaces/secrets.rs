@@ -100,11 +100,13 @@ async fn list_page<A: Action>(
     let last = found.last().filter(|_| is_full).map(|row| row.name.clone());
     let path = Part::Secrets.href(id);
     let shown = u64::try_from(found.len()).unwrap_or(u64::MAX);
+    let makers = found.iter().map(|secret| &secret.created_by);
+    let names = who::key_names(call, makers).await?;
     let row = |secret: &SecretName| Row {
         name: secret.name.clone(),
         version: secret.version,
         set: page.when(secret.updated_at),
-        created_by: who::words(&call.app, call.org(), &secret.created_by),
+        created_by: who::words(&call.app, call.org(), &secret.created_by, &names),
     };
     Ok(SecretsPage {
         rows: found.iter().map(row).collect(),

@@ -143,7 +143,7 @@ fn row<A: Action>(call: &Call<A>, page: &Page, token: &WorkspaceTokenRow) -> Row
         },
         prefix: token.prefix.to_string(),
         created: page.when(token.created_at),
-        created_by: who::words(&call.app, token.org, &token.minter.created_by),
+        created_by: who::maker(&call.app, token.org, &token.minter),
         last_used: used.map(|at| page.when(at)),
     }
 }

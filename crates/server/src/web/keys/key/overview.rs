@@ -28,7 +28,7 @@ use crate::{
         page,
         parts::{Badge, KeyStatus, Tone},
         time::{When, date},
-        who,
+        who::{self, KeyNames},
     },
 };
 
@@ -101,13 +101,16 @@ pub(super) async fn show(
     let used = call.app.store.usage_by_day(call.org(), &[id], span).await?;
     let known = names_of(&workspaces_of(call).await?);
     let key = &line.key;
+    let stops = key.suspension.iter().map(|stop| &stop.by);
+    let ends = key.revocation.iter().map(|end| &end.by);
+    let stoppers = who::key_names(call, stops.chain(ends)).await?;
     let from = key.last_use.and_then(|last| last.from);
     let view = Overview {
         owner: who::owner(&call.app, key.org, &key.minter),
         made_by: who::maker(&call.app, key.org, &key.minter),
         grant: words::all_badges(&key.grant),
         place: words::workspaces(&key.grant.workspaces, &known),
-        notices: notices(call, &line, &page),
+        notices: notices(call, &line, &page, &stoppers),
         rotation: rotation(&call.app, key, &page),
         bars: bars(&used, &page),
         tree: tree(call, &line, &page),
@@ -132,10 +135,10 @@ pub(super) async fn show(
 }
 
 /// Why a key is as it is.
-fn notices(call: &Call<ReadKeys>, line: &Line, page: &Page) -> Vec<Badge> {
+fn notices(call: &Call<ReadKeys>, line: &Line, page: &Page, names: &KeyNames) -> Vec<Badge> {
     let (app, key) = (&call.app, &line.key);
     let mut said = Vec::new();
-    let by = |actor| who::words(app, key.org, actor);
+    let by = |actor| who::words(app, key.org, actor, names);
     let because = |reason: &Option<String>| match reason {
         Some(reason) => format!(" Reason: {reason}"),
         None => String::new(),
@@ -237,7 +240,7 @@ fn tree(call: &Call<ReadKeys>, line: &Line, page: &Page) -> Tree {
     };
     let root = TreeRow {
         depth: 0,
-        name: who::words(app, line.key.org, &line.key.minter.root),
+        name: who::words(app, line.key.org, &line.key.minter.root, &KeyNames::new()),
         prefix: String::new(),
         href: String::new(),
         status: None,

@@ -76,14 +76,14 @@ pub(super) async fn show(
     };
     let known = names_of(&workspaces_of(call).await?);
     let address = format!("{}?tab={tab}", head.href);
-    let mut shown = found.as_ref().map_or_else(EventPart::default, |found| {
-        events::part(
-            &call.app,
-            &page,
-            (found, &known),
-            (&address, after.is_none()),
-        )
-    });
+    let mut shown = match &found {
+        Some(found) => {
+            let known = (&known, &events::key_names(call, found).await?);
+            let place = (&*address, after.is_none());
+            events::part(&call.app, &page, (found, known), place)
+        }
+        None => EventPart::default(),
+    };
     if after.is_none() && tab != "changes" && *HAS_STREAM {
         let only = if tab == "refused" { "&status=4xx" } else { "" };
         shown.live = format!("/org/tokens/{id}/activity/stream?after={size}{only}");
