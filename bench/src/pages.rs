@@ -25,6 +25,9 @@ const REQUESTS: usize = 200;
 const WARM_UP: usize = 20;
 /// What a page may take.
 const TARGET: Duration = Duration::from_millis(20);
+/// What a browser says of a request that comes from our own pages.
+const OWN_SITE: &str =
+    "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document";
 /// What the pages are, unless another list is named.
 const LIST: &str = include_str!("../pages.txt");
 
@@ -150,16 +153,18 @@ impl Visitor {
     fn sign_in(address: &str) -> Result<Self, Failure> {
         let form = format!("admin_token={ADMIN_TOKEN}");
         let kind = "application/x-www-form-urlencoded";
-        let answer =
-            Client::connect(address, "")?.ask("POST", "/canvas/sign-in", Some((kind, &form)))?;
+        let mut browser = Client::connect(address, OWN_SITE)?;
+        let answer = browser.ask("POST", "/canvas/sign-in", Some((kind, &form)))?;
         let cookie = answer
             .header("set-cookie")
             .and_then(|line| line.split(';').next());
+        let cookie = cookie.filter(|_| answer.status == 303);
+        let cookie =
+            cookie.ok_or_else(|| format!("the sign-in was answered with {}", answer.status))?;
         Ok(Self {
             address: address.to_owned(),
             bearer: format!("Authorization: Bearer {ADMIN_TOKEN}"),
-            // Without a session pages answer with the way to the sign-in, and the table shows it.
-            cookie: cookie.map_or_else(String::new, |it| format!("Cookie: {it}")),
+            cookie: format!("{OWN_SITE}\r\nCookie: {cookie}"),
         })
     }
 

@@ -20,7 +20,7 @@ describe('oversight in the Canvas', () => {
   describe('the security page', () => {
     it('has cards that are filters', () => desk.at('/canvas/security', async (page) => {
       await seen(page.getByText('Looked at', { exact: false }));
-      for (const name of ['No expiry', 'Never used', 'Idle 90 days', 'Over-broad', 'ADMIN_TOKEN', 'Workspace tokens']) {
+      for (const name of ['No expiry', 'Never used', 'Idle 90 days', 'Over-broad', 'Maker left', 'ADMIN_TOKEN', 'Workspace tokens']) {
         await seen(card(page, name));
       }
       await card(page, 'No expiry').click();

@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
 
-pub use concern::{Ages, Concern, Habits, SENSITIVE, concerns};
+pub use concern::{Ages, Concern, Habits, Left, SENSITIVE, concerns};
 
 use crate::{
     action::{

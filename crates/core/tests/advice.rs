@@ -11,7 +11,7 @@ use claviger_core::{
         RotateKey, WhoAmI, WriteSecrets,
     },
     advice::{
-        Ages, Concern, Habits, RouteNeeds, SENSITIVE, Situation, UsedCall, advise, concerns,
+        Ages, Concern, Habits, Left, RouteNeeds, SENSITIVE, Situation, UsedCall, advise, concerns,
         still_allows,
     },
     authorize::{Facts, authorize},
@@ -407,6 +407,7 @@ fn what_speaks_against_a_key_depends_on_its_ages() {
         used: Some(
             PermissionSet::of(SENSITIVE).union(PermissionSet::of(&[Permission::ChannelsRead])),
         ),
+        left: None,
     };
     let judge = |habits: Habits<'_>| {
         let found = concerns(&habits, ages, now);
@@ -443,6 +444,11 @@ fn what_speaks_against_a_key_depends_on_its_ages() {
         ..broad
     };
     assert_eq!(judge(unknown), [""; 0]);
+    let left = Habits {
+        left: Some(Left::Removed),
+        ..broad
+    };
+    assert_eq!(judge(left), ["maker_left", "over_broad"]);
     let text = Concern::OverBroad(PermissionSet::of(&[Permission::SecretsReveal])).text();
     assert_eq!(text, "the key holds `secrets:reveal` and does not use it");
 }

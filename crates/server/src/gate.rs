@@ -15,7 +15,7 @@ mod sessions;
 mod strangers;
 mod tokens;
 
-use std::{future::Future, net::SocketAddr, sync::Arc};
+use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 
 use axum::{body::Body, response::Response};
 use claviger_core::{
@@ -60,42 +60,115 @@ pub struct RouteFacts {
     pub is_page: bool,
 }
 
-/// Serves a request to a route of action `A`.
-pub async fn serve<A, F, Fut>(
+/// What an action needs to be let in, without its type.
+#[derive(Debug, Clone, Copy)]
+struct Wants {
+    name: &'static str,
+    needs: Needs,
+    scope: Scope,
+}
+
+impl Wants {
+    const fn of<A: Action>() -> Self {
+        Self {
+            name: A::NAME,
+            needs: A::NEEDS,
+            scope: A::SCOPE,
+        }
+    }
+
+    fn reveals(self) -> bool {
+        self.needs == Needs::Permission(Permission::SecretsReveal)
+    }
+}
+
+/// What a handler will come to.
+type Outcome = Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send>>;
+
+/// A route's handler behind its decision. Its type is forgotten here: all that stands around it, here
+/// and in the router, is compiled once and not for each of the routes.
+#[derive(Clone)]
+pub struct Handler {
+    wants: Wants,
+    run: Arc<dyn Fn(Arc<App>, Admitted, Parts, Body) -> Outcome + Send + Sync>,
+}
+
+impl std::fmt::Debug for Handler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Handler").field(&self.wants).finish()
+    }
+}
+
+impl Handler {
+    /// The handler of an action: it is called with the permit, and with none if there is none.
+    pub fn of<A, F, Fut>(handler: F) -> Self
+    where
+        A: Action,
+        F: Fn(Call<A>) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<Reply, Failure>> + Send + 'static,
+    {
+        let run = move |app: Arc<App>, mut admitted: Admitted, parts: Parts, body: Body| {
+            let handler = handler.clone();
+            let outcome: Outcome = Box::pin(async move {
+                let path = parts.uri.path();
+                let labels = decide(&app, &mut admitted, Wants::of::<A>()).await?;
+                let trace = admitted.trace;
+                let permit = permit::<A>(&trace, (trace.workspace, labels.as_ref()), path)?;
+                let known = (admitted.identity.ok(), admitted.params);
+                handler(Call::new(app, permit, trace, known, (parts, body))).await
+            });
+            outcome
+        };
+        Self {
+            wants: Wants::of::<A>(),
+            run: Arc::new(run),
+        }
+    }
+}
+
+/// Serves a request to a route.
+pub async fn serve(
     app: Arc<App>,
     route: RouteFacts,
-    handler: F,
+    handler: Handler,
     request: Request<Body>,
-) -> Response
-where
-    A: Action,
-    F: FnOnce(Call<A>) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<Reply, Failure>> + Send + 'static,
-{
+) -> Response {
     let (parts, body) = request.into_parts();
-    let admitted = admit(&app, &parts, (route, wants_fresh_word::<A>(&parts.method))).await;
-    if parts.method == Method::GET || parts.method == Method::HEAD {
-        return proceed(app, admitted, handler, parts, body).await;
+    let waits = wants_fresh_word(handler.wants, &parts.method);
+    let admitted = admit(&app, &parts, (route, waits)).await;
+    let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
+    let trace = Arc::clone(&admitted.trace);
+    let outcome = (handler.run)(Arc::clone(&app), admitted, parts, body);
+    let reveals = handler.wants.reveals();
+    if is_read {
+        return proceed(app, trace, outcome, reveals).await;
     }
     // A change runs to its end even if the caller hangs up: the index must follow the store.
-    let (trace, keeper) = (Arc::clone(&admitted.trace), Arc::clone(&app));
-    match tokio::spawn(proceed(app, admitted, handler, parts, body)).await {
+    let work = proceed(Arc::clone(&app), Arc::clone(&trace), outcome, reveals);
+    match tokio::spawn(work).await {
         Ok(response) => response,
-        Err(error) => answer_failure(&keeper, &trace, &Failure::Internal(error.to_string())),
+        Err(error) => answer_failure(&app, &trace, &Failure::Internal(error.to_string())),
     }
 }
 
 /// Refuses a request that reaches no route, or cannot be read: it is attributed and recorded all
 /// the same.
 pub async fn refuse(app: Arc<App>, failure: Failure, request: Request<Body>) -> Response {
-    let (parts, body) = request.into_parts();
+    let (parts, _body) = request.into_parts();
     let route = RouteFacts {
         path: "",
         is_page: web::is_page(parts.uri.path()),
     };
-    let admitted = admit(&app, &parts, (route, false)).await;
-    let answer = |_call: Call<Nothing>| async move { Err(failure) };
-    proceed(app, admitted, answer, parts, body).await
+    let mut admitted = admit(&app, &parts, (route, false)).await;
+    let (trace, keeper) = (Arc::clone(&admitted.trace), Arc::clone(&app));
+    let outcome = Box::pin(async move {
+        let path = parts.uri.path();
+        let labels = decide(&app, &mut admitted, Wants::of::<Nothing>()).await?;
+        let trace = &admitted.trace;
+        permit::<Nothing>(trace, (trace.workspace, labels.as_ref()), path)?;
+        Err(failure)
+    });
+    proceed(keeper, trace, outcome, false).await
 }
 
 /// Identifies the caller, with the word of the identity provider where it takes that.
@@ -108,7 +181,8 @@ async fn admit(app: &Arc<App>, parts: &Parts, (route, waits): (RouteFacts, bool)
 }
 
 /// A request whose caller has been identified, or found to be nobody.
-struct Admitted {
+#[derive(Debug)]
+pub struct Admitted {
     trace: Arc<Trace>,
     identity: Result<Proof, Denial>,
     /// Why the identity provider's word was not to be had.
@@ -174,65 +248,40 @@ impl Admitted {
     }
 }
 
-async fn proceed<A, F, Fut>(
-    app: Arc<App>,
-    mut admitted: Admitted,
-    handler: F,
-    parts: Parts,
-    body: Body,
-) -> Response
-where
-    A: Action,
-    F: FnOnce(Call<A>) -> Fut,
-    Fut: Future<Output = Result<Reply, Failure>>,
-{
-    let trace = Arc::clone(&admitted.trace);
+async fn proceed(app: Arc<App>, trace: Arc<Trace>, outcome: Outcome, reveals: bool) -> Response {
     let mut guard = Guard {
         app: &app,
         trace: &trace,
         is_armed: true,
     };
-    let outcome = match decide::<A>(&app, &mut admitted, parts.uri.path()).await {
-        Ok(permit) => {
-            let call = Call::new(
-                Arc::clone(&app),
-                permit,
-                Arc::clone(&trace),
-                (admitted.identity.ok(), admitted.params),
-                (parts, body),
-            );
-            handler(call).await
-        }
-        Err(failure) => Err(failure),
-    };
-    let reveals = A::NEEDS == Needs::Permission(Permission::SecretsReveal);
+    let outcome = outcome.await;
     // From here on the record is handed over before anything is waited for.
     guard.is_armed = false;
     finish(&app, &trace, outcome, reveals).await
 }
 
-/// From an identity to a permit. The path is the whole one; the record holds it cut.
-async fn decide<A: Action>(
+/// Everything that is asked before a permit. Gives the labels of the workspace, where they matter.
+async fn decide(
     app: &App,
     admitted: &mut Admitted,
-    path: &str,
-) -> Result<Permit<A>, Failure> {
+    wants: Wants,
+) -> Result<Option<Labels>, Failure> {
     if let Some(failure) = admitted.failed.take() {
         return Err(failure);
     }
     match &admitted.identity {
-        Ok(proof) => check_freshness::<A>(&admitted.trace, proof)?,
+        Ok(proof) => check_freshness(wants, &admitted.trace, proof)?,
         // Nobody was shown, and nobody is asked for; a credential that is bad is refused here too.
-        Err(Denial::NoCredential) if A::NEEDS == Needs::NoCredential => {}
+        Err(Denial::NoCredential) if wants.needs == Needs::NoCredential => {}
         // Not even the sign-in page is for what another site asks for in somebody's name.
         Err(Denial::CrossSite) => return Err(Denial::CrossSite.into()),
         // An ended session must not keep its owner from signing in again.
-        Err(_) if A::NEEDS == Needs::NoCredential && admitted.trace.is_page => {}
+        Err(_) if wants.needs == Needs::NoCredential && admitted.trace.is_page => {}
         Err(denial) => return Err(Failure::Denied(*denial)),
     }
     let trace = &*admitted.trace;
     if trace.is_page {
-        check_page::<A>(admitted)?;
+        check_page(wants, admitted)?;
     }
     match app.rate_limiter.check(&trace.principal, trace.at) {
         Ok(None) => {}
@@ -243,8 +292,7 @@ async fn decide<A: Action>(
         }
     }
     let is_read = matches!(trace.method, Method::GET | Method::HEAD);
-    let reveals = A::NEEDS == Needs::Permission(Permission::SecretsReveal);
-    let needs_ledger = app.config.audit != AuditMode::Relaxed || !is_read || reveals;
+    let needs_ledger = app.config.audit != AuditMode::Relaxed || !is_read || wants.reveals();
     if needs_ledger && app.ledger.is_down() {
         return Err(Failure::NotRecorded);
     }
@@ -255,7 +303,7 @@ async fn decide<A: Action>(
             _ => Failure::NotFound("workspace"),
         });
     }
-    ask::<A>(app, trace, (trace.workspace, path)).await
+    labels_if_needed(app, trace, trace.workspace, wants.scope).await
 }
 
 /// Whether the principal of a request may do `A`.
@@ -264,14 +312,19 @@ async fn ask<A: Action>(
     trace: &Trace,
     (workspace, path): (Option<WorkspaceId>, &str),
 ) -> Result<Permit<A>, Failure> {
-    let labels = labels_if_needed::<A>(app, trace, workspace).await?;
-    let workspace = workspace.map(|id| WorkspaceFacts {
-        id,
-        labels: labels.as_ref(),
-    });
+    let labels = labels_if_needed(app, trace, workspace, A::SCOPE).await?;
+    permit(trace, (workspace, labels.as_ref()), path)
+}
+
+/// The decision. The path is the whole one; the record holds it cut.
+fn permit<A: Action>(
+    trace: &Trace,
+    (workspace, labels): (Option<WorkspaceId>, Option<&Labels>),
+    path: &str,
+) -> Result<Permit<A>, Failure> {
     let facts = Facts {
         principal: &trace.principal,
-        workspace,
+        workspace: workspace.map(|id| WorkspaceFacts { id, labels }),
         method: trace.method.as_str(),
         path,
         client: trace.client,
@@ -280,12 +333,13 @@ async fn ask<A: Action>(
 }
 
 /// The labels of the workspace, where some layer of the authority selects by labels.
-async fn labels_if_needed<A: Action>(
+async fn labels_if_needed(
     app: &App,
     trace: &Trace,
     workspace: Option<WorkspaceId>,
+    scope: Scope,
 ) -> Result<Option<Labels>, Failure> {
-    let is_about_one = matches!(A::SCOPE, Scope::Workspace | Scope::InWorkspace);
+    let is_about_one = matches!(scope, Scope::Workspace | Scope::InWorkspace);
     let selects = trace
         .principal
         .authority

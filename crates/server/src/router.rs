@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     extract::State,
     response::Response,
-    routing::{MethodFilter, on},
+    routing::{MethodFilter, MethodRouter, on},
 };
 use claviger_core::action::{
     Action, AskForKey, ChangeKey, ChangeWorkspace, CollectKey, CreateWorkspace, DecideRequest,
@@ -28,7 +28,7 @@ use crate::{
     },
     app::App,
     failure::Failure,
-    gate::{self, Call, Reply, RouteFacts},
+    gate::{self, Call, Handler, Reply, RouteFacts},
     openapi::Doc,
     operation,
 };
@@ -62,7 +62,7 @@ fn declare(routes: &mut Routes) {
         Doc::new("Undo a rotation: the new secret is refused from now on")
             .takes_optional::<wire::keys::RotationEndRequest>().answers::<wire::keys::Key>(200));
     routes.add::<SuspendKey, _, _>(&post, "/org/tokens/{id}/suspend", keys::suspend,
-        Doc::new("Suspend a key, and with it what it minted, until it is resumed")
+        Doc::new("Suspend a key, and with it what it minted, until it is resumed; with `dry_run`, say what would stop, as `/org/tokens/suspend` does")
             .takes_optional::<wire::keys::SuspensionRequest>().answers::<wire::keys::Key>(200));
     routes.add::<ResumeKey, _, _>(&post, "/org/tokens/{id}/resume", keys::resume,
         Doc::new("Resume a suspended key").takes_optional::<wire::keys::SuspensionRequest>().answers::<wire::keys::Key>(200));
@@ -314,7 +314,7 @@ impl Routes {
             path,
             is_page: false,
         };
-        self.place(method, facts, handler, doc);
+        self.place::<A>(method, facts, Handler::of(handler), doc);
     }
 
     /// Adds a page of the Canvas: it is for people, its failures are pages, and no part of the API.
@@ -328,25 +328,15 @@ impl Routes {
             path,
             is_page: true,
         };
-        self.place(method, facts, handler, Doc::new(""));
+        self.place::<A>(method, facts, Handler::of(handler), Doc::new(""));
     }
 
-    fn place<A, F, Fut>(&mut self, method: &Method, facts: RouteFacts, handler: F, doc: Doc)
-    where
-        A: Action,
-        F: Fn(Call<A>) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Result<Reply, Failure>> + Send + 'static,
-    {
+    fn place<A: Action>(&mut self, method: &Method, facts: RouteFacts, handler: Handler, doc: Doc) {
         let RouteFacts { path, is_page } = facts;
         let Ok(filter) = MethodFilter::try_from(method.clone()) else {
             return;
         };
-        let endpoint = on(
-            filter,
-            move |State(app): State<Arc<App>>, request: Request<Body>| {
-                gate::serve::<A, F, Fut>(app, facts, handler.clone(), request)
-            },
-        );
+        let endpoint = endpoint(filter, facts, handler);
         self.router = std::mem::take(&mut self.router).route(path, endpoint);
         self.infos.push(RouteInfo {
             method: method.clone(),
@@ -358,6 +348,15 @@ impl Routes {
             doc,
         });
     }
+}
+
+fn endpoint(filter: MethodFilter, facts: RouteFacts, handler: Handler) -> MethodRouter<Arc<App>> {
+    on(
+        filter,
+        move |State(app): State<Arc<App>>, request: Request<Body>| {
+            gate::serve(app, facts, handler.clone(), request)
+        },
+    )
 }
 
 /// Every route of the API that goes through the gate, in the order of its declaration.

@@ -111,7 +111,7 @@ pub struct KeyFinding {
 /// Why a key should be looked at.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Reason {
-    /// `never_used`, `idle`, `over_broad` or `no_expiry`.
+    /// `maker_left`, `never_used`, `idle`, `over_broad` or `no_expiry`.
     pub code: String,
     /// In a sentence.
     pub text: String,

@@ -365,6 +365,10 @@ pub struct SuspensionRequest {
     /// Why; stands in the audit record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Only say what would stop, and its traffic: the answer is then that of `POST /org/tokens/suspend`.
+    /// For suspensions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<bool>,
 }
 
 /// `DELETE /org/tokens/{id}`: no request with the key is accepted any more.

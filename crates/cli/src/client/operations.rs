@@ -24,6 +24,7 @@ use claviger_wire::{
     },
 };
 use reqwest::Method;
+use serde::de::DeserializeOwned;
 
 use super::{ANSWER_SECONDS_MAX, Client, Query};
 use crate::error::Failure;
@@ -83,13 +84,13 @@ impl Client {
             .await
     }
 
-    /// `POST /org/tokens/{id}/suspend` or `/resume`.
-    pub(crate) async fn suspend_or_resume_key(
+    /// `POST /org/tokens/{id}/suspend` or `/resume`: the key, or what would stop if that is asked.
+    pub(crate) async fn suspend_or_resume_key<T: DeserializeOwned>(
         &self,
         id: &str,
         what: &str,
         body: &SuspensionRequest,
-    ) -> Result<Key, Failure> {
+    ) -> Result<T, Failure> {
         self.send(Method::POST, &["org", "tokens", id, what], body)
             .await
     }

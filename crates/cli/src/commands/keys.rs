@@ -117,13 +117,18 @@ async fn turn(
     client: &Client,
     out: &Output,
 ) -> Result<(), Failure> {
-    let Some(id) = args.id.as_ref().filter(|_| !args.dry_run) else {
+    let Some(id) = &args.id else {
         return super::lines::turn_many(what, args, client, out).await;
     };
     let body = SuspensionRequest {
         reason: args.reason,
+        dry_run: args.dry_run.then_some(true),
     };
-    let key = client.suspend_or_resume_key(id, what, &body).await?;
+    if args.dry_run {
+        let would = client.suspend_or_resume_key(id, what, &body).await?;
+        return super::lines::show_turn(what, &would, out);
+    }
+    let key: Key = client.suspend_or_resume_key(id, what, &body).await?;
     out.show(&key, fields)
 }
 

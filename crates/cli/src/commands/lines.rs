@@ -58,8 +58,7 @@ pub(super) async fn turn_many(
 ) -> Result<(), Failure> {
     let is_asked = !args.dry_run && !args.yes;
     let body = SelectionRequest {
-        // What a stop of one key would stop is the key and all below it.
-        under: args.under.or(args.id),
+        under: args.under,
         created_by: args.created_by,
         metadata: pair::some_map("--tag", &args.tag)?,
         minted_since: args.minted_since,
@@ -85,7 +84,12 @@ pub(super) async fn turn_many(
         input::confirm(out, &question, false)?;
     }
     let selected = client.suspend_or_resume_keys(what, &body).await?;
-    out.show(&selected, table)?;
+    show_turn(what, &selected, out)
+}
+
+/// What stopped or goes on, or would.
+pub(super) fn show_turn(what: &str, selected: &Selected, out: &Output) -> Result<(), Failure> {
+    out.show(selected, table)?;
     let done = match (selected.dry_run, what) {
         (true, _) => "would be suspended",
         (false, "suspend") => "suspended",

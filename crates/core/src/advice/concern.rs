@@ -44,11 +44,26 @@ pub struct Habits<'a> {
     pub grant: &'a Grant,
     /// The permissions that it used; `None` when that is not known.
     pub used: Option<PermissionSet>,
+    /// How the person stands that minted it, or that it goes back to, where that person is not here.
+    pub left: Option<Left>,
+}
+
+/// How somebody who made keys is not here any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Removed from the org.
+    Removed,
+    /// Suspended.
+    Suspended,
+    /// Has not signed in for so long.
+    Away(Duration),
 }
 
 /// Something that speaks against a key as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Concern {
+    /// Somebody made it who left, and may still know its secret.
+    MakerLeft(Left),
     /// It was never accepted.
     NeverUsed,
     /// It was not accepted for so long.
@@ -64,6 +79,7 @@ impl Concern {
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
+            Self::MakerLeft(_) => "maker_left",
             Self::NeverUsed => "never_used",
             Self::Idle(_) => "idle",
             Self::NoExpiry => "no_expiry",
@@ -75,6 +91,11 @@ impl Concern {
     #[must_use]
     pub fn title(self) -> String {
         match self {
+            Self::MakerLeft(Left::Removed) => "made by somebody who left".to_owned(),
+            Self::MakerLeft(Left::Suspended) => "made by somebody suspended".to_owned(),
+            Self::MakerLeft(Left::Away(age)) => {
+                format!("its maker was away for {}", age_text(age))
+            }
             Self::NeverUsed => "never used".to_owned(),
             Self::Idle(age) => format!("idle for {}", age_text(age)),
             Self::NoExpiry => "has no expiry".to_owned(),
@@ -86,6 +107,16 @@ impl Concern {
     #[must_use]
     pub fn text(self) -> String {
         match self {
+            Self::MakerLeft(Left::Removed) => {
+                "the person who made the key was removed, and may still know its secret".to_owned()
+            }
+            Self::MakerLeft(Left::Suspended) => {
+                "the person who made the key is suspended, and may still know its secret".to_owned()
+            }
+            Self::MakerLeft(Left::Away(age)) => {
+                let age = age_text(age);
+                format!("the person who made the key has not signed in for {age}")
+            }
             Self::NeverUsed => "the key was never used".to_owned(),
             Self::Idle(age) => format!("the key was not used for {}", age_text(age)),
             Self::NoExpiry => "the key does not end by itself".to_owned(),
@@ -104,6 +135,12 @@ impl Concern {
     #[must_use]
     pub const fn remedy(self) -> &'static str {
         match self {
+            Self::MakerLeft(Left::Removed | Left::Suspended) => {
+                "rotate it, so that nobody knows its secret who is not here, or revoke it"
+            }
+            Self::MakerLeft(Left::Away(_)) => {
+                "ask whether that person is still here: if not, remove it and hand its keys over"
+            }
             Self::NeverUsed => "revoke it, unless somebody is about to use it",
             Self::Idle(_) => "revoke it, or suspend it and see who asks",
             Self::NoExpiry => {
@@ -130,13 +167,15 @@ pub fn concerns(habits: &Habits<'_>, ages: Ages, now: Timestamp) -> Vec<Concern>
     let begins = begins.max(habits.created_at);
     let is_old = begins.plus(ages.unused) <= now;
     let mut found = Vec::new();
+    found.extend(habits.left.map(Concern::MakerLeft));
+    let before = found.len();
     match habits.last_used_at {
         None if is_old => found.push(Concern::NeverUsed),
         Some(last) if last.plus(ages.idle) <= now => found.push(Concern::Idle(ages.idle)),
         None | Some(_) => {}
     }
     // Of a key that goes anyway it does not matter how wide it is.
-    if found.is_empty() && is_old && habits.last_used_at.is_some() {
+    if found.len() == before && is_old && habits.last_used_at.is_some() {
         found.extend(habits.used.and_then(|used| over_broad(habits.grant, used)));
     }
     if habits.expires_at.is_none() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use claviger_core::{
-    action::{Action, ChangeKey, MintKey, ReadKeys, ResumeKey, RevokeKey, SuspendKey},
+    action::{ChangeKey, MintKey, ReadKeys, ResumeKey, RevokeKey, SuspendKey},
     id::KeyId,
     key::{KeyStatus, OrgKey, Overlap, SHOWN_ONCE, Use},
     ledger::entry::Entry,
@@ -18,6 +18,7 @@ use serde_json::json;
 use super::{
     grant_view,
     grants::{Asked, rotate_every},
+    lines::{no_dry_resume, would_stop},
     name, texts,
 };
 use crate::{
@@ -271,7 +272,13 @@ pub(crate) async fn change_as(
 /// As [`keys::suspend`].
 pub async fn suspend(mut call: Call<SuspendKey>) -> Result<Reply, Failure> {
     let id: KeyId = call.id(0, "key")?;
-    let (reason, record) = recorder_of_suspension(&mut call, "suspended").await?;
+    let body: wire::SuspensionRequest = call.json_or_default().await?;
+    let reason = reason(body.reason.as_deref())?;
+    if body.dry_run == Some(true) {
+        let reach = lines::reach_of_key(&call.app, &call.permit, id).await?;
+        return Ok(Reply::json(StatusCode::OK, &would_stop(&reach)));
+    }
+    let record = record_suspension(&call.trace, "suspended", reason.clone(), true);
     let written = keys::suspend(&call.app, &call.permit, (id, reason), record).await?;
     Ok(Reply::json(StatusCode::OK, &view(&call.app, &written.value)).written(written.receipt))
 }
@@ -279,22 +286,15 @@ pub async fn suspend(mut call: Call<SuspendKey>) -> Result<Reply, Failure> {
 /// `POST /org/tokens/{id}/resume`.
 ///
 /// # Errors
-/// As [`keys::resume`].
+/// As [`keys::resume`]; 422 for `dry_run`.
 pub async fn resume(mut call: Call<ResumeKey>) -> Result<Reply, Failure> {
     let id: KeyId = call.id(0, "key")?;
-    let (_, record) = recorder_of_suspension(&mut call, "resumed").await?;
-    let written = keys::resume(&call.app, &call.permit, id, record).await?;
-    Ok(Reply::json(StatusCode::OK, &view(&call.app, &written.value)).written(written.receipt))
-}
-
-async fn recorder_of_suspension<A: Action>(
-    call: &mut Call<A>,
-    what: &'static str,
-) -> Result<(Option<String>, Recorder<OrgKey>), Failure> {
     let body: wire::SuspensionRequest = call.json_or_default().await?;
     let reason = reason(body.reason.as_deref())?;
-    let record = record_suspension(&call.trace, what, reason.clone(), true);
-    Ok((reason, record))
+    no_dry_resume(body.dry_run)?;
+    let record = record_suspension(&call.trace, "resumed", reason, true);
+    let written = keys::resume(&call.app, &call.permit, id, record).await?;
+    Ok(Reply::json(StatusCode::OK, &view(&call.app, &written.value)).written(written.receipt))
 }
 
 /// The record of a suspension or its end: the request's own, or one of several.

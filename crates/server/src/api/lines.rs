@@ -88,7 +88,7 @@ pub async fn suspend(mut call: Call<SuspendKey>) -> Result<Reply, Failure> {
     Ok(Reply::json(StatusCode::OK, &answer).written(written.receipt))
 }
 
-fn would_stop(reach: &lines::Reach) -> wire::Selected {
+pub(super) fn would_stop(reach: &lines::Reach) -> wire::Selected {
     let with_traffic = |keys: &[OrgKey]| {
         let mut told = told(keys);
         for (one, key) in told.iter_mut().zip(keys) {
@@ -113,10 +113,7 @@ fn would_stop(reach: &lines::Reach) -> wire::Selected {
 pub async fn resume(mut call: Call<ResumeKey>) -> Result<Reply, Failure> {
     let body: wire::SelectionRequest = call.json().await?;
     let selection = selection(&body)?;
-    if body.dry_run == Some(true) {
-        let reason = "is for suspensions; list the suspended keys with `status=suspended`";
-        return Err(Failure::out_of_range("dry_run", reason));
-    }
+    no_dry_resume(body.dry_run)?;
     reason(body.reason.as_deref())?;
     let said = serde_json::to_value(&body).unwrap_or_default();
     let record = record_many(&call.trace, "resumed", said);
@@ -130,6 +127,15 @@ pub async fn resume(mut call: Call<ResumeKey>) -> Result<Reply, Failure> {
         spared: Vec::new(),
     };
     Ok(Reply::json(StatusCode::OK, &answer).written(written.receipt))
+}
+
+/// Only what stops is told beforehand.
+pub(super) fn no_dry_resume(dry_run: Option<bool>) -> Result<(), Failure> {
+    if dry_run == Some(true) {
+        let reason = "is for suspensions; list the suspended keys with `status=suspended`";
+        return Err(Failure::out_of_range("dry_run", reason));
+    }
+    Ok(())
 }
 
 /// The longest actor label that is looked for, in bytes.

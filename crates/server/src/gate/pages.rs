@@ -4,13 +4,12 @@ use claviger_core::{
     action::{Action, Needs, UseAccount},
     denial::Denial,
     evidence::FetchSite,
-    permission::Permission,
     tier::Tier,
 };
 use claviger_wire::headers;
 use http::{Method, request::Parts};
 
-use super::{Admitted, Proof};
+use super::{Admitted, Proof, Wants};
 use crate::{app::App, trace::Trace};
 
 /// Whether a browser would use a session for this request, by what it says of its site.
@@ -43,29 +42,28 @@ pub(super) fn comes_from_us(app: &App, parts: &Parts, is_page: bool) -> bool {
 }
 
 /// A session about which the provider has not been heard for too long only reads.
-pub(super) fn check_freshness<A: Action>(trace: &Trace, proof: &Proof) -> Result<(), Denial> {
+pub(super) fn check_freshness(wants: Wants, trace: &Trace, proof: &Proof) -> Result<(), Denial> {
     let Some(live) = proof.session() else {
         return Ok(());
     };
     let fresh_until = live.session.fresh_until;
     let is_stale = fresh_until.is_some_and(|until| until <= trace.at);
-    if is_stale && wants_fresh_word::<A>(&trace.method) {
+    if is_stale && wants_fresh_word(wants, &trace.method) {
         return Err(Denial::Stale);
     }
     Ok(())
 }
 
 /// Whether a request is only for sessions about which the provider was heard.
-pub(super) fn wants_fresh_word<A: Action>(method: &Method) -> bool {
+pub(super) fn wants_fresh_word(wants: Wants, method: &Method) -> bool {
     let is_read = matches!(*method, Method::GET | Method::HEAD);
-    let reveals = A::NEEDS == Needs::Permission(Permission::SecretsReveal);
     // Whoever signs out, or looks after its own sessions, gives up and gains nothing.
-    let gives_up = A::NAME == UseAccount::NAME;
-    !gives_up && (!is_read || reveals)
+    let gives_up = wants.name == UseAccount::NAME;
+    !gives_up && (!is_read || wants.reveals())
 }
 
 /// Pages are for people: a session, or nobody where nobody is asked for.
-pub(super) fn check_page<A: Action>(admitted: &Admitted) -> Result<(), Denial> {
+pub(super) fn check_page(wants: Wants, admitted: &Admitted) -> Result<(), Denial> {
     let trace = &*admitted.trace;
     // Also where nobody need be signed in: as an image on another site a page would spend the
     // visitor's attempts to sign in.
@@ -74,7 +72,7 @@ pub(super) fn check_page<A: Action>(admitted: &Admitted) -> Result<(), Denial> {
     }
     match trace.principal.tier {
         Tier::Session => Ok(()),
-        _ if A::NEEDS == Needs::NoCredential => Ok(()),
+        _ if wants.needs == Needs::NoCredential => Ok(()),
         Tier::Bootstrap | Tier::Anonymous => Err(Denial::NoCredential),
         Tier::OrgKey | Tier::AdminToken | Tier::WorkspaceToken => Err(Denial::PeopleOnly),
     }

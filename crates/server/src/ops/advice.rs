@@ -8,11 +8,15 @@ use std::{
 
 use claviger_core::{
     action::ReadKeys,
-    advice::{self, Advice, Ages, Concern, Habits, RouteNeeds, Situation, UsedCall, still_allows},
+    advice::{
+        self, Advice, Ages, Concern, Habits, Left, RouteNeeds, Situation, UsedCall, still_allows,
+    },
     authorize::Permit,
     id::{KeyId, WorkspaceId},
     key::{KeyState, KeyStatus, OrgKey},
     permission::PermissionSet,
+    person::PersonState,
+    tier::Actor,
     time::Timestamp,
 };
 use claviger_store::{AddressUse, KeyFilter, Page, RouteUse, Span};
@@ -135,7 +139,7 @@ pub async fn of_key(
     let advice = advice::advise(&situation).filter(|_| is_judged);
     let begins = store.usage_begins().await?.unwrap_or(now);
     let mut judged = Judged {
-        concerns: concerns(&key, advice.as_ref(), now),
+        concerns: concerns(app, &key, advice.as_ref()),
         judged_since: span.since.max(key.created_at).max(begins),
         descendants: below.len(),
         refused: Vec::new(),
@@ -152,19 +156,46 @@ pub async fn of_key(
     Ok(judged)
 }
 
-fn concerns(key: &OrgKey, advice: Option<&Advice>, now: Timestamp) -> Vec<Concern> {
+fn concerns(app: &App, key: &OrgKey, advice: Option<&Advice>) -> Vec<Concern> {
+    let now = clock::now();
     let habits = Habits {
         created_at: key.created_at,
         last_used_at: key.last_use.map(|last| last.at),
         expires_at: key.expires_at,
         grant: &key.grant,
         used: advice.map(|advice| advice.used),
+        left: left(app, key, (IDLE, now)),
     };
     let ages = Ages {
         unused: Duration::ZERO,
         idle: IDLE,
     };
     advice::concerns(&habits, ages, now)
+}
+
+/// How the person is not here any more that minted a key, or that it goes back to. Nothing, if the key
+/// got another secret after that person was sent away: that one it never saw.
+pub(crate) fn left(app: &App, key: &OrgKey, (idle, now): (Duration, Timestamp)) -> Option<Left> {
+    let minter = &key.minter;
+    [&minter.created_by, &minter.root]
+        .into_iter()
+        .find_map(|actor| {
+            let Actor::Session(id) = actor else {
+                return None;
+            };
+            let known = app.people.get(key.org, id)?;
+            let person = &known.person;
+            let sent_away = person.decision.as_ref().map(|decision| decision.at);
+            let left = match person.state {
+                PersonState::Removed => Left::Removed,
+                PersonState::Suspended => Left::Suspended,
+                PersonState::Active => {
+                    return (person.last_seen_at.plus(idle) <= now).then_some(Left::Away(idle));
+                }
+            };
+            let knows_it = sent_away.is_none_or(|at| key.secret.since <= at);
+            knows_it.then_some(left)
+        })
 }
 
 /// What these keys did. Every route is among it; whether every workspace is too, the second says.
@@ -301,6 +332,7 @@ pub async fn of_org(
                 expires_at: key.expires_at,
                 grant: &key.grant,
                 used: used.remove(&key.id),
+                left: left(app, &key, (ages.idle, now)),
             };
             let concerns = advice::concerns(&habits, ages, now);
             if !concerns.is_empty() {

@@ -269,34 +269,71 @@ pub async fn reach(
 ) -> Result<Reach, Failure> {
     let place = app.scan_place().await?;
     let now = clock::now();
-    let is_on =
-        |key: &OrgKey| matches!(key.status(now), KeyStatus::Active | KeyStatus::NotYetValid);
     let selection = Selection {
         is_suspended: Some(false),
         ..selection
     };
     let found = app.store.select_keys(permit.org(), selection).await?;
-    let mut reach = Reach {
-        taken: Vec::new(),
-        below: Vec::new(),
-        spared: Vec::new(),
-        calls: HashMap::new(),
-    };
-    for key in found.into_iter().filter(|key| is_on(key)) {
+    let (mut taken, mut spared) = (Vec::new(), Vec::new());
+    for key in found.into_iter().filter(|key| is_on(key, now)) {
         match verdict_of_stop(permit, &key) {
-            Verdict::Take => reach.taken.push(key),
-            Verdict::Spare => reach.spared.push(key),
+            Verdict::Take => taken.push(key),
+            Verdict::Spare => spared.push(key),
             Verdict::Refuse => return Err(claviger_store::StoreError::Refused(key.id).into()),
         }
     }
+    let reach = with_traffic(app, permit, (taken, spared)).await?;
+    drop(place);
+    Ok(reach)
+}
+
+/// What suspending one key would stop; nothing, if it is off already. Nothing is changed.
+///
+/// # Errors
+/// As [`super::keys::suspend`]: 403 for a key that the caller may not act on, 404, 409 for a revoked one.
+pub async fn reach_of_key(
+    app: &App,
+    permit: &Permit<SuspendKey>,
+    id: KeyId,
+) -> Result<Reach, Failure> {
+    let place = app.scan_place().await?;
+    let key = get(app, permit, id).await?;
+    may_act_on(permit, &key)?;
+    if key.revocation.is_some() {
+        return Err(claviger_store::StoreError::Gone("key").into());
+    }
+    let taken = Some(key).filter(|key| is_on(key, clock::now()));
+    let taken = taken.into_iter().collect();
+    let reach = with_traffic(app, permit, (taken, Vec::new())).await?;
+    drop(place);
+    Ok(reach)
+}
+
+fn is_on(key: &OrgKey, now: Timestamp) -> bool {
+    matches!(key.status(now), KeyStatus::Active | KeyStatus::NotYetValid)
+}
+
+/// What stops with these keys, and how busy all of them are.
+async fn with_traffic(
+    app: &App,
+    permit: &Permit<SuspendKey>,
+    (taken, spared): (Vec<OrgKey>, Vec<OrgKey>),
+) -> Result<Reach, Failure> {
+    let mut reach = Reach {
+        taken,
+        below: Vec::new(),
+        spared,
+        calls: HashMap::new(),
+    };
     if !reach.taken.is_empty() {
+        let now = clock::now();
         let taken: HashSet<_> = reach.taken.iter().map(|key| key.id).collect();
         let under = Selection {
             under: reach.taken.iter().map(|key| key.id).collect(),
             ..Selection::default()
         };
         let below = app.store.select_keys(permit.org(), under).await?;
-        let stops = |key: &OrgKey| !taken.contains(&key.id) && is_on(key);
+        let stops = |key: &OrgKey| !taken.contains(&key.id) && is_on(key, now);
         reach.below = below.into_iter().filter(stops).collect();
     }
     let all = reach.taken.iter_mut().chain(&mut reach.below);
@@ -314,7 +351,6 @@ pub async fn reach(
         let calls = calls.iter().map(|one| (one.key, one.calls + one.refusals));
         reach.calls.extend(calls);
     }
-    drop(place);
     Ok(reach)
 }
 

@@ -2,13 +2,14 @@
 
 mod remedy;
 mod review;
+mod show;
 mod tokens;
 
 use std::{collections::HashMap, sync::Arc};
 
 use askama::Template;
 use claviger_core::{
-    action::{ChangeKey, DecideRequest, ReadAudit, ReadKeys, RevokeKey, SuspendKey},
+    action::{ChangeKey, DecideRequest, MintKey, ReadAudit, ReadKeys, RevokeKey, SuspendKey},
     advice::Concern,
     id::{KeyId, WorkspaceTokenId},
     key::{KeyState, OrgKey},
@@ -23,6 +24,7 @@ use remedy::{
 };
 pub(crate) use review::Reviews;
 use review::{Mark, Review};
+use show::Show;
 use tokens::TokenRow;
 
 use super::{
@@ -39,97 +41,17 @@ use crate::{
     failure::Failure,
     gate::{Call, Reply},
     ops::{
-        advice::{IDLE, UNUSED},
+        advice::{IDLE, UNUSED, left},
         audit::{self, Order},
         keys::refresh_last_used,
     },
     router::Routes,
 };
 
-/// The path of the page.
-const PATH: &str = "/canvas/security";
 /// How many keys, uses or tokens a page shows.
 const ROWS: usize = 25;
 /// How far back uses of `ADMIN_TOKEN` count as lately.
 const LATELY: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
-
-/// What the page shows below its cards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Show {
-    /// Every key against which something speaks.
-    All,
-    /// Those with this mark.
-    Marked(Mark),
-    AdminToken,
-    WorkspaceTokens,
-}
-
-impl Show {
-    const ALL: [Self; 7] = [
-        Self::All,
-        Self::Marked(Mark::NoExpiry),
-        Self::Marked(Mark::NeverUsed),
-        Self::Marked(Mark::Idle),
-        Self::Marked(Mark::OverBroad),
-        Self::AdminToken,
-        Self::WorkspaceTokens,
-    ];
-
-    const fn word(self) -> &'static str {
-        match self {
-            Self::All => "",
-            Self::Marked(Mark::NoExpiry) => "no_expiry",
-            Self::Marked(Mark::NeverUsed) => "never_used",
-            Self::Marked(Mark::Idle) => "idle",
-            Self::Marked(Mark::OverBroad) => "over_broad",
-            Self::AdminToken => "admin_token",
-            Self::WorkspaceTokens => "workspace_tokens",
-        }
-    }
-
-    fn href(self) -> String {
-        match self.word() {
-            "" => PATH.to_owned(),
-            word => format!("{PATH}?show={word}"),
-        }
-    }
-
-    const fn label(self) -> &'static str {
-        match self {
-            Self::All => "Keys to look at",
-            Self::Marked(Mark::NoExpiry) => "No expiry",
-            Self::Marked(Mark::NeverUsed) => "Never used",
-            Self::Marked(Mark::Idle) => "Idle 90 days",
-            Self::Marked(Mark::OverBroad) => "Over-broad",
-            Self::AdminToken => "ADMIN_TOKEN",
-            Self::WorkspaceTokens => "Workspace tokens",
-        }
-    }
-
-    const fn lead(self) -> &'static str {
-        match self {
-            Self::All => "Keys against which something speaks, the newest first.",
-            Self::Marked(Mark::NoExpiry) => {
-                "They do not end by themselves. Give each an end, and mint its successor before that."
-            }
-            Self::Marked(Mark::NeverUsed) => {
-                "Minted a week ago or more, and never used. Revoke them, unless somebody is about to use them."
-            }
-            Self::Marked(Mark::Idle) => {
-                "Not used for 90 days. Revoke them, or suspend them and see who asks."
-            }
-            Self::Marked(Mark::OverBroad) => {
-                "They hold much that they do not use. Narrow each to what it uses."
-            }
-            Self::AdminToken => {
-                "ADMIN_TOKEN is for emergencies: it may do everything, and stands for nobody in particular. These are its requests of the last 30 days."
-            }
-            Self::WorkspaceTokens => {
-                "The deprecated tokens of workspaces. Replace each by an org key before they end."
-            }
-        }
-    }
-}
 
 /// A card.
 #[derive(Debug)]
@@ -159,6 +81,7 @@ struct SecurityPage {
     pager: Pager,
     may_change: bool,
     may_stop: bool,
+    may_rotate: bool,
 }
 
 /// A key with what speaks against it.
@@ -175,6 +98,8 @@ struct KeyRow {
     is_suspended: bool,
     has_no_end: bool,
     is_over_broad: bool,
+    /// Somebody who is not here may know its secret.
+    is_known_elsewhere: bool,
 }
 
 /// A use of `ADMIN_TOKEN`.
@@ -235,6 +160,7 @@ async fn list(call: Call<ReadKeys>) -> Result<Reply, Failure> {
         pager: Pager::default(),
         may_change: page::may::<ChangeKey>(&call.trace),
         may_stop: page::may::<SuspendKey>(&call.trace),
+        may_rotate: page::may::<MintKey>(&call.trace),
         page,
     };
     let manages = page::may::<DecideRequest>(&call.trace);
@@ -315,6 +241,7 @@ fn cards(
                 Mark::NeverUsed => ("warn", "for a week or more"),
                 Mark::Idle => ("warn", "keys nobody uses"),
                 Mark::OverBroad => ("bad", "keys that use little of it"),
+                Mark::MakerLeft => ("bad", "who may still know the secret"),
             };
             let tone = if count.unwrap_or(0) > 0 { tone } else { "good" };
             card(Show::Marked(mark), value, hint, tone)
@@ -411,6 +338,7 @@ impl KeyRow {
         }
         let last = key.last_use.map(|last| last.at);
         let concerns = [
+            left(app, key, (IDLE, now)).map(Concern::MakerLeft),
             (finding.has(Mark::NeverUsed) && last.is_none()).then_some(Concern::NeverUsed),
             last.filter(|last| last.plus(IDLE) <= now)
                 .map(|_| Concern::Idle(IDLE)),
@@ -423,7 +351,7 @@ impl KeyRow {
         }
         let badge = |concern: &Concern| {
             let tone = match concern {
-                Concern::OverBroad(_) => Tone::Bad,
+                Concern::OverBroad(_) | Concern::MakerLeft(_) => Tone::Bad,
                 Concern::NeverUsed | Concern::Idle(_) | Concern::NoExpiry => Tone::Warn,
             };
             Badge::new(tone, concern.title()).titled(sentence(&concern.text()))
@@ -440,6 +368,7 @@ impl KeyRow {
             is_suspended: key.suspension.is_some(),
             has_no_end: key.expires_at.is_none(),
             is_over_broad: finding.has(Mark::OverBroad),
+            is_known_elsewhere: matches!(concerns.first(), Some(Concern::MakerLeft(_))),
         })
     }
 }

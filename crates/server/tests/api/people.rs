@@ -215,6 +215,24 @@ async fn heir_gets_what_a_person_made(backend: Backend) {
         kept["created_by"], "session:local-admin",
         "who made it is history"
     );
+    // Whoever made it saw its secret: that is said until the key gets another.
+    let reasons = |advice: Value, id: String| {
+        let findings = advice["findings"].as_array().cloned().unwrap_or_default();
+        let found = findings.into_iter().find(|one| one["id"] == *id);
+        found.map_or(Value::Null, |one| one["reasons"][0]["code"].clone())
+    };
+    let advice = service.get(ADMIN, "/org/advice").await;
+    assert_eq!(reasons(advice.clone(), key.id.clone()), "maker_left");
+    assert_ne!(reasons(advice, child.id.clone()), "maker_left");
+    let rotate = format!("{}/rotate", key.path());
+    let rotate = service.ask_as(ADMIN, "POST", &rotate);
+    let rotated = rotate.json(&json!({"overlap": "0"})).send().await.ok(200);
+    let key = Minted {
+        secret: text(&rotated["auth_token"]),
+        ..key
+    };
+    let advice = service.get(ADMIN, "/org/advice").await;
+    assert_ne!(reasons(advice, key.id.clone()), "maker_left");
     let heir = service.get(ADMIN, "/org/members/user_heir").await;
     assert_eq!(heir["keys"], 2);
     let end = service.ask_as(ADMIN, "POST", "/org/members/user_heir/suspend");

@@ -10,6 +10,7 @@ use crate::{
 
 on_each_database!(
     dry_run_says_what_would_stop_and_changes_nothing,
+    dry_run_of_one_key_says_what_would_stop_with_it,
     selected_keys_stop_at_once_and_go_on_again,
     caller_does_not_stop_itself,
     nothing_stops_if_the_caller_may_not_act_on_one,
@@ -54,6 +55,54 @@ async fn dry_run_says_what_would_stop_and_changes_nothing(backend: Backend) {
     for key in [&tagged, &below] {
         whoami(&service, &key.secret).await.ok(200);
     }
+}
+
+async fn dry_run_of_one_key_says_what_would_stop_with_it(backend: Backend) {
+    let service = Service::guarded(backend).await;
+    let key = service.mint(ADMIN, json!({"name": "k"})).await;
+    let below = service.mint(&key.secret, json!({"name": "below"})).await;
+    whoami(&service, &below.secret).await.ok(200);
+    let dry = json!({"dry_run": true, "reason": "a look"});
+    let stop = |by: String, what: &'static str, body: Value| {
+        let asked = service.ask_as(&by, "POST", &format!("{}/{what}", key.path()));
+        async move { asked.json(&body).send().await }
+    };
+    let admin = || ADMIN.to_owned();
+    let said = stop(admin(), "suspend", dry.clone()).await.ok(200);
+    assert_eq!(
+        (ids(&said["keys"]), ids(&said["below"])),
+        (vec![key.id.clone()], vec![below.id.clone()])
+    );
+    let calls = [&said["keys"][0], &said["below"][0]].map(|key| key["calls_last_hour"].clone());
+    assert_eq!(calls, [json!(1), json!(1)]);
+    for key in [&key, &below] {
+        whoami(&service, &key.secret).await.ok(200);
+    }
+    let trail = service.get(ADMIN, "/org/audit?limit=50").await;
+    assert!(!trail.to_string().contains("suspended"), "{trail}");
+    // Whoever may not suspend it learns nothing of what it made.
+    let narrow = json!({"name": "n", "permissions": ["org.tokens:revoke"]});
+    let narrow = service.mint(ADMIN, narrow).await;
+    let refused = stop(narrow.secret.clone(), "suspend", dry.clone()).await;
+    refused.problem(403, "wider_key");
+    let refused = stop(admin(), "resume", dry.clone()).await;
+    refused.problem(422, "out_of_range");
+    // What is off already stops nothing; what is revoked cannot be suspended.
+    stop(admin(), "suspend", json!({})).await.ok(200);
+    let said = stop(admin(), "suspend", dry.clone()).await.ok(200);
+    assert_eq!(
+        (&said["count"], &said["below_count"]),
+        (&json!(0), &json!(0))
+    );
+    service
+        .ask_as(ADMIN, "DELETE", &key.path())
+        .send()
+        .await
+        .ok(200);
+    let refused = stop(admin(), "suspend", dry).await;
+    let really = stop(admin(), "suspend", json!({})).await;
+    assert_eq!(refused.status, really.status);
+    assert!(refused.status >= 400, "{}", refused.status);
 }
 
 async fn selected_keys_stop_at_once_and_go_on_again(backend: Backend) {

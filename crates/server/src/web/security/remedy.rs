@@ -11,7 +11,7 @@ use claviger_core::{
 use claviger_wire::keys::KeyChange;
 use http::StatusCode;
 
-use super::PATH;
+use super::show::PATH;
 use crate::{
     api::{advice as advice_api, keys as api},
     failure::Failure,

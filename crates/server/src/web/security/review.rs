@@ -51,12 +51,18 @@ pub(super) enum Mark {
     NeverUsed,
     Idle,
     OverBroad,
+    MakerLeft,
 }
 
 impl Mark {
     /// Every kind, in the order of the cards.
-    pub(super) const ALL: [Self; 4] =
-        [Self::NoExpiry, Self::NeverUsed, Self::Idle, Self::OverBroad];
+    pub(super) const ALL: [Self; 5] = [
+        Self::NoExpiry,
+        Self::NeverUsed,
+        Self::Idle,
+        Self::OverBroad,
+        Self::MakerLeft,
+    ];
 
     const fn bit(self) -> u8 {
         match self {
@@ -64,6 +70,7 @@ impl Mark {
             Self::NeverUsed => 2,
             Self::Idle => 4,
             Self::OverBroad => 8,
+            Self::MakerLeft => 16,
         }
     }
 
@@ -73,6 +80,7 @@ impl Mark {
             Concern::NeverUsed => Self::NeverUsed,
             Concern::Idle(_) => Self::Idle,
             Concern::OverBroad(_) => Self::OverBroad,
+            Concern::MakerLeft(_) => Self::MakerLeft,
         }
     }
 }
@@ -82,7 +90,9 @@ impl Finding {
         let marks = concerns.iter().map(|one| Mark::of(*one).bit());
         let unused = concerns.iter().find_map(|one| match one {
             Concern::OverBroad(unused) => Some(*unused),
-            Concern::NeverUsed | Concern::Idle(_) | Concern::NoExpiry => None,
+            Concern::MakerLeft(_) | Concern::NeverUsed | Concern::Idle(_) | Concern::NoExpiry => {
+                None
+            }
         });
         Self {
             id,
