@@ -3,7 +3,8 @@
 //! Clients mint, revoke and ask who they are, and keep in memory what they were told. After a
 //! number of answers that a seed decides, the process is killed (SIGKILL) and started again on the
 //! same data. Then every key that was minted is accepted, every key that was revoked is refused,
-//! and every request that was answered is in the audit trail, whose numbers have no gap.
+//! and every request that was answered is in the audit trail, whose numbers have no gap. Before the
+//! restart a store is opened on the same data: its trees, records and checkpoints agree.
 
 #![expect(
     clippy::expect_used,
@@ -13,6 +14,8 @@
     reason = "a loss that was found is told by a panic, and the seed beside it"
 )]
 
+#[path = "support/crash/agreement.rs"]
+mod agreement;
 #[path = "support/bed.rs"]
 mod bed;
 #[path = "support/captured.rs"]
@@ -35,6 +38,7 @@ use std::{
     time::Duration,
 };
 
+use agreement::Agreement;
 use bed::Bed;
 use claviger_testkit::Postgres;
 use http::Http;
@@ -42,6 +46,8 @@ use known::Known;
 use load::{Dice, Report};
 use server::Server;
 
+/// How often a process is killed on each database, unless `CLAVIGER_CRASH_ROUNDS` says otherwise;
+/// `./check --nightly` says 200.
 const ROUNDS: usize = 50;
 const CLIENTS: u64 = 4;
 /// The process is killed after this many answers, or up to as many more.
@@ -68,7 +74,8 @@ fn kill_again_and_again(bed: &Bed) {
     let mut dice = Dice::new(seed);
     let mut trail = Trail::default();
     let mut known = Known::default();
-    for round in 0..ROUNDS {
+    let mut agreement = Agreement::default();
+    for round in 0..rounds() {
         println!("round {round}");
         let server = start(bed);
         trail.read_on(&server);
@@ -76,6 +83,8 @@ fn kill_again_and_again(bed: &Bed) {
         known.check_new(&server.url);
         let answers = ANSWERS_MIN + dice.below(ANSWERS_MORE);
         run_until_killed(server, answers, &mut dice, &mut known);
+        let file = || format!("sqlite:{}", bed.data.join("claviger.db").display());
+        agreement.check(bed.database_url().unwrap_or_else(file));
     }
     let server = start(bed);
     trail.read_on(&server);
@@ -84,6 +93,15 @@ fn kill_again_and_again(bed: &Bed) {
     trail.expect_export(&server);
     println!("{known}, {} records", trail.ids.len());
     server.stop();
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long a test runs is no setting of the product"
+)]
+fn rounds() -> usize {
+    let asked = std::env::var("CLAVIGER_CRASH_ROUNDS").ok();
+    asked.map_or(ROUNDS, |asked| asked.parse().expect("a number"))
 }
 
 fn start(bed: &Bed) -> Server {

@@ -120,9 +120,10 @@ const fn status_of_store(error: &StoreError) -> (StatusCode, &'static str) {
         StoreError::NoHeir { .. } => (StatusCode::CONFLICT, "no_heir"),
         StoreError::TooMany(_) => (StatusCode::UNPROCESSABLE_ENTITY, "too_many_keys"),
         StoreError::Refused(_) => (StatusCode::FORBIDDEN, "wider_key"),
-        StoreError::Corrupt { .. } | StoreError::PrefixTaken | StoreError::BadUrl(_) => {
-            (StatusCode::INTERNAL_SERVER_ERROR, "internal")
-        }
+        StoreError::Corrupt { .. }
+        | StoreError::CheckpointRefused { .. }
+        | StoreError::PrefixTaken
+        | StoreError::BadUrl(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
 }
 
@@ -144,7 +145,12 @@ fn words(failure: &Failure) -> String {
         Failure::Store(StoreError::Replayed { is_same_request: false, .. }) => {
             "this `Idempotency-Key` was used for another request within a day; use a new one".to_owned()
         }
-        Failure::Store(StoreError::Corrupt { .. } | StoreError::PrefixTaken | StoreError::BadUrl(_))
+        Failure::Store(
+            StoreError::Corrupt { .. }
+            | StoreError::CheckpointRefused { .. }
+            | StoreError::PrefixTaken
+            | StoreError::BadUrl(_),
+        )
         | Failure::Internal(_) => "something failed here; the log has the cause under this request's id".to_owned(),
         other => other.to_string(),
     }

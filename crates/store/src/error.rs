@@ -87,6 +87,14 @@ pub enum StoreError {
         "more than {0} keys are selected: select fewer at a time, by `under`, `created_by` or `minted_since`"
     )]
     TooMany(usize),
+    /// A checkpoint contradicts what was said before, or what is there.
+    #[error("a checkpoint of {size} records cannot be kept: {reason}")]
+    CheckpointRefused {
+        /// How many records it speaks of.
+        size: u64,
+        /// What stands against it.
+        reason: &'static str,
+    },
     /// Another process serves this database.
     #[error("{0}")]
     InUse(String),

@@ -19,6 +19,8 @@ mod rows;
 mod scan;
 mod shelf_store;
 mod sqlite;
+mod tiles;
+mod tree_store;
 mod usage_store;
 mod written;
 
@@ -58,6 +60,7 @@ pub use rows::{
 pub(crate) use rows::{KEYS_SELECTED_LIMIT, to_turn, within_selection};
 pub use scan::SCAN_BYTES_MAX;
 pub use shelf_store::{DayUse, ShelfStore};
+pub use tree_store::{Checkpoint, CheckpointStore, LEAVES_MAX, TreeStore};
 pub use usage_store::{
     ADDRESSES_PER_KEY_MAX, AddressUse, Descendant, HOUR, HourUse, KeyCalls, RouteOfKey, RouteUse,
     Span, UsageBatch, UsageCell, UsageStore, hour_of,
@@ -78,6 +81,8 @@ pub trait Store:
     + SecretStore
     + AuditStore
     + AuditIndexStore
+    + TreeStore
+    + CheckpointStore
     + ReachStore
     + UsageStore
     + ShelfStore

@@ -1,9 +1,11 @@
 //! PostgreSQL: one process serves a database; a lock and a generation number keep others out.
 
+mod appender;
 mod audit;
 mod audit_index;
 mod browsers;
 mod channels;
+mod checkpoints;
 mod deployment;
 mod fault;
 mod fence;
@@ -20,9 +22,11 @@ mod replays;
 mod requests;
 mod rotations;
 mod row;
+mod runs;
 mod secrets;
 mod session;
 mod shelf;
+mod tree;
 mod usage;
 mod workspace_tokens;
 mod workspaces;
@@ -37,7 +41,7 @@ use tokio_postgres::{
     config::{Host, SslMode, TargetSessionAttrs},
 };
 
-use crate::{OpenOptions, Recorder, Result, Store, StoreError, Written};
+use crate::{OpenOptions, Recorder, Result, Store, StoreError, Written, tiles::Stuck};
 use fault::{Fault, Outcome, unavailable};
 use fence::take_lock;
 use session::{CLOSE_MAX, CONNECT_MAX, Change, Link, Sessions, connect};
@@ -79,6 +83,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "V0005__audit_index",
         include_str!("../migrations/postgres/V0005__audit_index.sql"),
     ),
+    (
+        "V0006__ledger_tree",
+        include_str!("../migrations/postgres/V0006__ledger_tree.sql"),
+    ),
 ];
 
 /// The store on PostgreSQL.
@@ -87,6 +95,7 @@ pub(crate) struct Postgres {
     /// Who changes many keys or tokens at once does so alone, so that no two wait for each other's
     /// rows. One process serves a database, so a lock in memory is enough.
     many: Mutex<()>,
+    stuck: Stuck,
 }
 
 impl Store for Postgres {}
@@ -113,10 +122,13 @@ impl Postgres {
         };
         migrated.map_err(|fault| fault.into_store("bring the schema up to date"))?;
         let sessions = Sessions::start(config, link, options.sync_audit).await;
-        Ok(Self {
+        let store = Self {
             sessions: sessions.map_err(|fault| fault.into_store(doing))?,
             many: Mutex::new(()),
-        })
+            stuck: Stuck::default(),
+        };
+        store.complete().await?;
+        Ok(store)
     }
 
     /// Lets what was handed over be finished, closes the connections and gives the lock back.
@@ -244,12 +256,12 @@ async fn commit<T>(change: Change, value: T, record: Recorder<T>) -> Outcome<Wri
 
 /// The same for a change that is several things at once.
 async fn commit_many<T>(
-    change: Change,
+    mut change: Change,
     value: T,
     record: impl FnOnce(&T) -> Vec<Entry>,
 ) -> Outcome<Written<T>> {
     let entries = record(&value);
-    ledgers::insert(&change, entries).await?;
+    ledgers::insert(&mut change, entries).await?;
     change.commit().await?;
     Ok(Written {
         value,

@@ -4,6 +4,7 @@ mod audit;
 mod audit_index;
 mod browsers;
 mod channels;
+mod checkpoints;
 mod deployment;
 mod keys;
 mod ledgers;
@@ -18,8 +19,10 @@ mod replays;
 mod requests;
 mod rotations;
 mod row;
+mod runs;
 mod secrets;
 mod shelf;
+mod tree;
 mod usage;
 mod workspace_tokens;
 mod workspaces;
@@ -37,7 +40,7 @@ use refinery_core::{Migration, Runner};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
-use crate::{OpenOptions, Result, Store, StoreError};
+use crate::{OpenOptions, Result, Store, StoreError, tiles::Stuck};
 use row::IdText;
 use writer::Writer;
 
@@ -80,6 +83,7 @@ const READER_PRAGMAS: &str = "
 pub(crate) struct Sqlite {
     writer: Writer,
     readers: Readers,
+    stuck: Stuck,
 }
 
 impl Store for Sqlite {}
@@ -107,6 +111,7 @@ impl Sqlite {
         let doing = "open the database";
         let mut connection = connect_writer(path).map_err(|fault| fault.into_store(doing))?;
         prepare(&mut connection, options)?;
+        tree::complete(&connection).map_err(|fault| fault.into_store("make the trees"))?;
         let counted = connection.execute("update deployment set generation = generation + 1", []);
         counted.map_err(|error| Fault::from(error).into_store(doing))?;
         let writer = Writer::start(connection, lock, options.sync_audit)
@@ -116,7 +121,12 @@ impl Sqlite {
             idle: Arc::default(),
             permits: Arc::new(Semaphore::new(usize::try_from(READERS_MAX).unwrap_or(1))),
         };
-        Ok(Self { writer, readers })
+        let stuck = Stuck::default();
+        Ok(Self {
+            writer,
+            readers,
+            stuck,
+        })
     }
 
     /// Runs a read on a connection of its own. `doing` is a verb phrase for errors.
@@ -349,12 +359,14 @@ fn migrations() -> std::result::Result<Vec<Migration>, refinery_core::Error> {
     let requests = include_str!("../migrations/sqlite/V0003__requests.sql");
     let people = include_str!("../migrations/sqlite/V0004__people.sql");
     let audit_index = include_str!("../migrations/sqlite/V0005__audit_index.sql");
+    let ledger_tree = include_str!("../migrations/sqlite/V0006__ledger_tree.sql");
     Ok(vec![
         Migration::unapplied("V0001__foundation", foundation)?,
         Migration::unapplied("V0002__usage", usage)?,
         Migration::unapplied("V0003__requests", requests)?,
         Migration::unapplied("V0004__people", people)?,
         Migration::unapplied("V0005__audit_index", audit_index)?,
+        Migration::unapplied("V0006__ledger_tree", ledger_tree)?,
     ])
 }
 
@@ -370,8 +382,8 @@ fn seed(connection: &mut Connection, options: &OpenOptions) -> Outcome<()> {
         params![org, options.now.millis()],
     )?;
     transaction.execute(
-        "insert into ledgers (org, size)
-         select id, 0 from orgs where name = 'default' and deleted_at is null
+        "insert into ledgers (org, size, peaks)
+         select id, 0, x'' from orgs where name = 'default' and deleted_at is null
          on conflict do nothing",
         [],
     )?;

@@ -15,6 +15,8 @@ mod audit_index;
 mod bed;
 #[path = "conformance/channels.rs"]
 mod channels;
+#[path = "conformance/checkpoints.rs"]
+mod checkpoints;
 #[path = "conformance/clock.rs"]
 mod clock;
 #[path = "conformance/deployment.rs"]
@@ -33,6 +35,8 @@ mod keys;
 mod lines;
 #[path = "conformance/orgs.rs"]
 mod orgs;
+#[path = "conformance/outsiders.rs"]
+mod outsiders;
 #[path = "conformance/people.rs"]
 mod people;
 #[path = "conformance/races.rs"]
@@ -59,6 +63,8 @@ mod shelf;
 mod support;
 #[path = "conformance/target.rs"]
 mod target;
+#[path = "conformance/tree.rs"]
+mod tree;
 #[path = "conformance/usage.rs"]
 mod usage;
 #[path = "conformance/witness.rs"]
@@ -210,6 +216,15 @@ conformance! {
     audit_index::queries_find_the_same_however_much_is_indexed,
     audit_index::few_records_of_a_long_trail_are_found_in_one_call,
     audit_index::indexing_goes_on_where_it_was,
+    tree::tree_is_that_of_the_records_whoever_writes_them,
+    tree::what_fails_leaves_the_tree_as_it_was,
+    tree::tiles_are_those_of_the_records_however_many_are_made,
+    tree::what_a_tree_does_not_have_is_not_found,
+    tree::trail_from_before_gets_its_tree_when_it_is_opened,
+    tree::trail_with_a_missing_record_has_no_tiles_and_others_have,
+    checkpoints::checkpoints_are_kept_in_order,
+    checkpoints::checkpoint_never_goes_back,
+    checkpoints::of_racing_checkpoints_the_last_has_the_most_records,
     reach::what_lies_in_workspaces_is_counted_and_named,
     shelf::keys_are_found_by_id_and_by_tag,
     shelf::calls_of_keys_are_told_day_by_day,

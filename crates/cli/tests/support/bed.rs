@@ -35,6 +35,11 @@ impl Bed {
         }
     }
 
+    /// The address of the database, where it is not in the data directory.
+    pub(crate) fn database_url(&self) -> Option<String> {
+        self.database.as_ref().map(Database::url)
+    }
+
     /// The binary with an empty environment, in a directory without a configuration file.
     pub(crate) fn claviger(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_claviger"));
@@ -47,8 +52,8 @@ impl Bed {
     pub(crate) fn with_data(&self, words: &[&str]) -> Command {
         let mut command = self.claviger(words);
         command.arg("--data-dir").arg(&self.data);
-        if let Some(database) = &self.database {
-            command.args(["--database-url", &database.url()]);
+        if let Some(url) = self.database_url() {
+            command.args(["--database-url", &url]);
         }
         command
     }

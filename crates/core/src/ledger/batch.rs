@@ -1,6 +1,6 @@
 //! Records on their way to one commit: of each org one text in JSON Lines, as an export holds it.
 
-use super::entry::Entry;
+use super::{entry::Entry, tree::Hash};
 use crate::{id::OrgId, time::Timestamp};
 
 /// A run that holds this many bytes is full: readers take a run at a time.
@@ -14,23 +14,29 @@ const SPARE_MAX: usize = 8;
 pub struct Run {
     /// The org whose trail they belong to.
     pub org: OrgId,
-    /// How many they are; at least one.
-    pub count: u64,
     /// When the earliest of them began.
     pub at_min: Timestamp,
     /// When the latest of them began.
     pub at_max: Timestamp,
     /// The records, each with a line break after it.
     pub lines: Vec<u8>,
+    /// The hash of each record, as a leaf of the tree of the trail; at least one.
+    pub leaves: Vec<Hash>,
 }
 
 impl Run {
+    /// How many records they are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        u64::try_from(self.leaves.len()).unwrap_or(u64::MAX)
+    }
+
     /// Adds the records of a run that follows this one.
     pub fn join(&mut self, next: &Self) {
-        self.count += next.count;
         self.at_min = self.at_min.min(next.at_min);
         self.at_max = self.at_max.max(next.at_max);
         self.lines.extend_from_slice(&next.lines);
+        self.leaves.extend_from_slice(&next.leaves);
     }
 }
 
@@ -41,7 +47,7 @@ pub struct Batch {
     count: usize,
     bytes: usize,
     /// Empty, with room: of a batch that was cleared.
-    spare: Vec<Vec<u8>>,
+    spare: Vec<(Vec<u8>, Vec<Hash>)>,
 }
 
 impl Batch {
@@ -55,12 +61,13 @@ impl Batch {
         let run = match last {
             Some(run) if run.lines.len() < RUN_BYTES_MAX => run,
             Some(_) | None => {
+                let (lines, leaves) = self.spare.pop().unwrap_or_default();
                 self.runs.push(Run {
                     org,
-                    count: 0,
                     at_min: at,
                     at_max: at,
-                    lines: self.spare.pop().unwrap_or_default(),
+                    lines,
+                    leaves,
                 });
                 let Some(run) = self.runs.last_mut() else {
                     return;
@@ -68,18 +75,19 @@ impl Batch {
                 run
             }
         };
-        run.count += 1;
         run.at_min = run.at_min.min(at);
         run.at_max = run.at_max.max(at);
         run.lines.extend_from_slice(bytes);
         run.lines.push(b'\n');
+        run.leaves.push(entry.leaf());
     }
 
     /// Forgets the records, and keeps the memory for others.
     pub fn clear(&mut self) {
         for mut run in self.runs.drain(..) {
             run.lines.clear();
-            self.spare.push(run.lines);
+            run.leaves.clear();
+            self.spare.push((run.lines, run.leaves));
         }
         self.spare.truncate(SPARE_MAX);
         (self.count, self.bytes) = (0, 0);
@@ -160,7 +168,9 @@ mod tests {
         };
         let lines = [&entries[0], &entries[2], &entries[3]].map(Entry::bytes);
         assert_eq!(one.lines, [lines.join(&b'\n'), vec![b'\n']].concat());
-        assert_eq!((one.count, two.count), (3, 1));
+        assert_eq!((one.count(), two.count()), (3, 1));
+        let leaves = [&entries[0], &entries[2], &entries[3]].map(Entry::leaf);
+        assert_eq!(one.leaves, leaves);
         assert_eq!((one.at_min.millis(), one.at_max.millis()), (10, 30));
         assert_eq!((two.at_min.millis(), two.at_max.millis()), (5, 5));
         assert_eq!(batch.bytes(), one.lines.len() + two.lines.len());
@@ -188,8 +198,8 @@ mod tests {
         let [first, second, third] = batch.runs() else {
             panic!("three")
         };
-        assert_eq!(first.count, second.count);
-        assert_eq!(third.count, 1);
+        assert_eq!(first.count(), second.count());
+        assert_eq!(third.count(), 1);
         let last = record.bytes().len() + 1;
         assert!((RUN_BYTES_MAX..RUN_BYTES_MAX + last).contains(&first.lines.len()));
     }

@@ -1,4 +1,4 @@
-//! One audit record: the exact bytes that are kept, exported and (later) hashed, and the line.
+//! One audit record: the exact bytes that are kept, exported and hashed, and the line.
 //!
 //! The bytes are one JSON object on one line with a fixed order of members. They are written once,
 //! when the request ends, and never again; queries read them, and nothing beside them.
@@ -7,6 +7,7 @@ use super::{short, tree::tile::RECORD_BYTES_MAX};
 use crate::{
     id::{EventId, Id, KeyId, OrgId, WorkspaceId},
     json::{push, push_address, push_hex, push_number, push_string},
+    ledger::tree::{Hash, leaf_hash},
     tier::{Actor, Tier},
     time::Timestamp,
 };
@@ -123,6 +124,7 @@ pub struct Draft<'a> {
 pub struct Entry {
     org: OrgId,
     at: Timestamp,
+    leaf: Hash,
     bytes: Vec<u8>,
 }
 
@@ -137,6 +139,12 @@ impl Entry {
     #[must_use]
     pub const fn at(&self) -> Timestamp {
         self.at
+    }
+
+    /// The hash of the record, as a leaf of the tree of its trail.
+    #[must_use]
+    pub const fn leaf(&self) -> Hash {
+        self.leaf
     }
 
     /// The record.
@@ -182,13 +190,16 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Writes the record.
+    /// Writes the record, and hashes it: here, where requests do so side by side, and not on the one
+    /// way to the store.
     #[must_use]
     pub fn write(&self) -> Entry {
+        let bytes = self.bytes();
         Entry {
             org: self.org,
             at: self.at,
-            bytes: self.bytes(),
+            leaf: leaf_hash(&bytes),
+            bytes,
         }
     }
 
@@ -410,6 +421,7 @@ mod tests {
             let actor = Actor::Session("user_\n\"1".into());
             let entry = draft(&actor, &path, &agent).write();
             assert!(entry.bytes.iter().all(|b| (b' '..0x7f).contains(b)));
+            assert_eq!(entry.leaf, super::leaf_hash(&entry.bytes));
             let value: serde_json::Value = serde_json::from_slice(&entry.bytes).expect("JSON");
             assert_eq!(value.get("actor").and_then(|v| v.as_str()), Some("session:user_\n\"1"));
             let kept = value.get("path").and_then(|v| v.as_str()).expect("a path");

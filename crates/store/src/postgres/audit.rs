@@ -1,16 +1,12 @@
 //! The audit trail.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    ops::ControlFlow,
-    sync::Arc,
-};
+use std::{collections::HashMap, ops::ControlFlow, sync::Arc};
 
 use async_trait::async_trait;
 use claviger_core::{
     id::OrgId,
     ledger::{
-        batch::{Batch, Run},
+        batch::Batch,
         index::{BLOCK_RECORDS, SPOT_BYTES},
     },
 };
@@ -18,7 +14,8 @@ use tokio_postgres::Row;
 
 use super::{
     Postgres, audit_index,
-    fault::{Fault, Outcome},
+    fault::Outcome,
+    ledgers,
     row::{self, Columns},
     session::Params,
 };
@@ -26,23 +23,6 @@ use crate::{
     AuditFilter, AuditPart, AuditStore, Page, Result,
     scan::{Bounds, Leg, Order, Scan},
 };
-
-/// Appends runs of any number of orgs: one statement, one round trip, one commit. Either every
-/// org is known and this process still serves, or nothing is written.
-const APPEND: &str = "
-    with head as (
-        update ledgers set size = ledgers.size + asked.size
-        from unnest($1::text[], $2::bigint[]) as asked (org, size)
-        where ledgers.org = asked.org
-            and (select generation from deployment where one = 1) = $3
-            and (select count(*) from ledgers as known where known.org = any($1)) = cardinality($1)
-        returning ledgers.org, ledgers.size - asked.size as base
-    )
-    insert into audit_runs (org, first_seq, last_seq, at_min, at_max, lines)
-    select t.org, head.base + t.first, head.base + t.last, t.at_min, t.at_max, t.lines
-    from unnest($4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bytea[])
-        as t (org, first, last, at_min, at_max, lines)
-    join head on head.org = t.org";
 
 /// The runs before a record, the last one first.
 const NEWEST_RUNS: &str = "select first_seq, last_seq, at_min, at_max,
@@ -100,14 +80,8 @@ impl AuditStore for Postgres {
         if batch.is_empty() {
             return Ok(());
         }
-        self.write("append audit records", async {
-            let count = Columnar::of(batch.runs()).append(self).await?;
-            if usize::try_from(count) == Ok(batch.runs().len()) {
-                return Ok(());
-            }
-            Err(self.why_nothing_was_appended().await)
-        })
-        .await
+        let work = ledgers::append(&self.sessions, &batch);
+        self.write("append audit records", work).await
     }
 
     async fn query_audit(
@@ -350,18 +324,6 @@ impl Postgres {
         }
         Ok(ControlFlow::Continue(()))
     }
-
-    /// The fence, or an org that has no ledger.
-    async fn why_nothing_was_appended(&self) -> Fault {
-        let fence = async {
-            let change = self.sessions.begin().await?;
-            change.commit().await
-        };
-        match fence.await {
-            Err(fault) => fault,
-            Ok(()) => Fault::down("an org of the records has no audit trail"),
-        }
-    }
 }
 
 /// Whether these records, in order, stand far apart.
@@ -412,81 +374,6 @@ fn next_lot(
     (lot, ControlFlow::Continue(()))
 }
 
-/// Runs of one commit, as columns.
-#[derive(Default)]
-struct Columnar<'a> {
-    /// Each org once, and how many records it gets. In order: trails are locked in order.
-    sizes: BTreeMap<OrgId, i64>,
-    orgs: Vec<String>,
-    firsts: Vec<i64>,
-    lasts: Vec<i64>,
-    at_mins: Vec<i64>,
-    at_maxes: Vec<i64>,
-    lines: Vec<&'a [u8]>,
-}
-
-impl<'a> Columnar<'a> {
-    fn of(runs: &'a [Run]) -> Self {
-        let mut columns = Self::default();
-        for run in runs {
-            let size = columns.sizes.entry(run.org).or_default();
-            columns.firsts.push(*size + 1);
-            *size += bounded(run.count);
-            columns.lasts.push(*size);
-            columns.orgs.push(run.org.to_string());
-            columns.at_mins.push(run.at_min.millis());
-            columns.at_maxes.push(run.at_max.millis());
-            columns.lines.push(&run.lines);
-        }
-        columns
-    }
-
-    async fn append(&self, store: &Postgres) -> Outcome<u64> {
-        let (orgs, sizes): (Vec<String>, Vec<i64>) = self
-            .sizes
-            .iter()
-            .map(|(org, size)| (org.to_string(), *size))
-            .unzip();
-        let generation = store.sessions.fence().generation();
-        let params: Params<'_> = &[
-            &orgs,
-            &sizes,
-            &generation,
-            &self.orgs,
-            &self.firsts,
-            &self.lasts,
-            &self.at_mins,
-            &self.at_maxes,
-            &self.lines,
-        ];
-        store.sessions.append(APPEND, params).await
-    }
-}
-
 fn bounded(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use claviger_core::{id::OrgId, ledger::batch::Run, time::Timestamp};
-
-    use super::Columnar;
-
-    #[test]
-    fn records_are_numbered_within_their_org() {
-        let run = |org, count| Run {
-            org: OrgId::from_u128(org),
-            count,
-            at_min: Timestamp::from_millis(1),
-            at_max: Timestamp::from_millis(2),
-            lines: Vec::new(),
-        };
-        let runs = [run(7, 10), run(3, 1), run(7, 5)];
-        let columns = Columnar::of(&runs);
-        assert_eq!(columns.firsts, [1, 1, 11]);
-        assert_eq!(columns.lasts, [10, 1, 15]);
-        assert_eq!(columns.sizes.get(&OrgId::from_u128(7)), Some(&15));
-        assert_eq!(columns.sizes.get(&OrgId::from_u128(3)), Some(&1));
-    }
 }

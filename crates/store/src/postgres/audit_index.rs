@@ -8,16 +8,8 @@ use claviger_core::{
     ledger::index::{BLOCK_RECORDS, BUCKETS, Block, Term, before_block},
 };
 
-use super::{
-    Postgres,
-    fault::Outcome,
-    row::Columns,
-    session::{Params, Session},
-};
+use super::{Postgres, fault::Outcome, row::Columns, runs, session::Params};
 use crate::{AuditIndexStore, Result};
-
-/// How many bytes of lines are fetched in one round trip, beyond the first run.
-const FETCH_BYTES: u64 = 1024 * 1024;
 
 #[async_trait]
 impl AuditIndexStore for Postgres {
@@ -53,25 +45,9 @@ impl Postgres {
         let columns = Columns::of("ledgers", &next);
         let (org, block) = (columns.parse::<OrgId>("org")?, columns.count("done")?);
         let (before, last) = (before_block(block), before_block(block + 1));
-        let sql = "select first_seq, octet_length(lines)::bigint as size from audit_runs
-             where org = $1 and first_seq <= $3 and first_seq >= coalesce(
-                 (select max(first_seq) from audit_runs where org = $1 and first_seq <= $2), 0)
-             order by first_seq";
-        let text = org.to_string();
-        let params: Params<'_> = &[&text, &(before + 1).cast_signed(), &last.cast_signed()];
-        let runs = session.rows(sql, params).await?;
         let mut built = Block::new(block);
-        let (mut lot, mut bytes) = (Vec::new(), 0);
-        for run in &runs {
-            let columns = Columns::of("audit_runs", run);
-            lot.push(columns.get::<i64>("first_seq")?);
-            bytes += columns.count("size")?;
-            if bytes >= FETCH_BYTES {
-                read_lot(&session, &text, &lot, &mut built).await?;
-                (lot, bytes) = (Vec::new(), 0);
-            }
-        }
-        read_lot(&session, &text, &lot, &mut built).await?;
+        let add = |first_seq, lines: &[u8]| built.add_run(first_seq, lines);
+        runs::each_run(&session, org, (before + 1, last), add).await?;
         let spots = (SPOTS, built.spots().to_vec());
         let mut rows = built.into_rows();
         rows.push(spots);
@@ -136,18 +112,4 @@ impl Postgres {
         }
         Ok(rows)
     }
-}
-
-/// Adds these runs to a block.
-async fn read_lot(session: &Session, org: &str, lot: &[i64], built: &mut Block) -> Outcome<()> {
-    if lot.is_empty() {
-        return Ok(());
-    }
-    let sql = "select first_seq, lines from audit_runs
-         where org = $1 and first_seq = any($2) order by first_seq";
-    for run in &session.rows(sql, &[&org, &lot]).await? {
-        let columns = Columns::of("audit_runs", run);
-        built.add_run(columns.count("first_seq")?, columns.get("lines")?);
-    }
-    Ok(())
 }

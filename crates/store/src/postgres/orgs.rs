@@ -17,7 +17,8 @@ impl OrgStore for Postgres {
             if change.execute(sql, &[&id, &org.name, &at]).await? == 0 {
                 return Err(StoreError::Exists("org").into());
             }
-            change.execute("insert into ledgers (org, size) values ($1, 0)", &[&id]).await?;
+            let sql = "insert into ledgers (org, size, peaks) values ($1, 0, '')";
+            change.execute(sql, &[&id]).await?;
             commit(change, org, record).await
         })
         .await

@@ -1,4 +1,4 @@
-//! Connections: the pool, the one that appends, the one that holds the lock; and their time limits.
+//! Connections: the pool, and single ones; what they are set to, and their time limits.
 
 use std::{
     sync::{
@@ -13,15 +13,17 @@ use deadpool_postgres::{
 };
 use futures_util::FutureExt as _;
 use tokio::{
-    sync::{Mutex, RwLock},
+    sync::{Mutex, MutexGuard, RwLock},
     task::JoinHandle,
     time::timeout,
 };
-use tokio_postgres::{Client, Config, CopyOutStream, NoTls, Row, Statement, types::ToSql};
+use tokio_postgres::{Client, Config, CopyOutStream, NoTls, Row, types::ToSql};
 
 use super::{
+    appender::Appender,
     fault::{Fault, Outcome, describe},
     fence::{Fence, Keeper},
+    ledgers::{Appended, Heads},
 };
 
 /// How long a connection may take to be made.
@@ -61,6 +63,7 @@ pub(super) struct Sessions {
     is_audit_synced: bool,
     fence: Arc<Fence>,
     keeper: Keeper,
+    heads: Arc<Heads>,
     /// Whether operations may start. Held for reading while one is under way.
     is_open: RwLock<bool>,
 }
@@ -102,6 +105,7 @@ impl Sessions {
             is_audit_synced,
             fence,
             keeper,
+            heads: Arc::default(),
             is_open: RwLock::new(true),
         })
     }
@@ -169,6 +173,9 @@ impl Sessions {
             .await?;
         Ok(Change {
             session,
+            heads: Arc::clone(&self.heads),
+            generation: self.fence.generation(),
+            appended: None,
             is_over: false,
         })
     }
@@ -183,37 +190,19 @@ impl Sessions {
         self.fence.check(found)
     }
 
-    /// Executes a statement on the connection that appends, and commits it. There is one such
-    /// statement.
-    pub(super) async fn append(&self, sql: &'static str, params: Params<'_>) -> Outcome<u64> {
-        let mut slot = self.appender.lock().await;
-        // Taken out: when this future is dropped halfway, the connection goes with it.
-        let appender = match slot.take() {
-            Some(kept) if !kept.link.client.is_closed() => kept,
-            Some(_) | None => self.connect_appender(sql).await?,
-        };
-        let count = appender
-            .link
-            .client
-            .execute(&appender.statement, params)
-            .await?;
-        *slot = Some(appender);
-        Ok(count)
+    /// The place of the connection that appends, for one append at a time.
+    pub(super) async fn appender(&self) -> MutexGuard<'_, Option<Appender>> {
+        self.appender.lock().await
     }
 
-    async fn connect_appender(&self, sql: &str) -> Outcome<Appender> {
-        let link = connect(&self.config).await?;
-        // What is committed survives the death of this process also when the server does not wait
-        // for the disk; only a crash of the server can lose it. Planning anew would cost more than
-        // a small batch.
-        let settings = if self.is_audit_synced {
-            "set plan_cache_mode = force_generic_plan"
-        } else {
-            "set plan_cache_mode = force_generic_plan; set synchronous_commit = off"
-        };
-        link.client.batch_execute(settings).await?;
-        let statement = link.client.prepare(sql).await?;
-        Ok(Appender { link, statement })
+    /// A connection of its own for who appends.
+    pub(super) async fn connect_appender(&self) -> Outcome<Appender> {
+        Appender::new(connect(&self.config).await?, self.is_audit_synced).await
+    }
+
+    /// The frontiers of the trails.
+    pub(super) fn heads(&self) -> &Heads {
+        &self.heads
     }
 
     /// Waits for what is under way, closes every connection and gives the lock back.
@@ -223,12 +212,6 @@ impl Sessions {
         self.appender.lock().await.take();
         self.keeper.close().await;
     }
-}
-
-/// The connection that appends.
-struct Appender {
-    link: Link,
-    statement: Statement,
 }
 
 /// Waits for a result, but not for ever.
@@ -406,6 +389,10 @@ impl Drop for Session {
 /// A transaction: rolled back unless it is committed.
 pub(super) struct Change {
     session: Session,
+    pub(super) heads: Arc<Heads>,
+    pub(super) generation: i64,
+    /// What was appended to trails: nobody else of this process appends to them until the end.
+    pub(super) appended: Option<Appended>,
     is_over: bool,
 }
 
@@ -414,6 +401,9 @@ impl Change {
     pub(super) async fn commit(mut self) -> Outcome<()> {
         self.session.batch("commit").await?;
         self.is_over = true;
+        if let Some(appended) = self.appended.take() {
+            appended.publish();
+        }
         Ok(())
     }
 }

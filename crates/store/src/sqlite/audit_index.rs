@@ -9,7 +9,8 @@ use rusqlite::{Connection, params};
 
 use super::{
     Outcome, Sqlite,
-    row::{self, IdText, blob, bytes, count, parsed},
+    row::{self, IdText, blob, count, parsed},
+    runs,
     writer::{Order, Tx},
 };
 use crate::{AuditIndexStore, Result};
@@ -45,17 +46,10 @@ fn build_next(sql: &Connection) -> Outcome<Option<Built>> {
         return Ok(None);
     };
     let (before, last) = (before_block(block), before_block(block + 1));
-    let query = "select first_seq, lines from audit_runs
-         where org = ?1 and first_seq <= ?3 and first_seq >= coalesce(
-             (select max(first_seq) from audit_runs where org = ?1 and first_seq <= ?2), 0)
-         order by first_seq";
     let mut built = Block::new(block);
-    let mut statement = sql.prepare_cached(query)?;
-    let (first, last) = ((before + 1).cast_signed(), last.cast_signed());
-    let mut runs = statement.query(params![IdText::of(org), first, last])?;
-    while let Some(run) = runs.next()? {
-        built.add_run(count(run, 0)?, bytes(run, 1)?);
-    }
+    runs::each_run(sql, org, (before + 1, last), |first_seq, lines| {
+        built.add_run(first_seq, lines);
+    })?;
     Ok(Some((org, block.cast_signed(), built.into_rows())))
 }
 

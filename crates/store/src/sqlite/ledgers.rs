@@ -1,4 +1,4 @@
-//! The numbers of the trails, and the records of the running transaction, on the thread that writes.
+//! The frontiers of the trails, and the records of the running transaction, on the thread that writes.
 
 use std::{
     borrow::Cow,
@@ -8,21 +8,29 @@ use std::{
 
 use claviger_core::{
     id::OrgId,
-    ledger::batch::{Batch, Run},
+    ledger::{
+        batch::{Batch, Run},
+        tree::Frontier,
+    },
 };
 use rusqlite::{Connection, params};
 
-use super::{Outcome, row::IdText};
+use super::{
+    Outcome,
+    row::{self, IdText, blob, count},
+};
 use crate::StoreError;
 
 /// A run that is longer than this is written as it is: to copy it costs more than a row.
 const JOINED_BYTES_MAX: usize = 16 * 1024;
 
-/// The sizes of the trails that were written to, so that a number costs no query; and the records
-/// of a transaction, which are written at its end: whatever shared it shares a row.
+/// The frontiers of the trails that were written to, so that appending costs no query; and the
+/// records of a transaction, which are written at its end: whatever shared it shares a row.
+///
+/// A frontier changes at the end of a transaction alone: what a job came to before does not matter.
 #[derive(Default)]
 pub(super) struct Ledgers {
-    sizes: HashMap<OrgId, i64>,
+    frontiers: HashMap<OrgId, Frontier>,
     /// Of the jobs that are kept.
     kept: Vec<Arc<Batch>>,
     /// Of the running job, to be dropped if it fails.
@@ -41,8 +49,8 @@ impl Ledgers {
 
     /// Every org has a trail.
     fn expect_org(&mut self, sql: &Connection, org: OrgId) -> Outcome<()> {
-        if let Entry::Vacant(unknown) = self.sizes.entry(org) {
-            unknown.insert(read_size(sql, org)?);
+        if let Entry::Vacant(unknown) = self.frontiers.entry(org) {
+            unknown.insert(read_frontier(sql, org)?);
         }
         Ok(())
     }
@@ -57,17 +65,17 @@ impl Ledgers {
         self.running.clear();
         let kept = &self.kept;
         let is_kept = |org: &OrgId| orgs(kept).any(|other| other == *org);
-        self.sizes.retain(|org, _| is_kept(org));
+        self.frontiers.retain(|org, _| is_kept(org));
     }
 
     /// The whole transaction is undone.
     pub(super) fn forget(&mut self) {
-        self.sizes.clear();
+        self.frontiers.clear();
         self.kept.clear();
         self.running.clear();
     }
 
-    /// Writes the records, and the size of each trail once.
+    /// Writes the records, and the frontier of each trail once.
     pub(super) fn flush(&mut self, sql: &Connection) -> Outcome<()> {
         let mut insert = sql.prepare_cached(
             "insert into audit_runs (org, first_seq, last_seq, at_min, at_max, lines)
@@ -76,27 +84,27 @@ impl Ledgers {
         let kept = std::mem::take(&mut self.kept);
         let runs = joined(&kept);
         for run in &runs {
-            let size = self.sizes.get(&run.org).copied();
-            let size = size.ok_or_else(|| corrupt_ledger(run.org, "its size is not known"))?;
-            let count = i64::try_from(run.count).unwrap_or(i64::MAX);
-            let Some(last) = size.checked_add(count) else {
-                return Err(corrupt_ledger(run.org, "its size is out of range").into());
-            };
+            let frontier = self.frontiers.get_mut(&run.org);
+            let frontier = frontier.ok_or_else(|| corrupt_ledger(run.org, "it is not known"))?;
+            let before = frontier.size();
+            run.leaves.iter().for_each(|leaf| frontier.append(*leaf));
             insert.execute(params![
                 IdText::of(run.org),
-                size.saturating_add(1),
-                last,
+                before.saturating_add(1).cast_signed(),
+                frontier.size().cast_signed(),
                 run.at_min.millis(),
                 run.at_max.millis(),
                 run.lines,
             ])?;
-            self.sizes.insert(run.org, last);
         }
-        let mut update = sql.prepare_cached("update ledgers set size = ?2 where org = ?1")?;
+        let mut update =
+            sql.prepare_cached("update ledgers set size = ?2, peaks = ?3 where org = ?1")?;
         let orgs: BTreeSet<_> = orgs(&kept).collect();
         for org in orgs {
-            let size = self.sizes.get(&org);
-            if update.execute(params![IdText::of(org), size])? != 1 {
+            let frontier = self.frontiers.get(&org);
+            let frontier = frontier.ok_or_else(|| corrupt_ledger(org, "it is not known"))?;
+            let (size, peaks) = (frontier.size().cast_signed(), frontier.to_bytes());
+            if update.execute(params![IdText::of(org), size, peaks])? != 1 {
                 return Err(corrupt_ledger(org, "it has no size").into());
             }
         }
@@ -124,13 +132,15 @@ fn joined(batches: &[Arc<Batch>]) -> Vec<Cow<'_, Run>> {
     joined
 }
 
-pub(super) fn read_size(sql: &Connection, org: OrgId) -> Outcome<i64> {
-    let mut find = sql.prepare_cached("select size from ledgers where org = ?1")?;
-    match find.query_row(params![IdText::of(org)], |row| row.get(0)) {
-        Ok(size) => Ok(size),
-        Err(rusqlite::Error::QueryReturnedNoRows) => Err(StoreError::NotFound("org").into()),
-        Err(error) => Err(error.into()),
-    }
+/// The tree of a trail, as it is now.
+pub(super) fn read_frontier(sql: &Connection, org: OrgId) -> Outcome<Frontier> {
+    let query = "select size, peaks from ledgers where org = ?1 and peaks is not null";
+    let found = row::first(sql, query, params![IdText::of(org)], |row| {
+        Ok((count(row, 0)?, blob(row, 1)?))
+    })?;
+    let (size, peaks) = found.ok_or(StoreError::NotFound("org"))?;
+    let frontier = Frontier::from_bytes(size, &peaks);
+    Ok(frontier.map_err(|error| corrupt_ledger(org, &error.to_string()))?)
 }
 
 fn corrupt_ledger(org: OrgId, reason: &str) -> StoreError {

@@ -83,7 +83,7 @@ fn insert(sql: &Connection, org: &Org) -> Outcome<()> {
     }
     row::run(
         sql,
-        "insert into ledgers (org, size) values (?1, 0)",
+        "insert into ledgers (org, size, peaks) values (?1, 0, x'')",
         params![id],
     )?;
     Ok(())

@@ -40,17 +40,21 @@ impl Bed {
         }
     }
 
-    /// Opens the store. Each call offers another id for the default org, as each process does.
-    pub(crate) async fn try_open(&self) -> Result<Db> {
-        let url = match &self.0 {
+    /// The address of the database.
+    pub(crate) fn url(&self) -> String {
+        match &self.0 {
             Place::Sqlite(directory) => {
                 let path = directory.path().join("claviger.db");
                 format!("sqlite:{}", path.display())
             }
             Place::Postgres(database) => database.url(),
-        };
+        }
+    }
+
+    /// Opens the store. Each call offers another id for the default org, as each process does.
+    pub(crate) async fn try_open(&self) -> Result<Db> {
         let options = OpenOptions {
-            url,
+            url: self.url(),
             sync_audit: false,
             default_org: id(),
             now: NOW,

@@ -291,6 +291,7 @@ pub(crate) async fn racing_changes_and_records_leave_gapless_trails(bed: &Bed) {
         let distinct: BTreeSet<_> = kept.iter().collect();
         assert_eq!(distinct.len(), kept.len(), "none is there twice");
         assert_eq!(distinct, expected.iter().collect());
+        crate::tree::expect_tree(&db, *org).await;
     }
 }
 
