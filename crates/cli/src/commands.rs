@@ -28,6 +28,7 @@ mod scan;
 mod secrets;
 mod serve;
 mod tail;
+mod verify;
 mod whoami;
 mod workspaces;
 
@@ -56,9 +57,7 @@ pub(crate) fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         }),
         Some(Command::Secrets(command)) => secrets::run(command, &global, out),
         Some(Command::Channels(command)) => channels::run(command, &global, out),
-        Some(Command::Audit(command)) => online(&global, out, async |client| {
-            audit::run(command, &client, out).await
-        }),
+        Some(Command::Audit(command)) => audit::run(command, &global, out),
         Some(Command::Whoami) => {
             online(&global, out, async |client| whoami::run(&client, out).await)
         }

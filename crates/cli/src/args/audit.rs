@@ -19,6 +19,8 @@ pub(crate) enum AuditCommand {
     Query(QueryArgs),
     /// Write the whole trail, a JSON record per line, exactly as it is kept
     Export(ExportArgs),
+    /// Verify an export against signed checkpoints: no server and no database; exit 12 if not all is proved
+    Verify(VerifyArgs),
 }
 
 /// Which records.
@@ -79,4 +81,30 @@ pub(crate) struct ExportArgs {
     /// The file to write, whole or not at all; standard output if left out
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+/// `claviger audit verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Ends with 0 if every record is proved, with 12 if not, with 13 if something cannot be read. Beside a file EXPORT \
+are read, if they are there: EXPORT.checkpoint, a signed note, and EXPORT.hashes, 32 bytes for each record. \
+With hashes, changes are named to the record; without, only the checkpoints say where one must be. Take the \
+key from where whoever wrote the export could not change it: one that comes with the export proves nothing. An \
+anchor is a checkpoint that was kept elsewhere: without one, whoever holds the private key could have signed \
+another history.")]
+pub(crate) struct VerifyArgs {
+    /// A folder in the layout of C2SP tlog-tiles, a file with a record per line, or `-` for standard input
+    #[arg(value_name = "EXPORT")]
+    pub(crate) export: PathBuf,
+    /// The public key of the log or of a witness, as `name+id+base64`, or a file with one per line; may be
+    /// repeated
+    #[arg(long = "key", value_name = "VKEY", required = true)]
+    pub(crate) keys: Vec<String>,
+    /// A file with checkpoints that were kept elsewhere: one signed note, or JSON Lines with `org`, `at` and
+    /// `note`; may be repeated
+    #[arg(long = "anchor", value_name = "FILE")]
+    pub(crate) anchors: Vec<PathBuf>,
+    /// The origin of the log, where it is not the name of its key
+    #[arg(long, value_name = "NAME")]
+    pub(crate) origin: Option<String>,
 }

@@ -8,9 +8,12 @@ use std::{
 
 use claviger_wire::ledger::Event;
 
-use super::tail::Tail;
+use super::{online, tail::Tail, verify};
 use crate::{
-    args::audit::{AuditCommand, ExportArgs, FilterArgs, QueryArgs},
+    args::{
+        Global,
+        audit::{AuditCommand, ExportArgs, FilterArgs, QueryArgs},
+    },
     client::{Client, Query},
     error::Failure,
     output::{Cell, Output, Table, Tone},
@@ -21,18 +24,19 @@ use crate::{
 const PROGRESS_PAUSE: Duration = Duration::from_millis(200);
 
 /// Carries out one of the commands.
-pub(super) async fn run(
-    command: AuditCommand,
-    client: &Client,
-    out: &Output,
-) -> Result<(), Failure> {
+pub(super) fn run(command: AuditCommand, global: &Global, out: &Output) -> Result<(), Failure> {
     match command {
-        AuditCommand::Tail { filter, follow } => {
-            let tail = Tail::new(conditions(*filter), client, out);
+        AuditCommand::Tail { filter, follow } => online(global, out, async |client| {
+            let tail = Tail::new(conditions(*filter), &client, out);
             tail.run(follow).await
+        }),
+        AuditCommand::Query(args) => {
+            online(global, out, async |client| query(args, &client, out).await)
         }
-        AuditCommand::Query(args) => query(args, client, out).await,
-        AuditCommand::Export(args) => export(args, client, out).await,
+        AuditCommand::Export(args) => {
+            online(global, out, async |client| export(args, &client, out).await)
+        }
+        AuditCommand::Verify(args) => verify::run(&args, out),
     }
 }
 
