@@ -29,6 +29,7 @@ mod secrets;
 mod serve;
 mod tail;
 mod tlog;
+mod verify;
 mod whoami;
 mod workspaces;
 

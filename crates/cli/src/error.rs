@@ -27,6 +27,10 @@ pub(crate) enum Exit {
     SecretsFound,
     /// A scan found secrets that are accepted.
     LiveSecretsFound,
+    /// A verification did not prove all of an export.
+    Unproved,
+    /// What was to be verified cannot be read.
+    Unreadable,
 }
 
 /// The exit codes and the variables, for the end of `--help` and of the man page.
@@ -47,7 +51,9 @@ Exit codes:
   6  conflict (409)
   7  unavailable (502, 503, 504 or no connection)
   10  secrets found (scan)
-  11  live secrets found (scan --check)";
+  11  live secrets found (scan --check)
+  12  not all is proved (audit verify)
+  13  the export, a key or an anchor cannot be read (audit verify)";
 
 impl Exit {
     /// The number.
@@ -63,6 +69,8 @@ impl Exit {
             Self::Unavailable => 7,
             Self::SecretsFound => 10,
             Self::LiveSecretsFound => 11,
+            Self::Unproved => 12,
+            Self::Unreadable => 13,
         }
     }
 
@@ -130,6 +138,12 @@ pub(crate) enum Failure {
         /// Those of them with a secret that is live.
         live: usize,
     },
+    /// A verification found so much, and has listed it.
+    #[error("not all is proved; findings: {0}")]
+    Unproved(u64),
+    /// What was to be verified cannot be read: the whole sentence.
+    #[error("{0}")]
+    Unreadable(String),
     /// The output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(#[source] io::Error),
@@ -246,6 +260,8 @@ impl Failure {
             Self::NoConnection { .. } | Self::NoAnswer { .. } => Exit::Unavailable,
             Self::SecretsFound(_) | Self::DeadSecretsFound(_) => Exit::SecretsFound,
             Self::LiveSecretsFound { .. } => Exit::LiveSecretsFound,
+            Self::Unproved(_) => Exit::Unproved,
+            Self::Unreadable(_) => Exit::Unreadable,
             Self::Closed => Exit::Done,
         }
     }
@@ -279,9 +295,17 @@ impl Failure {
                  rotate each key without an overlap"
                     .to_owned(),
             ),
-            Self::Usage(_) | Self::Local(_) | Self::Missing(_) | Self::Output(_) | Self::Closed => {
-                None
-            }
+            Self::Unproved(_) => Some(
+                "keep the export, its checkpoint and the anchors as they are: together they are the \
+                 evidence"
+                    .to_owned(),
+            ),
+            Self::Usage(_)
+            | Self::Local(_)
+            | Self::Missing(_)
+            | Self::Unreadable(_)
+            | Self::Output(_)
+            | Self::Closed => None,
         }
     }
 }
@@ -346,6 +370,8 @@ mod tests {
         assert_eq!(Failure::Local("x".to_owned()).exit(), Exit::Failed);
         assert_eq!(Failure::SecretsFound(1).exit().code(), 10);
         assert_eq!(Failure::DeadSecretsFound(1).exit().code(), 10);
+        assert_eq!(Failure::Unproved(1).exit().code(), 12);
+        assert_eq!(Failure::Unreadable("x".to_owned()).exit().code(), 13);
         let live = Failure::LiveSecretsFound { found: 2, live: 1 };
         assert_eq!(live.exit().code(), 11);
         let full = Failure::from(io::Error::from(io::ErrorKind::StorageFull));
@@ -367,6 +393,11 @@ mod tests {
             (Exit::Unavailable, "unavailable"),
             (Exit::SecretsFound, "secrets found (scan)"),
             (Exit::LiveSecretsFound, "live secrets found (scan --check)"),
+            (Exit::Unproved, "not all is proved (audit verify)"),
+            (
+                Exit::Unreadable,
+                "the export, a key or an anchor cannot be read",
+            ),
         ];
         for (exit, word) in words {
             let line = format!("\n  {}  {word}", exit.code());

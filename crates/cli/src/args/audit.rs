@@ -25,6 +25,8 @@ pub(crate) enum AuditCommand {
     /// Put a new key before those that sign the trails; with --finish, take the older ones away. Offline:
     /// stop the server
     RotateKey(RotateKeyArgs),
+    /// Verify an export against signed checkpoints: no server and no database; exit 12 if not all is proved
+    Verify(VerifyArgs),
 }
 
 /// Which records.
@@ -109,4 +111,30 @@ pub(crate) struct RotateKeyArgs {
     /// Where data lies.
     #[command(flatten)]
     pub(crate) data: DataFlags,
+}
+
+/// `claviger audit verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Ends with 0 if every record is proved, with 12 if not, with 13 if something cannot be read. Beside a file EXPORT \
+are read, if they are there: EXPORT.checkpoint, a signed note, and EXPORT.hashes, 32 bytes for each record. \
+With hashes, changes are named to the record; without, only the checkpoints say where one must be. Take the \
+key from where whoever wrote the export could not change it: one that comes with the export proves nothing. An \
+anchor is a checkpoint that was kept elsewhere: without one, whoever holds the private key could have signed \
+another history.")]
+pub(crate) struct VerifyArgs {
+    /// A folder in the layout of C2SP tlog-tiles, a file with a record per line, or `-` for standard input
+    #[arg(value_name = "EXPORT")]
+    pub(crate) export: PathBuf,
+    /// The public key of the log or of a witness, as `name+id+base64`, or a file with one per line; may be
+    /// repeated
+    #[arg(long = "key", value_name = "VKEY", required = true)]
+    pub(crate) keys: Vec<String>,
+    /// A file with checkpoints that were kept elsewhere: one signed note, or JSON Lines with `org`, `at` and
+    /// `note`; may be repeated
+    #[arg(long = "anchor", value_name = "FILE")]
+    pub(crate) anchors: Vec<PathBuf>,
+    /// The origin of the log, where it is not the name of its key
+    #[arg(long, value_name = "NAME")]
+    pub(crate) origin: Option<String>,
 }

@@ -10,7 +10,7 @@ use claviger_server::config::Config;
 use claviger_wire::ledger::Event;
 use serde::Serialize;
 
-use super::{block_on, online, tail::Tail, tlog};
+use super::{block_on, online, tail::Tail, tlog, verify};
 use crate::{
     args::{
         Global,
@@ -45,6 +45,7 @@ pub(super) fn run(command: AuditCommand, global: &Global, out: &Output) -> Resul
             online(global, out, async |client| export(args, &client, out).await)
         }
         AuditCommand::RotateKey(args) => rotate_key(&args, out),
+        AuditCommand::Verify(args) => verify::run(&args, out),
     }
 }
 

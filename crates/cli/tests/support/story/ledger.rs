@@ -135,6 +135,7 @@ pub(crate) fn folder(bed: &Bed) {
     }
     done(export(&cli, &folder));
     assert!(verified(&folder).size() > last.size());
+    change_is_named(&cli, &folder);
 
     // What was changed in the folder is not built upon.
     let stranger = bed.data.with_file_name("stranger");
@@ -161,6 +162,40 @@ pub(crate) fn folder(bed: &Bed) {
     ]);
     usage(&["audit", "export", "--format", "csv"]);
     server.stop();
+}
+
+/// `audit verify` with the key and a checkpoint that were kept elsewhere, before and after one byte was
+/// changed.
+fn change_is_named(cli: &Cli<'_>, folder: &Path) {
+    let kept = folder.with_file_name("kept");
+    fs::create_dir(&kept).expect("made");
+    for name in ["key", "checkpoint"] {
+        fs::copy(folder.join(name), kept.join(name)).expect("copied");
+    }
+    let path = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let (log, key) = (path(folder), path(&kept.join("key")));
+    let anchor = path(&kept.join("checkpoint"));
+    let words = [
+        "audit", "verify", &log, "--key", &key, "--anchor", &anchor, "--json",
+    ];
+    let verify = || {
+        let ended = cli.with("").run(&words, "");
+        let report: serde_json::Value = serde_json::from_str(&ended.out).expect("a report");
+        (ended.code, report)
+    };
+    let (code, report) = verify();
+    assert_eq!(code, Some(0), "{report}");
+    let bundle = folder.join("tile/entries/001");
+    let whole = fs::read(&bundle).expect("records");
+    let mut bytes = whole.clone();
+    // The last byte of the last of 256 records.
+    *bytes.last_mut().expect("some") ^= 1;
+    fs::write(&bundle, bytes).expect("written");
+    let (code, report) = verify();
+    assert_eq!(code, Some(12), "{report}");
+    assert_eq!(report["findings"][0]["kind"], "changed", "{report}");
+    assert_eq!(report["findings"][0]["first"], 512, "{report}");
+    fs::write(&bundle, whole).expect("written");
 }
 
 fn rotate(bed: &Bed, more: &[&str]) -> Ended {

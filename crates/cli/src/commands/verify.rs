@@ -1,0 +1,54 @@
+//! `claviger audit verify`: whether an export is what was signed. No server is asked and no database is
+//! read; of the records one is in memory at a time.
+
+use std::{cell::RefCell, rc::Rc};
+
+use claviger_core::ledger::verify::{TileClaims, Verifier};
+
+use self::{checkpoints::Checkpoints, export::Export, pace::Pace, report::Report, trust::Trust};
+use crate::{args::audit::VerifyArgs, error::Failure, output::Output};
+
+mod checkpoints;
+mod export;
+mod files;
+mod folder;
+mod lines;
+mod pace;
+mod report;
+mod trust;
+mod words;
+
+/// Reads tiles of hashes: level and number to bytes, `None` if there is no such tile.
+type ReadTile = Box<dyn FnMut(u8, u64) -> Option<Vec<u8>>>;
+
+/// The verifier over the hashes that an export carries, if it carries any.
+type Check = Verifier<TileClaims<ReadTile>>;
+
+/// The first thing that went wrong while hashes were read: the verifier only knows that they are missing.
+type Trouble = Rc<RefCell<Option<Failure>>>;
+
+/// Verifies, and says what was found.
+pub(super) fn run(args: &VerifyArgs, out: &Output) -> Result<(), Failure> {
+    let trust = Trust::new(&args.keys, args.origin.as_deref())?;
+    let mut checkpoints = Checkpoints::default();
+    for path in &args.anchors {
+        checkpoints.take_anchors(path, &trust, out)?;
+    }
+    let export = Export::open(&args.export)?;
+    if let Some((file, note)) = export.checkpoint()? {
+        checkpoints.take_of_export(&file, &note, &trust);
+    }
+    let trouble = Trouble::default();
+    let claims = TileClaims::new(export.tiles(&trouble)?);
+    let mut check = Verifier::new(claims, checkpoints.trusted());
+    let mut pace = Pace::new(out);
+    let bodiless = export.feed(&mut check, &mut pace)?;
+    let core = check.finish();
+    pace.end();
+    if let Some(failure) = trouble.take() {
+        return Err(failure);
+    }
+    let report = Report::new(&trust, checkpoints, &bodiless, core);
+    report.show(out)?;
+    report.verdict()
+}

@@ -1,0 +1,257 @@
+//! What a verification came to: for a person, for a pipe, and for a program.
+
+use claviger_core::ledger::verify::{FINDINGS_MAX, Report as Core, Source, Standing};
+use serde::Serialize;
+
+use super::{
+    checkpoints::{Checkpoints, Vouched},
+    export::Bodiless,
+    trust::Trust,
+    words::{Found, no_body, no_checkpoint, of_fault, of_finding},
+};
+use crate::{
+    error::Failure,
+    output::{Cell, Output, Table, Tone},
+    text::or_dash,
+};
+
+/// As many checkpoints are shown to people; programs get all.
+const SHOWN_MAX: usize = 20;
+
+/// The whole report.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    /// The origin of the log.
+    log: String,
+    /// Whether every record is proved, and nothing was found.
+    is_proved: bool,
+    /// How many records were read.
+    records: u64,
+    /// How many more have a hash, and no body.
+    without_body: u64,
+    /// The records from 1 to this number are proved without a gap.
+    intact: u64,
+    /// The largest checkpoint that fits: up to it every record is proved that no finding names.
+    proved: Option<Judged>,
+    checkpoints: Vec<Judged>,
+    findings: Vec<Found>,
+    /// How many findings more there were.
+    more_findings: u64,
+}
+
+/// A checkpoint that counts, and what became of it.
+#[derive(Debug, Clone, Serialize)]
+struct Judged {
+    size: u64,
+    root: String,
+    /// `fits`, `differs`, `ahead` or `unjudged`.
+    standing: &'static str,
+    /// `export` or `anchor`.
+    source: &'static str,
+    file: String,
+    signed_by: Vec<String>,
+    /// As a cosignature says, or the anchor.
+    signed_at: Option<String>,
+    anchored_at: Option<String>,
+}
+
+impl Judged {
+    fn new(vouched: &Vouched, standing: Standing) -> Self {
+        let signers = vouched.signers.iter().map(ToString::to_string);
+        Self {
+            size: vouched.trusted.size,
+            root: vouched.trusted.root.to_string(),
+            standing: match standing {
+                Standing::Fits => FITS,
+                Standing::Differs => "differs",
+                Standing::Ahead => AHEAD,
+                Standing::Unjudged => "unjudged",
+            },
+            source: match vouched.trusted.source {
+                Source::Export => "export",
+                Source::Anchor => "anchor",
+            },
+            file: vouched.file.to_string(),
+            signed_by: signers.collect(),
+            signed_at: vouched.trusted.at.map(|at| at.to_string()),
+            anchored_at: vouched.anchored_at.clone(),
+        }
+    }
+
+    fn tone(&self) -> Tone {
+        match self.standing {
+            FITS => Tone::Good,
+            AHEAD => Tone::Warning,
+            _ => Tone::Bad,
+        }
+    }
+}
+
+const FITS: &str = "fits";
+const AHEAD: &str = "ahead";
+
+impl Report {
+    /// Puts together what the verifier found, and what was found before.
+    pub(super) fn new(
+        trust: &Trust,
+        mut checkpoints: Checkpoints,
+        bodiless: &Bodiless,
+        core: Core,
+    ) -> Self {
+        // In the order in which the verifier has them.
+        checkpoints
+            .vouched
+            .sort_by_key(|vouched| vouched.trusted.size);
+        let standings = core.checkpoints.iter().map(|judged| judged.standing);
+        let judged = checkpoints.vouched.iter().zip(standings);
+        let judged = judged.map(|(vouched, standing)| Judged::new(vouched, standing));
+        let judged: Vec<Judged> = judged.collect();
+        let proved = judged.iter().rfind(|judged| judged.standing == FITS);
+
+        let mut findings: Vec<Found> = checkpoints.faulty.iter().map(of_fault).collect();
+        if checkpoints.vouched.is_empty() {
+            findings.push(no_checkpoint());
+        }
+        findings.extend(core.findings.iter().map(of_finding));
+        findings.extend(bodiless.iter().copied().map(no_body));
+        findings.sort_by_key(|found| found.record);
+        let beyond = findings.len().saturating_sub(FINDINGS_MAX);
+        findings.truncate(FINDINGS_MAX);
+        let more_findings = core
+            .more
+            .saturating_add(u64::try_from(beyond).unwrap_or(u64::MAX));
+        Self {
+            log: trust.origin.clone(),
+            is_proved: findings.is_empty() && more_findings == 0 && proved.is_some(),
+            records: core.records,
+            without_body: core.dropped,
+            intact: core.intact,
+            proved: proved.cloned(),
+            checkpoints: judged,
+            findings,
+            more_findings,
+        }
+    }
+
+    /// Writes it: JSON, tables on a terminal, lines in a pipe.
+    pub(super) fn show(&self, out: &Output) -> Result<(), Failure> {
+        if out.is_json() {
+            return out.json(self);
+        }
+        out.table(&self.summary())?;
+        let is_terminal = out.is_terminal();
+        if !self.checkpoints.is_empty() {
+            section(self.checkpoint_table(is_terminal), out)?;
+        }
+        let hidden = self.checkpoints.len().saturating_sub(SHOWN_MAX);
+        if hidden > 0 {
+            out.note(&format!(
+                "and {hidden} more checkpoints; --json lists them all"
+            ));
+        }
+        if !self.findings.is_empty() {
+            section(self.finding_table(is_terminal), out)?;
+        }
+        if self.more_findings > 0 {
+            out.note(&format!("and {} more findings", self.more_findings));
+        }
+        Ok(())
+    }
+
+    /// How the program is to end.
+    pub(super) fn verdict(&self) -> Result<(), Failure> {
+        if self.is_proved {
+            return Ok(());
+        }
+        let listed = u64::try_from(self.findings.len()).unwrap_or(u64::MAX);
+        Err(Failure::Unproved(listed.saturating_add(self.more_findings)))
+    }
+
+    fn summary(&self) -> Table {
+        let mut table = Table::fields();
+        let verdict = if self.is_proved {
+            Cell::toned("all is proved", Tone::Good)
+        } else {
+            Cell::toned("not all is proved", Tone::Bad)
+        };
+        table.field("verdict", verdict);
+        table.field("log", self.log.as_str());
+        table.field("records", self.records.to_string());
+        if self.without_body > 0 {
+            table.field("without body", self.without_body.to_string());
+        }
+        table.field("proved", self.proved_words());
+        if let Some(proved) = &self.proved {
+            table.field("signed by", proved.signed_by.join(", "));
+            let at = proved.signed_at.as_deref();
+            table.field("signed at", at.unwrap_or("the signature has no time"));
+        }
+        let anchors = self.checkpoints.iter().filter(|j| j.source == "anchor");
+        let fitting = anchors.clone().filter(|j| j.standing == FITS).count();
+        table.field(
+            "anchors that fit",
+            format!("{fitting} of {}", anchors.count()),
+        );
+        table
+    }
+
+    fn proved_words(&self) -> String {
+        let Some(proved) = &self.proved else {
+            return "nothing".to_owned();
+        };
+        match (self.intact, proved.size) {
+            (_, 0) => "that there are no records".to_owned(),
+            (intact, size) if intact == size => format!("records 1 to {size}, byte for byte"),
+            (0, size) => format!("records up to {size}, but for those of the findings"),
+            (intact, size) => format!(
+                "records 1 to {intact}, byte for byte; and up to {size}, but for those of the findings"
+            ),
+        }
+    }
+
+    /// Those that do not fit come first, then the largest.
+    fn checkpoint_table(&self, is_terminal: bool) -> Table {
+        let mut shown: Vec<&Judged> = self.checkpoints.iter().rev().collect();
+        shown.sort_by_key(|judged| judged.standing == FITS);
+        let mut table = Table::new(&["CHECKPOINT", "RECORDS", "FROM", "SIGNED AT", "SIGNED BY"]);
+        for judged in shown.into_iter().take(SHOWN_MAX) {
+            let row = [
+                Cell::toned(judged.standing, judged.tone()),
+                judged.size.to_string().into(),
+                judged.file.as_str().into(),
+                or_dash(judged.signed_at.as_deref()).into(),
+                judged.signed_by.join(", ").into(),
+            ];
+            table.cells(with_word("checkpoint", row, is_terminal));
+        }
+        table
+    }
+
+    fn finding_table(&self, is_terminal: bool) -> Table {
+        let mut table = Table::new(&["FINDING", "RECORD", "WHAT", "WHAT TO DO"]);
+        for found in &self.findings {
+            let record = found.record.map(|record| record.to_string());
+            let row = [
+                Cell::toned(found.kind, Tone::Bad),
+                or_dash(record.as_deref()).into(),
+                found.what.as_str().into(),
+                found.advice.into(),
+            ];
+            table.cells(with_word("finding", row, is_terminal));
+        }
+        table
+    }
+}
+
+/// In a pipe, where there are no headings, each line says what it is.
+fn with_word<const N: usize>(word: &str, row: [Cell; N], is_terminal: bool) -> Vec<Cell> {
+    let word = (!is_terminal).then(|| word.into());
+    word.into_iter().chain(row).collect()
+}
+
+fn section(table: Table, out: &Output) -> Result<(), Failure> {
+    if out.is_terminal() {
+        out.line("")?;
+    }
+    out.table(&table)
+}
