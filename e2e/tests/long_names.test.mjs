@@ -53,7 +53,7 @@ describe('long names', () => {
       return [...frame.querySelectorAll('tbody :is(.badge, .button, .status)')]
         .filter((it) => it.checkVisibility())
         .map((it) => [it.textContent.trim(), it.getBoundingClientRect()])
-        .filter(([, box]) => box.left < room.left || box.right > room.right + 1 || (box.height > 48 && text.length < 30))
+        .filter(([text, box]) => box.left < room.left || box.right > room.right + 1 || (box.height > 48 && text.length < 30))
         .map(([text, box]) => `${text}: ${Math.round(box.width)} x ${Math.round(box.height)} px`);
     }));
     assert.deepEqual(broken, [], page.url());

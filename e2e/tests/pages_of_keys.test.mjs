@@ -33,7 +33,7 @@ const PAGES = [
   ['the suspension of a key', ({ of }) => of('chat-agent', '/suspend'), 'Suspend chat-agent?', ['These stop with it']],
   ['the blast radius', ({ of }) => of('nightly-report', '/blast-radius'), 'Blast radius', ['DB_PASSWORD', '/secrets/values']],
   ['security', () => '/canvas/security', 'Security', ['No expiry', 'Over-broad', 'chat-agent'], 'security'],
-  ['uses of ADMIN_TOKEN', () => '/canvas/security?show=admin_token', 'Security', ['/org/tokens']],
+  ['uses of ADMIN_TOKEN', () => '/canvas/security?show=admin_token', 'Security', ['/canvas/']],
   ['a remedy', ({ keys }) => `/canvas/security/${keys['chat-agent'].id}/narrow`, 'Narrow', ['chat-agent']],
   ['an end to be set', ({ keys }) => `/canvas/security/${keys['chat-agent'].id}/end`, 'chat-agent', ['chat-agent']],
   ['a suspension advised', ({ keys }) => `/canvas/security/${keys['chat-agent'].id}/suspend`, 'chat-agent', ['chat-agent']],

@@ -89,13 +89,14 @@ describe('waiting in the Canvas', () => {
 
   it('shows that a filter is on its way', () => desk.at('/canvas/keys', async (page) => {
     const held = await hold(page, '**/canvas/keys?*workspace=*');
-    await page.getByRole('combobox', { name: 'Workspace' }).selectOption({ label: 'support' });
-    // Playwright would wait for the page that comes.
+    // Playwright waits for the page that comes.
+    const chosen = page.getByRole('combobox', { name: 'Workspace' }).selectOption({ label: 'support' });
     await look(page, `new Promise((done) => {
       const again = () => (document.querySelector('.table-frame[aria-busy=true].waits') ? done() : requestAnimationFrame(again));
       again();
     })`);
     held.go();
+    await chosen;
     await page.waitForURL(/workspace=ws_/);
     assert.equal(await page.locator('.waits').count(), 0);
   }));

@@ -342,7 +342,11 @@ async fn question<A: Action>(
             Some(one) => page.below(one.name.clone(), one.href.clone()),
             None => page,
         },
-        problems: match typed.other_error("name reason count") {
+        problems: match typed.other_error(if is_many {
+            "reason count"
+        } else {
+            "reason name"
+        }) {
             "" => Vec::new(),
             error => vec![error.to_owned()],
         },
