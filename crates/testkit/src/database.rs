@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process::{Command, Stdio};
 
-use crate::install;
+use crate::{desk, install};
 
 /// Seconds that a client waits for a connection. PostgreSQL's own least value is 2.
 const CONNECT_SECONDS_MAX: &str = "10";
@@ -14,24 +14,36 @@ const CONNECT_SECONDS_MAX: &str = "10";
 pub struct Database {
     cluster: ClusterUrl,
     name: String,
+    /// The cluster was there before this process and outlives it.
+    is_kept: bool,
 }
 
 impl Database {
     /// Creates it from `template0`, which nobody can be connected to, so that many tests may do
     /// this at once; and with the same encoding and locale whatever those of the cluster are.
-    pub(crate) fn create(cluster: &ClusterUrl) -> Self {
+    pub(crate) fn create(cluster: &ClusterUrl, is_kept: bool) -> Self {
         let database = Self {
             cluster: cluster.clone(),
             name: unique_name(),
+            is_kept,
         };
         let sql = format!(
             "create database {} template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C'",
             database.name
         );
-        if let Err(problem) = psql(&cluster.administration(), &sql) {
+        if let Err(problem) = database.administer(&sql) {
             panic!("no database could be created in the PostgreSQL for the tests: {problem}");
         }
         database
+    }
+
+    /// A connection to a cluster of a test's own would be in the way where it is stopped or frozen.
+    fn administer(&self, sql: &str) -> Result<(), String> {
+        if self.is_kept {
+            desk::run(&self.cluster, sql)
+        } else {
+            psql(&self.cluster.administration(), sql).map(drop)
+        }
     }
 
     /// Its address, as `postgres://postgres@127.0.0.1:PORT/NAME`.
@@ -45,7 +57,7 @@ impl Drop for Database {
     fn drop(&mut self) {
         let sql = format!("drop database if exists {} with (force)", self.name);
         // A test may well have stopped the cluster under its own database, so a failure is no news.
-        psql(&self.cluster.administration(), &sql).ok();
+        self.administer(&sql).ok();
     }
 }
 
@@ -86,7 +98,7 @@ impl ClusterUrl {
     }
 
     /// The database that every cluster has, to create and drop others from.
-    fn administration(&self) -> String {
+    pub(crate) fn administration(&self) -> String {
         self.database("postgres")
     }
 }

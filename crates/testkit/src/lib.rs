@@ -17,6 +17,7 @@
 )]
 
 mod database;
+mod desk;
 mod install;
 mod keeper;
 mod port;

@@ -53,7 +53,7 @@ impl Postgres {
     /// Creates an empty database with a name of its own (UTF-8, locale C).
     #[must_use]
     pub fn database(&self) -> Database {
-        Database::create(&self.url)
+        Database::create(&self.url, self.server.is_none())
     }
 
     /// Stops the cluster as a crash would: no checkpoint, connections cut, recovery at the next
@@ -123,6 +123,27 @@ mod tests {
 
         assert_eq!(psql(&one.url(), question()), Ok("1".to_owned()));
         assert_eq!(psql(&other.url(), question()), Ok("0".to_owned()));
+    }
+
+    #[test]
+    fn refusals_of_a_kept_connection_are_told_and_it_goes_on() {
+        // A cluster of our own stands for one that the environment names.
+        let postgres = Postgres::spawn();
+        let administer = |sql: &str| crate::desk::run(&postgres.url, sql);
+        assert_eq!(administer("create database footprint"), Ok(()));
+        let refused = administer("create database footprint").unwrap_err();
+        assert!(refused.contains("already exists"), "{refused}");
+        assert_eq!(administer("drop database footprint"), Ok(()));
+        // One that was cut is made anew.
+        assert_eq!(
+            psql(
+                &postgres.url.administration(),
+                "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+                 where backend_type = 'client backend' and pid <> pg_backend_pid()"
+            ),
+            Ok("1".to_owned())
+        );
+        assert_eq!(administer("create database footprint"), Ok(()));
     }
 
     #[test]
