@@ -7,7 +7,7 @@ const READY_MS_MAX = 60_000;
 
 /**
  * Starts a program and waits until it has printed what `found` looks for: `found(out, err)` gives
- * something once it is there. Gives `{child, found, out, err, stop}`.
+ * something once it is there. Gives `{child, found, out, err, until, stop}`.
  *
  * The program is killed when this process ends, however it ends.
  */
@@ -24,16 +24,14 @@ export async function startProgram(command, args, { found, ...options }) {
   process.once('exit', kill);
   ended.then(() => process.off('exit', kill), () => {});
 
-  const first = await new Promise((done, failed) => {
-    const fail = (why) => {
-      kill();
-      failed(new Error(`${command} ${args.join(' ')}: ${why}\n${text.err}${text.out}`));
-    };
-    const limit = setTimeout(() => fail(`not ready after ${READY_MS_MAX} ms`), READY_MS_MAX);
+  /** Waits for what one of them looks for, at a time. */
+  const until = (finds) => new Promise((done, failed) => {
+    const fail = (why) => failed(new Error(`${command} ${args.join(' ')}: ${why}\n${text.err}${text.out}`));
+    const limit = setTimeout(() => fail(`not written after ${READY_MS_MAX} ms`), READY_MS_MAX);
     child.once('error', (error) => fail(error.message));
-    child.once('close', (code) => fail(`ended with ${code} before it was ready`));
+    child.once('close', (code) => fail(`ended with ${code} before it was written`));
     look = () => {
-      const value = found(text.out, text.err);
+      const value = finds(text.out, text.err);
       if (value === undefined) return;
       clearTimeout(limit);
       look = () => {};
@@ -41,10 +39,13 @@ export async function startProgram(command, args, { found, ...options }) {
     };
     look();
   });
+  const first = await until(found).catch((error) => { kill(); throw error; });
 
   return {
     child,
     found: first,
+    /** Waits until it has written more: `until((out, err) => …)` gives what is found there. */
+    until,
     /** What it has written so far. */
     get out() { return text.out; },
     get err() { return text.err; },

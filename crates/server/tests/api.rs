@@ -134,6 +134,8 @@ mod sso;
 mod sso_again;
 #[path = "api/sso_leave.rs"]
 mod sso_leave;
+#[path = "api/sso_nodes.rs"]
+mod sso_nodes;
 #[path = "api/stops.rs"]
 mod stops;
 #[path = "api/streams.rs"]

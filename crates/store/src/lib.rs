@@ -53,9 +53,10 @@ pub use rows::{
     Idempotency, KEYS_SELECTED_MAX, KeyChange, KeyFilter, LINKS_BELOW_KEY_MAX, LINKS_PER_MAKER_MAX,
     Line, LinkMaker, LoadedKey, LoadedSession, LoadedWorkspaceToken, MintLimits, NewKey, NewSecret,
     NewSecretOfKey, NewSession, Notice, NoticeKind, Org, OrgDeletion, Page, PersonRow, PersonTurn,
-    Removal, Removed, Revoked, RevokedKey, Rotated, RotationEnd, SECRETS_PER_WORKSPACE_MAX,
-    SESSIONS_PER_PERSON_MAX, Sealed, SealedRow, SecretName, SecretRow, SecretUse, Selection,
-    SignIn, Turn, Verdict, WhichSessions, Workspace, WorkspaceChange, WorkspaceDeletion,
+    RefreshTurn, Removal, Removed, Revoked, RevokedKey, Rotated, RotationEnd,
+    SECRETS_PER_WORKSPACE_MAX, SESSIONS_PER_PERSON_MAX, Sealed, SealedRow, SecretName, SecretRow,
+    SecretUse, Selection, SignIn, Turn, Verdict, WhichSessions, Workspace, WorkspaceChange,
+    WorkspaceDeletion,
 };
 pub(crate) use rows::{KEYS_SELECTED_LIMIT, to_turn, within_selection};
 pub use scan::SCAN_BYTES_MAX;

@@ -10,7 +10,7 @@ use claviger_core::{
 
 use crate::{
     Acting, Begun, Judge, LoadedSession, NewSession, Page, PersonRow, PersonTurn, Recorder,
-    Removal, Removed, Result, SignIn, WhichSessions, Written,
+    RefreshTurn, Removal, Removed, Result, SignIn, WhichSessions, Written,
 };
 
 /// The most ways to the provider that are begun: whoever begins one need not be known.
@@ -103,6 +103,25 @@ pub trait SessionStore: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::NotFound`](crate::StoreError::NotFound) when the session has ended.
     async fn find_sealed(&self, id: SessionId) -> Result<Option<Vec<u8>>>;
+
+    /// Takes the turn to ask the provider about a session again, from `now` until `until`: of all nodes one
+    /// asks, and a turn that a node left by dying ends by itself. The clocks of nodes may differ by less
+    /// than a turn lasts. [`Self::renew_session`] ends it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`](crate::StoreError::NotFound) when the session has ended.
+    async fn take_refresh_turn(
+        &self,
+        id: SessionId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<RefreshTurn>;
+
+    /// Ends a turn in which the provider gave nothing new.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+    async fn end_refresh_turn(&self, id: SessionId) -> Result<()>;
 
     /// Keeps what the provider said anew, if what it had given before is still `before`: a token that
     /// works once is not spent twice.

@@ -23,7 +23,8 @@ pub use keys::{
 pub(crate) use keys::{KEYS_SELECTED_LIMIT, to_turn, within_count, within_selection};
 pub use people::{
     Begun, LINKS_BELOW_KEY_MAX, LINKS_PER_MAKER_MAX, LinkMaker, LoadedSession, NewSession,
-    PersonRow, PersonTurn, Removal, Removed, SESSIONS_PER_PERSON_MAX, SignIn, WhichSessions,
+    PersonRow, PersonTurn, RefreshTurn, Removal, Removed, SESSIONS_PER_PERSON_MAX, SignIn,
+    WhichSessions,
 };
 
 /// The largest number of secrets of one workspace: a reveal answers all of them at once.

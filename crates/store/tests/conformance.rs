@@ -290,6 +290,7 @@ conformance! {
     sessions::person_has_so_many_sessions_and_no_more,
     sessions::sessions_of_a_key_are_counted_and_ended_by_themselves,
     sessions::what_a_provider_gave_is_spent_once,
+    sessions::provider_is_asked_by_one_at_a_time,
     sessions::sign_in_is_taken_once,
     sessions::links_of_one_maker_stop_nobody,
 }

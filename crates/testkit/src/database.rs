@@ -37,6 +37,14 @@ impl Database {
         database
     }
 
+    /// Runs statements in it beside whoever else is there, and gives what they answer.
+    ///
+    /// # Errors
+    /// What PostgreSQL says against them.
+    pub fn run(&self, sql: &str) -> Result<String, String> {
+        psql(&self.url(), sql)
+    }
+
     /// A connection to a cluster of a test's own would be in the way where it is stopped or frozen.
     fn administer(&self, sql: &str) -> Result<(), String> {
         if self.is_kept {

@@ -96,8 +96,8 @@ impl Provider {
     /// Refreshes a session in its turn. `load` says what is due: `None` if another request was first,
     /// or the session has ended. `keep` is run before the turn ends, and stores the new token.
     ///
-    /// The turn is one of this process. Between nodes, `load` has to lock the row of the session,
-    /// and `keep` to release it. Run it in a task of its own: a caller that hangs up between the two
+    /// The turn is one of this process. Between nodes, `load` takes the turn that the store gives, and
+    /// `keep` ends it. Run it in a task of its own: a caller that hangs up between the two
     /// would lose the new token.
     ///
     /// # Errors

@@ -206,7 +206,12 @@ impl Service {
         self.directory.path().join("data")
     }
 
-    /// The address of the PostgreSQL database, if it is on one.
+    /// The PostgreSQL database, if it is on one.
+    pub(crate) fn database(&self) -> Option<&Database> {
+        self.database.as_ref()
+    }
+
+    /// Its address.
     pub(crate) fn database_url(&self) -> Option<String> {
         self.database.as_ref().map(Database::url)
     }

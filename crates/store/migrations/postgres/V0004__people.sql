@@ -43,6 +43,8 @@ create table sessions (
     provider_session text collate "C",
     impersonator text,
     fresh_until bigint,
+    -- Until when one node asks the provider, and no other.
+    asked_until bigint,
     -- What the provider gave for asking again.
     sealed bytea,
     foreign key (org, person) references people (org, id),

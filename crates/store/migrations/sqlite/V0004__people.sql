@@ -43,6 +43,8 @@ create table sessions (
     provider_session text,
     impersonator text,
     fresh_until integer,
+    -- Until when one node asks the provider, and no other.
+    asked_until integer,
     -- What the provider gave for asking again.
     sealed blob,
     foreign key (org, person) references people (org, id),

@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     Acting, LINKS_BELOW_KEY_MAX, LINKS_PER_MAKER_MAX, LinkMaker, LoadedSession, NewSession,
-    Receipt, Recorder, Result, SESSIONS_PER_PERSON_MAX, SessionStore, SignIn, StoreError,
-    WhichSessions, Written, person_store::SIGN_INS_MAX,
+    Receipt, Recorder, RefreshTurn, Result, SESSIONS_PER_PERSON_MAX, SessionStore, SignIn,
+    StoreError, WhichSessions, Written, person_store::SIGN_INS_MAX,
 };
 
 #[async_trait]
@@ -49,6 +49,45 @@ impl SessionStore for Postgres {
         .await
     }
 
+    async fn take_refresh_turn(
+        &self,
+        id: SessionId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<RefreshTurn> {
+        self.write("take the turn to refresh a session", async move {
+            let change = self.sessions.begin().await?;
+            let sql = "update sessions set asked_until = $3 \
+                       where id = $1 and (asked_until is null or asked_until <= $2) \
+                       returning id, digest, org, person, method, created_at, seen_at, ends_at, \
+                           client, user_agent, created_by, root, chain, admin_token, \
+                           provider_session, impersonator, fresh_until, sealed";
+            let values: Params<'_> = &[&id.to_string(), &now.millis(), &until.millis()];
+            if let Some(row) = change.row(sql, values).await? {
+                let session = Box::new(loaded(&row)?.session);
+                let sealed = Columns::of("sessions", &row).get("sealed")?;
+                change.commit().await?;
+                return Ok(RefreshTurn::Ours { session, sealed });
+            }
+            let sql = "select 1 from sessions where id = $1";
+            match change.row(sql, &[&id.to_string()]).await? {
+                Some(_) => Ok(RefreshTurn::Others),
+                None => Err(StoreError::NotFound("session").into()),
+            }
+        })
+        .await
+    }
+
+    async fn end_refresh_turn(&self, id: SessionId) -> Result<()> {
+        self.write("end the turn to refresh a session", async move {
+            let change = self.sessions.begin().await?;
+            let sql = "update sessions set asked_until = null where id = $1";
+            change.execute(sql, &[&id.to_string()]).await?;
+            change.commit().await
+        })
+        .await
+    }
+
     async fn renew_session(
         &self,
         session: &Session,
@@ -64,7 +103,7 @@ impl SessionStore for Postgres {
         self.write("renew a session", async move {
             let change = self.sessions.begin().await?;
             let sql = "update sessions set fresh_until = $2, provider_session = $3, \
-                           impersonator = $4, sealed = $6 \
+                           impersonator = $4, sealed = $6, asked_until = null \
                        where id = $1 and sealed is not distinct from $5";
             let values: Params<'_> = &[&id, &fresh_until, &told.0, &told.1, &before, &sealed];
             if change.execute(sql, values).await? == 1 {

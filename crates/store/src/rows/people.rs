@@ -48,6 +48,28 @@ pub struct Begun {
     pub ended: Vec<SessionId>,
 }
 
+/// Whose turn it is to ask the provider about a session again. What it gave works once.
+pub enum RefreshTurn {
+    /// It is the caller's, until the instant that was named.
+    Ours {
+        /// The session as it is kept: another node may have renewed it.
+        session: Box<Session>,
+        /// What the provider gave, sealed.
+        sealed: Option<Vec<u8>>,
+    },
+    /// Another has it.
+    Others,
+}
+
+impl std::fmt::Debug for RefreshTurn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Ours { .. } => "Ours",
+            Self::Others => "Others",
+        })
+    }
+}
+
 /// A session as it is loaded.
 #[derive(Clone)]
 pub struct LoadedSession {

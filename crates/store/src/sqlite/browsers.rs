@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     Acting, LINKS_BELOW_KEY_MAX, LINKS_PER_MAKER_MAX, LinkMaker, LoadedSession, NewSession,
-    Receipt, Recorder, Result, SESSIONS_PER_PERSON_MAX, SessionStore, SignIn, StoreError,
-    WhichSessions, Written, person_store::SIGN_INS_MAX,
+    Receipt, Recorder, RefreshTurn, Result, SESSIONS_PER_PERSON_MAX, SessionStore, SignIn,
+    StoreError, WhichSessions, Written, person_store::SIGN_INS_MAX,
 };
 
 /// The columns of [`loaded`].
@@ -43,6 +43,49 @@ impl SessionStore for Sqlite {
         found.ok_or(StoreError::NotFound("session"))
     }
 
+    async fn take_refresh_turn(
+        &self,
+        id: SessionId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<RefreshTurn> {
+        let statement = format!(
+            "update sessions set asked_until = ?3
+             where id = ?1 and (asked_until is null or asked_until <= ?2)
+             returning {SESSION}, sealed"
+        );
+        let work = move |tx: &mut Tx<'_>| {
+            let bound = params![IdText::of(id), now.millis(), until.millis()];
+            let taken = row::first(tx.sql, &statement, bound, |row| {
+                let session = Box::new(loaded(row)?.session);
+                let sealed = row.get(17)?;
+                Ok(RefreshTurn::Ours { session, sealed })
+            })?;
+            if let Some(taken) = taken {
+                return Ok(taken);
+            }
+            let query = "select 1 from sessions where id = ?1";
+            match row::first(tx.sql, query, params![IdText::of(id)], |_| Ok(()))? {
+                Some(()) => Ok(RefreshTurn::Others),
+                None => Err(StoreError::NotFound("session").into()),
+            }
+        };
+        self.writer
+            .change(Order::quick("take the turn to refresh a session"), work)
+            .await
+    }
+
+    async fn end_refresh_turn(&self, id: SessionId) -> Result<()> {
+        let statement = "update sessions set asked_until = null where id = ?1";
+        let work = move |tx: &mut Tx<'_>| {
+            row::run(tx.sql, statement, params![IdText::of(id)])?;
+            Ok(())
+        };
+        self.writer
+            .change(Order::quick("end the turn to refresh a session"), work)
+            .await
+    }
+
     async fn renew_session(
         &self,
         session: &Session,
@@ -52,7 +95,7 @@ impl SessionStore for Sqlite {
         let session = session.clone();
         let work = move |tx: &mut Tx<'_>| {
             let statement = "update sessions set fresh_until = ?2, provider_session = ?3,
-                     impersonator = ?4, sealed = ?6
+                     impersonator = ?4, sealed = ?6, asked_until = null
                  where id = ?1 and sealed is ?5";
             let bound = params![
                 IdText::of(session.id),

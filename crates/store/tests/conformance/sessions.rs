@@ -9,7 +9,7 @@ use claviger_core::{
     time::Timestamp,
 };
 use claviger_store::{
-    Acting, LINKS_BELOW_KEY_MAX, LINKS_PER_MAKER_MAX, LinkMaker, NewSession,
+    Acting, LINKS_BELOW_KEY_MAX, LINKS_PER_MAKER_MAX, LinkMaker, NewSession, RefreshTurn,
     SESSIONS_PER_PERSON_MAX, SignIn, StoreError, WhichSessions,
 };
 
@@ -310,6 +310,59 @@ pub(crate) async fn what_a_provider_gave_is_spent_once(bed: &Bed) {
     };
     let error = db.renew_session(&gone, None, None).await.expect_err("gone");
     assert_error!(error, StoreError::NotFound("session"));
+}
+
+pub(crate) async fn provider_is_asked_by_one_at_a_time(bed: &Bed) {
+    let db = bed.open().await;
+    let org = default_org(&db).await;
+    let known = know(&db, person(org, "user_1")).await;
+    let live = begin(&db, session(&known), digest()).await;
+    let id = live.id;
+    let take = async |now, until| {
+        let turn = db.take_refresh_turn(id, later(now), later(until)).await;
+        turn.expect("a live session")
+    };
+    let turns = at_once(8, |_| {
+        let db = Arc::clone(&db);
+        async move { db.take_refresh_turn(id, NOW, later(20)).await }
+    })
+    .await;
+    let ours = turns.into_iter().filter_map(|turn| match turn {
+        Ok(RefreshTurn::Ours { session, sealed }) => Some((*session, sealed)),
+        Ok(RefreshTurn::Others) => None,
+        Err(error) => panic!("{error}"),
+    });
+    let ours: Vec<_> = ours.collect();
+    let [(session, sealed)] = &ours[..] else {
+        panic!("{} have the turn", ours.len());
+    };
+    assert_same!(*session, live);
+    assert_eq!(sealed.as_deref(), Some(&b"sealed"[..]));
+
+    // It ends by itself at its instant, by being given back, and by what was asked for.
+    assert!(matches!(take(19, 39).await, RefreshTurn::Others));
+    assert!(matches!(take(20, 40).await, RefreshTurn::Ours { .. }));
+    db.end_refresh_turn(id).await.expect("ended");
+    assert!(matches!(take(21, 41).await, RefreshTurn::Ours { .. }));
+    let renewed = Session {
+        fresh_until: Some(later(600)),
+        ..live
+    };
+    let before = Some(b"sealed".to_vec());
+    let next = Some(b"next".to_vec());
+    let kept = db.renew_session(&renewed, before, next).await;
+    kept.expect("renewed");
+    let RefreshTurn::Ours { session, sealed } = take(22, 42).await else {
+        panic!("what was asked for is there");
+    };
+    assert_same!(*session, renewed);
+    assert_eq!(sealed.as_deref(), Some(&b"next"[..]));
+
+    let which = WhichSessions::OfPerson(known.id);
+    done(&db, org, |record| db.end_sessions(org, which, record)).await;
+    let error = db.take_refresh_turn(id, NOW, later(20)).await;
+    assert_error!(error.expect_err("gone"), StoreError::NotFound("session"));
+    db.end_refresh_turn(id).await.expect("nothing is done");
 }
 
 fn sign_in(secret: [u8; 32], org: Option<claviger_core::id::OrgId>) -> SignIn {

@@ -1,12 +1,15 @@
 //! Asking the provider again about a session whose word from it has aged.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
-use claviger_core::{digest::Digest, time::Timestamp};
-use claviger_store::WhichSessions;
+use claviger_core::{digest::Digest, id::SessionId, person::Session, time::Timestamp};
+use claviger_store::{RefreshTurn, StoreError, WhichSessions};
 use serde_json::json;
 
 use super::{meet, newest, person_of, record_alone, seal, told, unseal};
@@ -19,7 +22,14 @@ use crate::{
 };
 
 /// For how long a session is left alone about which the provider said what cannot be used.
-const ASK_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// For how long a node has the turn to ask about a session: longer than the provider is waited for, so that
+/// it ends by itself only where the node has died.
+const TURN_LASTS: Duration = Duration::from_secs(20);
+
+/// How often it is looked whether the turn of another node has ended.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// Asks the provider again about a session whose word from it has aged. A session that it has ended
 /// ends here too; one that it does not answer about goes on, for reading. While it is being asked,
@@ -43,7 +53,7 @@ pub(crate) async fn freshen(
     };
     let (app, live) = (Arc::clone(app), Arc::clone(live));
     // A task of its own: whoever hangs up halfway would lose the new token.
-    let asked = tokio::spawn(async move { ask_again(&app, &live, turn).await });
+    let asked = tokio::spawn(async move { ask_again(&app, &live, (turn, waits)).await });
     if let Err(error) = asked.await {
         tracing::error!(%error, "cannot ask the identity provider again");
     }
@@ -64,7 +74,7 @@ fn is_due(app: &App, provider: &Provider, live: &LiveSession, now: Timestamp) ->
             .is_some_and(|known| app.is_vouched_for(&known.person))
 }
 
-async fn ask_again(app: &Arc<App>, live: &Arc<LiveSession>, turn: Turn) {
+async fn ask_again(app: &Arc<App>, live: &Arc<LiveSession>, (turn, waits): (Turn, bool)) {
     let Some(provider) = &app.provider else {
         return;
     };
@@ -78,7 +88,13 @@ async fn ask_again(app: &Arc<App>, live: &Arc<LiveSession>, turn: Turn) {
         if !is_due(app, provider, &current, now) {
             return None;
         }
-        let sealed = app.store.find_sealed(id).await.ok()?;
+        let (session, sealed) = turn_of_nodes(app, id, waits).await?;
+        if session.fresh_until > current.session.fresh_until {
+            // Another node has asked; its token is the one that counts.
+            app.sessions.renew(&current, session);
+            give_back(app, id).await;
+            return None;
+        }
         let given = sealed.as_ref().and_then(|sealed| unseal(app, id, sealed));
         let Some(refresh) = given.and_then(|given| given.refresh) else {
             // The master key was changed: nobody can be asked about it any more.
@@ -106,6 +122,7 @@ async fn ask_again(app: &Arc<App>, live: &Arc<LiveSession>, turn: Turn) {
             end_quietly(app, live, "the identity provider's word cannot be kept").await;
         }
         Err(ProviderError::Refused(refusal)) => {
+            // The turn ends with the session.
             tracing::info!(%refusal, session = %id, "the identity provider has ended a session");
             end_quietly(app, live, refusal.code()).await;
         }
@@ -114,6 +131,7 @@ async fn ask_again(app: &Arc<App>, live: &Arc<LiveSession>, turn: Turn) {
                 cause = error.cause(),
                 "the identity provider does not answer"
             );
+            give_back(app, id).await;
             // From when it was given up, and not from when it was asked.
             let now = clock::now();
             live.leave_alone(now.plus(ASK_AGAIN_AFTER));
@@ -122,6 +140,40 @@ async fn ask_again(app: &Arc<App>, live: &Arc<LiveSession>, turn: Turn) {
                 provider.turns().note_silence(now);
             }
         }
+    }
+}
+
+/// Takes the turn to ask about a session, of all nodes over the database; while another has it, waits if it
+/// may. Gives the session as it is kept, and what the provider gave; nothing when it has ended, or cannot be
+/// had.
+async fn turn_of_nodes(
+    app: &App,
+    id: SessionId,
+    waits: bool,
+) -> Option<(Session, Option<Vec<u8>>)> {
+    // Whoever waits longer than two turns waits for a row that is not in order.
+    let limit = tokio::time::Instant::now() + TURN_LASTS * 2;
+    loop {
+        let now = clock::now();
+        let turn = app.store.take_refresh_turn(id, now, now.plus(TURN_LASTS));
+        match turn.await {
+            Ok(RefreshTurn::Ours { session, sealed }) => return Some((*session, sealed)),
+            Ok(RefreshTurn::Others) if waits && tokio::time::Instant::now() < limit => {
+                tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+            }
+            Ok(RefreshTurn::Others) | Err(StoreError::NotFound(_)) => return None,
+            Err(error) => {
+                tracing::warn!(%error, session = %id, "cannot take the turn to ask the identity provider");
+                return None;
+            }
+        }
+    }
+}
+
+/// Ends a turn in which nothing new was kept. If that fails it ends by itself.
+async fn give_back(app: &App, id: SessionId) {
+    if let Err(error) = app.store.end_refresh_turn(id).await {
+        tracing::warn!(%error, session = %id, "other nodes wait with asking the identity provider");
     }
 }
 
