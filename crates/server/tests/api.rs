@@ -144,5 +144,7 @@ mod tiers;
 mod trail;
 #[path = "api/usage.rs"]
 mod usage;
+#[path = "api/verify.rs"]
+mod verify;
 #[path = "api/workspaces.rs"]
 mod workspaces;

@@ -39,6 +39,27 @@ impl Database {
     pub fn url(&self) -> String {
         self.cluster.database(&self.name)
     }
+
+    /// Runs statements behind the back of whoever uses it.
+    ///
+    /// # Panics
+    /// If one of them fails.
+    pub fn execute(&self, statements: &str) {
+        if let Err(problem) = psql(&self.url(), statements) {
+            panic!("the statements do not run: {problem}");
+        }
+    }
+}
+
+/// Runs statements in a file of SQLite, behind the back of whoever uses it.
+///
+/// # Panics
+/// If one of them fails.
+pub fn execute_in_file(file: &std::path::Path, statements: &str) {
+    let connection = rusqlite::Connection::open(file).expect("the file opens");
+    connection
+        .execute_batch(statements)
+        .expect("the statements run");
 }
 
 impl Drop for Database {

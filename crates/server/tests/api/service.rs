@@ -206,6 +206,18 @@ impl Service {
         self.directory.path().join("data")
     }
 
+    /// Runs statements in the database, behind the back of the server, which must not run.
+    pub(crate) fn sql(&self, statements: &str) {
+        assert!(self.running.is_none(), "it is stopped");
+        match &self.database {
+            Some(database) => database.execute(statements),
+            None => {
+                let file = self.data_dir().join("claviger.db");
+                claviger_testkit::execute_in_file(&file, statements);
+            }
+        }
+    }
+
     /// The address of the PostgreSQL database, if it is on one.
     pub(crate) fn database_url(&self) -> Option<String> {
         self.database.as_ref().map(Database::url)
