@@ -1,6 +1,7 @@
 //! `Database`: one database in a cluster, for one test; and the addresses by which it is reached.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use crate::install;
@@ -45,9 +46,20 @@ impl Database {
     /// # Panics
     /// If one of them fails.
     pub fn execute(&self, statements: &str) {
-        if let Err(problem) = psql(&self.url(), statements) {
-            panic!("the statements do not run: {problem}");
-        }
+        // From a file: an argument cannot be so long.
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(statements.as_bytes())
+            .expect("it is written");
+        let path = file.path().to_str().expect("a path in UTF-8");
+        let output = client(&self.url())
+            .args(["--set", "ON_ERROR_STOP=1", "--file", path])
+            .output()
+            .expect("psql was found, so it can be run");
+        let problem = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "the statements do not run: {problem}"
+        );
     }
 }
 
@@ -112,10 +124,10 @@ impl ClusterUrl {
     }
 }
 
-/// Runs one statement with the command-line client and gives what it printed, or what it complained
-/// of.
-pub(crate) fn psql(url: &str, sql: &str) -> Result<String, String> {
-    let output = Command::new(install::psql())
+/// The command-line client, connected to a database.
+fn client(url: &str) -> Command {
+    let mut client = Command::new(install::psql());
+    client
         .args([
             "--no-psqlrc",
             "--quiet",
@@ -123,9 +135,17 @@ pub(crate) fn psql(url: &str, sql: &str) -> Result<String, String> {
             "--no-align",
             "--no-password",
         ])
-        .args(["--dbname", url, "--command", sql])
+        .args(["--dbname", url])
         .env("PGCONNECT_TIMEOUT", CONNECT_SECONDS_MAX)
-        .stdin(Stdio::null())
+        .stdin(Stdio::null());
+    client
+}
+
+/// Runs one statement with the command-line client and gives what it printed, or what it complained
+/// of.
+pub(crate) fn psql(url: &str, sql: &str) -> Result<String, String> {
+    let output = client(url)
+        .args(["--command", sql])
         .output()
         .expect("psql was found, so it can be run");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();

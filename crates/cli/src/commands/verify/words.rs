@@ -88,7 +88,7 @@ pub(super) fn of_fault(faulty: &Faulty) -> Found {
 }
 
 /// That no checkpoint counts.
-pub(super) fn no_checkpoint() -> Found {
+pub(super) fn no_checkpoint(way: Way) -> Found {
     Found {
         kind: "no_checkpoint".into(),
         record: None,
@@ -97,7 +97,12 @@ pub(super) fn no_checkpoint() -> Found {
         file: None,
         column: None,
         what: "there is no checkpoint that counts, so nothing is proved".to_owned(),
-        advice: "put the signed checkpoint beside the export, or give an anchor with --anchor",
+        advice: match way {
+            Way::Export => {
+                "put the signed checkpoint beside the export, or give an anchor with --anchor"
+            }
+            Way::Live => live::advice("no_checkpoint"),
+        },
     }
 }
 
