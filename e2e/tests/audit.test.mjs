@@ -144,6 +144,26 @@ describe('the trail in the Canvas', () => {
     assert.ok(lines.every((record) => record.status >= 400 && record.status < 500));
   }));
 
+  it('is verified, with and without scripts', async () => {
+    await desk.at('/canvas/audit', async (page) => {
+      await page.getByRole('link', { name: 'Verify' }).click();
+      await seen(page.getByRole('heading', { level: 1, name: 'Verify' }));
+      await seen(page.getByText('proves nothing to somebody who does not trust this machine'));
+      await page.evaluate(() => { window.isTheSame = true; });
+      await page.getByRole('button', { name: 'Verify now' }).click();
+      const verdict = await seen(page.getByRole('region', { name: 'Verdict' }));
+      assert.match(await verdict.innerText(), /Nothing is wrong[^]*Records 1 to \d+ are, byte for byte, those that were signed, by claviger\/org_\w+\+[0-9a-f]{8}/);
+      assert.ok(await page.evaluate(() => window.isTheSame), 'the page was not loaded again');
+      await expectWellMade(page);
+    });
+    await desk.at('/canvas/audit/verify', async (page) => {
+      await page.getByRole('button', { name: 'Verify now' }).click();
+      await page.waitForURL(/run=1/);
+      const verdict = await seen(page.getByRole('region', { name: 'Verdict' }));
+      assert.match(await verdict.innerText(), /Nothing is wrong/);
+    }, { view: { hasScripts: false } });
+  });
+
   it('goes on to what is older, and filters, without scripts', async () => {
     for (let call = 0; call < 60; call += 1) await desk.call(desk.org.keys['warehouse-sync'].auth_token);
     await desk.at('/canvas/audit', async (page) => {

@@ -40,38 +40,32 @@ impl Database {
     pub fn url(&self) -> String {
         self.cluster.database(&self.name)
     }
-
-    /// Runs statements behind the back of whoever uses it.
-    ///
-    /// # Panics
-    /// If one of them fails.
-    pub fn execute(&self, statements: &str) {
-        // From a file: an argument cannot be so long.
-        let mut file = tempfile::NamedTempFile::new().expect("a file");
-        file.write_all(statements.as_bytes())
-            .expect("it is written");
-        let path = file.path().to_str().expect("a path in UTF-8");
-        let output = client(&self.url())
-            .args(["--set", "ON_ERROR_STOP=1", "--file", path])
-            .output()
-            .expect("psql was found, so it can be run");
-        let problem = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "the statements do not run: {problem}"
-        );
-    }
 }
 
-/// Runs statements in a file of SQLite, behind the back of whoever uses it.
+/// Runs statements in a database, behind the back of whoever uses it: `sqlite:PATH` or `postgres://…`.
 ///
 /// # Panics
 /// If one of them fails.
-pub fn execute_in_file(file: &std::path::Path, statements: &str) {
-    let connection = rusqlite::Connection::open(file).expect("the file opens");
-    connection
-        .execute_batch(statements)
-        .expect("the statements run");
+pub fn execute(url: &str, statements: &str) {
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        let connection = rusqlite::Connection::open(path).expect("the file opens");
+        let done = connection.execute_batch(statements);
+        return done.expect("the statements run");
+    }
+    // From a file: an argument cannot be so long.
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(statements.as_bytes())
+        .expect("it is written");
+    let path = file.path().to_str().expect("a path in UTF-8");
+    let output = client(url)
+        .args(["--set", "ON_ERROR_STOP=1", "--file", path])
+        .output()
+        .expect("psql was found, so it can be run");
+    let problem = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "the statements do not run: {problem}"
+    );
 }
 
 impl Drop for Database {

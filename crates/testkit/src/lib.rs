@@ -25,6 +25,6 @@ mod reaper;
 mod server;
 pub mod stand_in;
 
-pub use database::{Database, execute_in_file};
+pub use database::{Database, execute};
 pub use port::free_port;
 pub use postgres::Postgres;

@@ -209,13 +209,7 @@ impl Service {
     /// Runs statements in the database, behind the back of the server, which must not run.
     pub(crate) fn sql(&self, statements: &str) {
         assert!(self.running.is_none(), "it is stopped");
-        match &self.database {
-            Some(database) => database.execute(statements),
-            None => {
-                let file = self.data_dir().join("claviger.db");
-                claviger_testkit::execute_in_file(&file, statements);
-            }
-        }
+        claviger_testkit::execute(&self.config().database_url, statements);
     }
 
     /// The address of the PostgreSQL database, if it is on one.

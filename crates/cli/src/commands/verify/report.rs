@@ -263,7 +263,7 @@ impl Report {
         for found in &self.findings {
             let record = found.record.map(|record| record.to_string());
             let row = [
-                Cell::toned(found.kind, Tone::Bad),
+                Cell::toned(found.kind.as_ref(), Tone::Bad),
                 or_dash(record.as_deref()).into(),
                 found.what.as_str().into(),
                 found.advice.into(),
