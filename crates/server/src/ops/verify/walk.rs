@@ -78,7 +78,7 @@ impl Context<'_> {
     }
 
     fn tell(&self, told: Told) -> Result<(), Stop> {
-        self.out.blocking_send(told).map_err(|_| Stop::Gone)
+        self.out.blocking_send(told).map_err(|_gone| Stop::Gone)
     }
 
     /// Tells how far it is, now and then, and looks whether to go on.
