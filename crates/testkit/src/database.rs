@@ -43,24 +43,30 @@ impl Database {
 }
 
 /// Runs statements in a database, behind the back of whoever uses it: `sqlite:PATH` or `postgres://…`.
+/// Both with the command-line client of the database: `sqlite3` and `psql`.
 ///
 /// # Panics
-/// If one of them fails.
+/// If one of them fails, or there is no such client.
 pub fn execute(url: &str, statements: &str) {
-    if let Some(path) = url.strip_prefix("sqlite:") {
-        let connection = rusqlite::Connection::open(path).expect("the file opens");
-        let done = connection.execute_batch(statements);
-        return done.expect("the statements run");
-    }
     // From a file: an argument cannot be so long.
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     file.write_all(statements.as_bytes())
         .expect("it is written");
-    let path = file.path().to_str().expect("a path in UTF-8");
-    let output = client(url)
-        .args(["--set", "ON_ERROR_STOP=1", "--file", path])
-        .output()
-        .expect("psql was found, so it can be run");
+    let input = file.reopen().expect("it is there");
+    let mut command = match url.strip_prefix("sqlite:") {
+        Some(path) => {
+            let mut command = Command::new("sqlite3");
+            command.args(["-batch", "-bail", path]);
+            command
+        }
+        None => {
+            let mut command = client(url);
+            command.args(["--set", "ON_ERROR_STOP=1", "--file", "-"]);
+            command
+        }
+    };
+    let output = command.stdin(input).output();
+    let output = output.expect("the client can be run: apt-get install sqlite3 postgresql-client");
     let problem = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),
