@@ -144,6 +144,52 @@ describe('the trail in the Canvas', () => {
     assert.ok(lines.every((record) => record.status >= 400 && record.status < 500));
   }));
 
+  it('is verified, with and without scripts', async () => {
+    await desk.at('/canvas/audit', async (page) => {
+      await page.getByRole('link', { name: 'Verify' }).click();
+      await seen(page.getByRole('heading', { level: 1, name: 'Verify' }));
+      await seen(page.getByText('proves nothing to somebody who does not trust this machine'));
+      await page.evaluate(() => { window.isTheSame = true; });
+      await page.getByRole('button', { name: 'Verify now' }).click();
+      const verdict = await seen(page.getByRole('region', { name: 'Verdict' }));
+      assert.match(await verdict.innerText(), /Nothing is wrong[^]*Records 1 to \d+ are, byte for byte, those that were signed, by claviger\/org_\w+\+[0-9a-f]{8}/);
+      assert.ok(await page.evaluate(() => window.isTheSame), 'the page was not loaded again');
+      await expectWellMade(page);
+    });
+    await desk.at('/canvas/audit/verify', async (page) => {
+      await page.getByRole('button', { name: 'Verify now' }).click();
+      await page.waitForURL(/run=1/);
+      const verdict = await seen(page.getByRole('region', { name: 'Verdict' }));
+      assert.match(await verdict.innerText(), /Nothing is wrong/);
+    }, { view: { hasScripts: false } });
+  });
+
+  it('says what is wrong, and where', () => desk.at('/canvas/audit/verify', async (page) => {
+    const lines = [
+      { progress: { records: 4096, of: 9000 } },
+      { finding: { kind: 'changed', seq: 150, first: 150, last: 150, column: 'audit_runs.lines', what: 'record 150: other bytes stand there than were signed' } },
+      { verdict: { is_sound: false, findings: 1, first: 150, said: 'Records 1 to 149 are, byte for byte, those that were signed. One thing is wrong, at record 150.' } },
+    ];
+    const body = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+    await page.route('**/org/audit/verify', (route) => route.fulfill({ status: 200, contentType: 'application/jsonl', body }));
+    const run = page.getByRole('button', { name: 'Verify now' });
+    await run.click();
+    const verdict = await seen(page.getByRole('region', { name: 'Verdict' }));
+    assert.match(await verdict.innerText(), /Not all is well[^]*at record 150/);
+    const row = page.getByRole('table', { name: 'What is wrong' }).getByRole('row').last();
+    assert.match(await row.innerText(), /150[^]*other bytes[^]*audit_runs\.lines/);
+    assert.equal(await row.getByRole('link').getAttribute('href'), '/canvas/audit/150');
+    await expectWellMade(page);
+
+    // What did not begin says why; what was found before is gone.
+    const problem = { status: 409, contentType: 'application/problem+json', body: JSON.stringify({ detail: 'already under way' }) };
+    await page.unroute('**/org/audit/verify');
+    await page.route('**/org/audit/verify', (route) => route.fulfill(problem));
+    await run.click();
+    await seen(page.getByText('It did not begin: already under way.'));
+    await gone(page.getByRole('table', { name: 'What is wrong' }));
+  }, { except: [/409/] }));
+
   it('goes on to what is older, and filters, without scripts', async () => {
     for (let call = 0; call < 60; call += 1) await desk.call(desk.org.keys['warehouse-sync'].auth_token);
     await desk.at('/canvas/audit', async (page) => {

@@ -22,6 +22,7 @@ const INSIDE = {
   '/canvas/audit': ({ now }) => [
     `/canvas/audit?until=${now}`, '/canvas/audit?until=2020-01-01T00:00', ['/canvas/audit?status=9xx', REFUSED],
   ],
+  '/canvas/audit/verify': () => ['/canvas/audit/verify', '/canvas/audit/verify?run=1'],
   '/canvas/audit/{seq}': () => ['/canvas/audit/3', ['/canvas/audit/999999', REFUSED]],
   '/canvas/first-run/{id}': ({ called, fresh }) => [`/canvas/first-run/${called}`, `/canvas/first-run/${fresh}`],
   '/canvas/keys': () => ['/canvas/keys', '/canvas/keys?status=all', '/canvas/keys?q=nothing-like-it'],

@@ -18,11 +18,14 @@ use crate::{args::Global, error::Failure, error::Refusal, input, output::Output}
 
 mod follow;
 mod found;
+mod incoming;
 mod log;
 mod operations;
 mod pages;
 mod people;
 mod requests;
+
+pub(crate) use incoming::Incoming;
 
 const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 const CONNECT_SECONDS_MAX: u64 = 5;

@@ -23,6 +23,8 @@ mod history;
 mod leak;
 #[path = "support/story/ledger.rs"]
 mod ledger;
+#[path = "support/story/live.rs"]
+mod live;
 #[path = "support/story/newcomer.rs"]
 mod newcomer;
 #[path = "support/story/pages.rs"]
@@ -85,6 +87,7 @@ on_both_databases! {
     trail::followed as trail_is_followed_as_it_grows,
     trail::radius as blast_radius_of_a_leaked_key_is_told,
     ledger::folder as folder_of_the_log_is_written_and_continued,
+    live::verify as running_server_is_verified_and_what_was_done_to_its_database_is_named,
     ledger::rotation as rotation_of_the_ledger_key_is_followed_by_a_folder,
     rekey::offline as rekey_is_offline_and_keeps_values_readable,
     rekey::interrupted as interrupted_rekey_recovers_at_the_next_start,

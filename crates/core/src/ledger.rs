@@ -3,6 +3,7 @@
 
 pub mod batch;
 pub mod checkpoint;
+pub mod columns;
 pub mod entry;
 pub mod filter;
 pub mod index;

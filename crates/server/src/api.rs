@@ -19,6 +19,7 @@ pub mod secrets;
 pub mod sign_ins;
 pub mod stream;
 pub mod usage;
+pub mod verify;
 pub mod whoami;
 pub mod workspace_tokens;
 pub mod workspaces;

@@ -45,6 +45,7 @@ use crate::{
     streams::Streams,
     turns::Turns,
     usage::Usage,
+    verifications::Verifications,
     waiting::Waiting,
     web::Reviews,
 };
@@ -123,8 +124,8 @@ pub struct App {
     pub(crate) key_turns: Turns,
     /// Room for the bodies of requests.
     pub(crate) bodies: Bodies,
-    /// Live streams.
     pub(crate) streams: Arc<Streams>,
+    pub(crate) verifications: Arc<Verifications>,
     /// Places for scans of long lists.
     pub(crate) scans: tokio::sync::Semaphore,
     /// What the last probe of the store came to, for a second.
@@ -224,6 +225,7 @@ impl App {
             keys,
             bodies: Bodies::default(),
             streams: Arc::default(),
+            verifications: Arc::default(),
             scans: tokio::sync::Semaphore::new(SCANS_MAX),
             probed: tokio::sync::Mutex::default(),
             effective: Mutex::default(),

@@ -34,7 +34,7 @@ use http::{Method, Request, request::Parts};
 
 pub(crate) use body::Bodies;
 pub use call::{Call, Watch};
-pub(crate) use ends::record_stream_end;
+pub(crate) use ends::{record_failed_verification, record_stream_end};
 use finish::{Guard, answer_failure, finish};
 use identify::{Identified, identify};
 pub use identify::{KeySlot, Proof};

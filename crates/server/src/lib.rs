@@ -50,6 +50,7 @@ pub mod telemetry;
 pub mod trace;
 mod turns;
 pub mod usage;
+mod verifications;
 mod waiting;
 pub mod web;
 mod welcome;

@@ -19,6 +19,7 @@ pub mod sign_ins;
 pub mod sso;
 pub mod tail;
 pub mod usage;
+pub mod verify;
 pub mod workspace_tokens;
 pub mod workspaces;
 

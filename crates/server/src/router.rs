@@ -23,7 +23,7 @@ use http::{Method, Request};
 use crate::{
     api::{
         advice, audit, blast, channels, found, github, keys, lines, log, members, orgs, policies,
-        requests, rotations, secrets, sign_ins, stream, usage, whoami, workspace_tokens,
+        requests, rotations, secrets, sign_ins, stream, usage, verify, whoami, workspace_tokens,
         workspaces,
     },
     app::App,
@@ -278,6 +278,9 @@ fn declare_log(routes: &mut Routes) {
     routes.add::<ReadAudit, _, _>(&get, "/org/audit/log/tile/{*path}", log::tile,
         Doc::new("Get a tile of hashes (`<L>/<N>`) or of records (`entries/<N>`), with `.p/<W>` if it is not full (C2SP tlog-tiles)")
             .streams(log::TILE));
+    routes.add::<ReadAudit, _, _>(&get, "/org/audit/verify", verify::verify,
+        Doc::new("Look at the trail as it is kept: records, tree, checkpoints, and every column beside them; a line for each finding, the verdict last")
+            .streams("application/jsonl"));
 }
 
 /// The routes that need no credential. This list may only shrink.

@@ -146,5 +146,7 @@ mod tiers;
 mod trail;
 #[path = "api/usage.rs"]
 mod usage;
+#[path = "api/verify.rs"]
+mod verify;
 #[path = "api/workspaces.rs"]
 mod workspaces;

@@ -6,6 +6,7 @@
 //! name. What every backend must do is in `tests/conformance/`.
 
 mod audit_index;
+mod audit_rows;
 mod error;
 mod key_store;
 mod line_store;
@@ -37,6 +38,7 @@ use claviger_core::{
 };
 
 pub use audit_index::AuditIndexStore;
+pub use audit_rows::{AuditRowStore, IndexRow, LedgerRow, RunRow};
 pub use error::StoreError;
 pub use key_store::KeyStore;
 pub use line_store::{Judge, LineStore};
@@ -82,6 +84,7 @@ pub trait Store:
     + SecretStore
     + AuditStore
     + AuditIndexStore
+    + AuditRowStore
     + TreeStore
     + CheckpointStore
     + ReachStore

@@ -3,6 +3,7 @@
 mod appender;
 mod audit;
 mod audit_index;
+mod audit_rows;
 mod browsers;
 mod channels;
 mod checkpoints;

@@ -2,6 +2,7 @@
 
 mod audit;
 mod audit_index;
+mod audit_rows;
 mod browsers;
 mod channels;
 mod checkpoints;

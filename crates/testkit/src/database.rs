@@ -1,6 +1,7 @@
 //! `Database`: one database in a cluster, for one test; and the addresses by which it is reached.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use crate::{desk, install};
@@ -61,6 +62,38 @@ impl Database {
     }
 }
 
+/// Runs statements in a database, behind the back of whoever uses it: `sqlite:PATH` or `postgres://…`.
+/// Both with the command-line client of the database: `sqlite3` and `psql`.
+///
+/// # Panics
+/// If one of them fails, or there is no such client.
+pub fn execute(url: &str, statements: &str) {
+    // From a file: an argument cannot be so long.
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(statements.as_bytes())
+        .expect("it is written");
+    let input = file.reopen().expect("it is there");
+    let mut command = match url.strip_prefix("sqlite:") {
+        Some(path) => {
+            let mut command = Command::new("sqlite3");
+            command.args(["-batch", "-bail", path]);
+            command
+        }
+        None => {
+            let mut command = client(url);
+            command.args(["--set", "ON_ERROR_STOP=1", "--file", "-"]);
+            command
+        }
+    };
+    let output = command.stdin(input).output();
+    let output = output.expect("the client can be run: apt-get install sqlite3 postgresql-client");
+    let problem = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "the statements do not run: {problem}"
+    );
+}
+
 impl Drop for Database {
     fn drop(&mut self) {
         let sql = format!("drop database if exists {} with (force)", self.name);
@@ -111,10 +144,10 @@ impl ClusterUrl {
     }
 }
 
-/// Runs one statement with the command-line client and gives what it printed, or what it complained
-/// of.
-pub(crate) fn psql(url: &str, sql: &str) -> Result<String, String> {
-    let output = Command::new(install::psql())
+/// The command-line client, connected to a database.
+fn client(url: &str) -> Command {
+    let mut client = Command::new(install::psql());
+    client
         .args([
             "--no-psqlrc",
             "--quiet",
@@ -122,9 +155,17 @@ pub(crate) fn psql(url: &str, sql: &str) -> Result<String, String> {
             "--no-align",
             "--no-password",
         ])
-        .args(["--dbname", url, "--command", sql])
+        .args(["--dbname", url])
         .env("PGCONNECT_TIMEOUT", CONNECT_SECONDS_MAX)
-        .stdin(Stdio::null())
+        .stdin(Stdio::null());
+    client
+}
+
+/// Runs one statement with the command-line client and gives what it printed, or what it complained
+/// of.
+pub(crate) fn psql(url: &str, sql: &str) -> Result<String, String> {
+    let output = client(url)
+        .args(["--command", sql])
         .output()
         .expect("psql was found, so it can be run");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();

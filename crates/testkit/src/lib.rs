@@ -26,6 +26,6 @@ mod reaper;
 mod server;
 pub mod stand_in;
 
-pub use database::Database;
+pub use database::{Database, execute};
 pub use port::free_port;
 pub use postgres::Postgres;

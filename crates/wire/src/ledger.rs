@@ -135,3 +135,73 @@ pub struct Event {
     #[schema(value_type = Option<Object>)]
     pub change: Option<serde_json::Value>,
 }
+
+/// A line of `GET /org/audit/verify`. The last one is a verdict, or says why there is none.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VerifyLine {
+    /// How far it is.
+    Progress(VerifyProgress),
+    /// Something that is wrong.
+    Finding(VerifyFinding),
+    /// What it came to.
+    Verdict(VerifyVerdict),
+    /// Why it did not come to its end.
+    Failed(VerifyFailure),
+}
+
+/// How far a verification is.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct VerifyProgress {
+    /// How many records were looked at.
+    pub records: u64,
+    /// How many there are.
+    pub of: u64,
+}
+
+/// Something that is wrong with a trail, or with what is kept beside it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct VerifyFinding {
+    /// `column` for what is kept beside the records; else as `claviger audit verify` names it.
+    pub kind: String,
+    /// The number of the first record that is not in its place because of it.
+    pub seq: u64,
+    /// The number of the first record concerned.
+    pub first: u64,
+    /// The number of the last record concerned.
+    pub last: u64,
+    /// The table and the column.
+    pub column: String,
+    /// What it is.
+    pub what: String,
+}
+
+/// What a verification came to.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct VerifyVerdict {
+    /// Whether nothing was found.
+    pub is_sound: bool,
+    /// How many records were read.
+    pub records: u64,
+    /// The records from 1 to this number are those that were signed.
+    pub intact: u64,
+    /// How many records the largest checkpoint covers that fits; null if none does.
+    pub proved: Option<u64>,
+    /// The keys that signed it: name and id.
+    pub signed_by: Vec<String>,
+    /// How many findings there were; at most 1,000 were told.
+    pub findings: u64,
+    /// The first record that a finding names.
+    pub first: Option<u64>,
+    /// The same in sentences.
+    pub said: String,
+}
+
+/// Why a verification did not come to its end.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct VerifyFailure {
+    /// The stable code.
+    pub code: String,
+    /// Why.
+    pub detail: String,
+}

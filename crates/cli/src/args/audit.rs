@@ -25,7 +25,8 @@ pub(crate) enum AuditCommand {
     /// Put a new key before those that sign the trails; with --finish, take the older ones away. Offline:
     /// stop the server
     RotateKey(RotateKeyArgs),
-    /// Verify an export against signed checkpoints: no server and no database; exit 12 if not all is proved
+    /// Verify an export against signed checkpoints, with no server and no database; or with --live a running
+    /// server; exit 12 if not all is proved
     Verify(VerifyArgs),
 }
 
@@ -124,11 +125,18 @@ anchor is a checkpoint that was kept elsewhere: without one, whoever holds the p
 another history.")]
 pub(crate) struct VerifyArgs {
     /// A folder in the layout of C2SP tlog-tiles, a file with a record per line, or `-` for standard input
-    #[arg(value_name = "EXPORT")]
-    pub(crate) export: PathBuf,
+    #[arg(
+        value_name = "EXPORT",
+        required_unless_present = "live",
+        conflicts_with = "live"
+    )]
+    pub(crate) export: Option<PathBuf>,
+    /// Verify the trail of a running server instead, and what it keeps beside the records
+    #[arg(long)]
+    pub(crate) live: bool,
     /// The public key of the log or of a witness, as `name+id+base64`, or a file with one per line; may be
-    /// repeated
-    #[arg(long = "key", value_name = "VKEY", required = true)]
+    /// repeated. With --live the server is asked if it is left out, and the verdict says so
+    #[arg(long = "key", value_name = "VKEY", required_unless_present = "live")]
     pub(crate) keys: Vec<String>,
     /// A file with checkpoints that were kept elsewhere: one signed note, or JSON Lines with `org`, `at` and
     /// `note`; may be repeated

@@ -45,7 +45,7 @@ pub(super) fn run(command: AuditCommand, global: &Global, out: &Output) -> Resul
             online(global, out, async |client| export(args, &client, out).await)
         }
         AuditCommand::RotateKey(args) => rotate_key(&args, out),
-        AuditCommand::Verify(args) => verify::run(&args, out),
+        AuditCommand::Verify(args) => verify::run(&args, global, out),
     }
 }
 

@@ -1,18 +1,25 @@
-//! `claviger audit verify`: whether an export is what was signed. No server is asked and no database is
-//! read; of the records one is in memory at a time.
+//! `claviger audit verify`: whether a trail is what was signed. For an export no server is asked and no
+//! database is read; with `--live` the server is asked. Of the records one is in memory at a time.
 
 use std::{cell::RefCell, rc::Rc};
 
 use claviger_core::ledger::verify::{TileClaims, Verifier};
 
-use self::{checkpoints::Checkpoints, export::Export, pace::Pace, report::Report, trust::Trust};
-use crate::{args::audit::VerifyArgs, error::Failure, output::Output};
+use self::{
+    checkpoints::Checkpoints, export::Export, pace::Pace, report::Report, trust::Trust, words::Way,
+};
+use crate::{
+    args::{Global, audit::VerifyArgs},
+    error::Failure,
+    output::Output,
+};
 
 mod checkpoints;
 mod export;
 mod files;
 mod folder;
 mod lines;
+mod live;
 mod pace;
 mod report;
 mod trust;
@@ -28,13 +35,16 @@ type Check = Verifier<TileClaims<ReadTile>>;
 type Trouble = Rc<RefCell<Option<Failure>>>;
 
 /// Verifies, and says what was found.
-pub(super) fn run(args: &VerifyArgs, out: &Output) -> Result<(), Failure> {
+pub(super) fn run(args: &VerifyArgs, global: &Global, out: &Output) -> Result<(), Failure> {
+    let Some(export) = &args.export else {
+        return live::run(args, global, out);
+    };
     let trust = Trust::new(&args.keys, args.origin.as_deref())?;
     let mut checkpoints = Checkpoints::default();
     for path in &args.anchors {
         checkpoints.take_anchors(path, &trust, out)?;
     }
-    let export = Export::open(&args.export)?;
+    let export = Export::open(export)?;
     if let Some((file, note)) = export.checkpoint()? {
         checkpoints.take_of_export(&file, &note, &trust);
     }
@@ -48,7 +58,7 @@ pub(super) fn run(args: &VerifyArgs, out: &Output) -> Result<(), Failure> {
     if let Some(failure) = trouble.take() {
         return Err(failure);
     }
-    let report = Report::new(&trust, checkpoints, &bodiless, core);
+    let report = Report::new(&trust, checkpoints, &bodiless, core, Way::Export);
     report.show(out)?;
     report.verdict()
 }

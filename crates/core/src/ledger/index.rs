@@ -4,7 +4,7 @@
 //! A value is kept as a hash, so two values can share a place. Then more is read than fits, and
 //! nothing that fits is missed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use memchr::{memchr2, memmem::find};
 
@@ -207,6 +207,37 @@ pub fn places(row: &[u8], term: Term) -> Vec<u16> {
         rest = others;
     }
     Vec::new()
+}
+
+/// The place of the first record of which two rows of one bucket say different things; the first
+/// place where one of them cannot be read.
+pub(super) fn first_difference(one: &[u8], other: &[u8]) -> Option<u16> {
+    if one == other {
+        return None;
+    }
+    let (Some(one), Some(other)) = (terms(one), terms(other)) else {
+        return Some(0);
+    };
+    let differing = one.symmetric_difference(&other);
+    Some(differing.map(|(_, place)| *place).min().unwrap_or(0))
+}
+
+/// What a row says: the tags, each with a place. `None` for a row that is cut short.
+fn terms(row: &[u8]) -> Option<BTreeSet<(u32, u16)>> {
+    let mut found = BTreeSet::new();
+    let mut rest = row;
+    while !rest.is_empty() {
+        let (head, after) = rest.split_first_chunk::<6>()?;
+        let [a, b, c, d, high, low] = *head;
+        let bytes = usize::from(u16::from_be_bytes([high, low])) * 2;
+        let (own, others) = after.split_at_checked(bytes)?;
+        let tag = u32::from_be_bytes([a, b, c, d]);
+        for pair in own.chunks_exact(2) {
+            found.insert((tag, u16::from_be_bytes(pair.try_into().ok()?)));
+        }
+        rest = others;
+    }
+    Some(found)
 }
 
 /// The method of most requests: where it stands nobody needs to be told.

@@ -14,6 +14,7 @@ mod blocks;
 mod findings;
 mod report;
 mod tiles;
+mod words;
 
 use align::{Departure, Outcome, Piece};
 use blocks::Blocks;

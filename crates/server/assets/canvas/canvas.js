@@ -12,6 +12,7 @@ import { startTails } from "./live.js";
 import { startMinting } from "./mint.js";
 import { startShown } from "./shown.js";
 import { startFirstCalls } from "./first_call.js";
+import { startVerifying } from "./verify.js";
 
 startTheme();
 startTimes();
@@ -24,6 +25,7 @@ startTails();
 startMinting();
 startShown();
 startFirstCalls();
+startVerifying();
 
 document.addEventListener("click", (event) => {
   event.target.closest("[data-close-flash]")?.closest(".flash")?.remove();

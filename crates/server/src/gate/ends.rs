@@ -1,4 +1,4 @@
-//! The record of a stream's end. Its beginning was recorded as the request that it is.
+//! Records of what came of a request after its answer began. The request has one of its own.
 
 use claviger_core::ledger::entry::{Draft, Kind};
 
@@ -11,6 +11,15 @@ use crate::{
 
 /// Records that a stream has ended, and why. Nobody waits for it.
 pub(crate) fn record_stream_end(app: &App, trace: &Trace, code: &str, change: &serde_json::Value) {
+    record(app, trace, (Kind::StreamEnd, code), change);
+}
+
+/// Records that the trail was verified for somebody, and is not as it was signed. Nobody waits for it.
+pub(crate) fn record_failed_verification(app: &App, trace: &Trace, change: &serde_json::Value) {
+    record(app, trace, (Kind::Notice, "verification_failed"), change);
+}
+
+fn record(app: &App, trace: &Trace, (kind, code): (Kind, &str), change: &serde_json::Value) {
     let change = ascii_json(change);
     let draft = trace.draft(Ending {
         status: 200,
@@ -20,7 +29,7 @@ pub(crate) fn record_stream_end(app: &App, trace: &Trace, code: &str, change: &s
     });
     let draft = Draft {
         id: entropy::new_id(),
-        kind: Kind::StreamEnd,
+        kind,
         ..draft
     };
     let entry = draft.write();

@@ -168,7 +168,7 @@ pub async fn consistency(
 }
 
 /// The org of a caller that may read all of its trail.
-fn whole(permit: &Permit<ReadAudit>) -> Result<OrgId, Failure> {
+pub(super) fn whole(permit: &Permit<ReadAudit>) -> Result<OrgId, Failure> {
     if permit.is_unbound() {
         Ok(permit.org())
     } else {

@@ -70,6 +70,7 @@ const SOURCES: &[Source] = files![
     "mint.js" as JS,
     "shown.js" as JS,
     "first_call.js" as JS,
+    "verify.js" as JS,
     "link.js" as JS,
     "canvas.js" as JS,
 ];

@@ -2,6 +2,7 @@
 
 mod filters;
 mod record;
+mod verify;
 
 use askama::Template;
 use claviger_core::{action::ReadAudit, ledger::record::Record, tier::Actor};
@@ -10,6 +11,7 @@ use http::{Method, StatusCode};
 
 use self::filters::Filters;
 use self::record::one;
+use self::verify::verify;
 
 use super::{
     fault::Fault,
@@ -85,6 +87,7 @@ pub(super) fn declare(routes: &mut Routes) {
     let get = Method::GET;
 
     routes.page::<ReadAudit, _, _>(&get, "/canvas/audit", list);
+    routes.page::<ReadAudit, _, _>(&get, "/canvas/audit/verify", verify);
     routes.page::<ReadAudit, _, _>(&get, "/canvas/audit/{seq}", one);
 }
 

@@ -211,7 +211,13 @@ impl Service {
         self.database.as_ref()
     }
 
-    /// Its address.
+    /// Runs statements in the database, behind the back of the server, which must not run.
+    pub(crate) fn sql(&self, statements: &str) {
+        assert!(self.running.is_none(), "it is stopped");
+        claviger_testkit::execute(&self.config().database_url, statements);
+    }
+
+    /// The address of the PostgreSQL database, if it is on one.
     pub(crate) fn database_url(&self) -> Option<String> {
         self.database.as_ref().map(Database::url)
     }

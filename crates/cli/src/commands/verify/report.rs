@@ -7,7 +7,7 @@ use super::{
     checkpoints::{Checkpoints, Vouched},
     export::Bodiless,
     trust::Trust,
-    words::{Found, no_body, no_checkpoint, of_fault, of_finding},
+    words::{Found, Way, no_body, no_checkpoint, of_fault, of_finding},
 };
 use crate::{
     error::Failure,
@@ -23,6 +23,8 @@ const SHOWN_MAX: usize = 20;
 pub(super) struct Report {
     /// The origin of the log.
     log: String,
+    /// Whether the keys are those that the server gave which is verified.
+    is_key_of_server: bool,
     /// Whether every record is proved, and nothing was found.
     is_proved: bool,
     /// How many records were read.
@@ -46,7 +48,7 @@ struct Judged {
     root: String,
     /// `fits`, `differs`, `ahead` or `unjudged`.
     standing: &'static str,
-    /// `export` or `anchor`.
+    /// `export`, `server` or `anchor`.
     source: &'static str,
     file: String,
     signed_by: Vec<String>,
@@ -56,7 +58,7 @@ struct Judged {
 }
 
 impl Judged {
-    fn new(vouched: &Vouched, standing: Standing) -> Self {
+    fn new(vouched: &Vouched, standing: Standing, way: Way) -> Self {
         let signers = vouched.signers.iter().map(ToString::to_string);
         Self {
             size: vouched.trusted.size,
@@ -67,9 +69,10 @@ impl Judged {
                 Standing::Ahead => AHEAD,
                 Standing::Unjudged => "unjudged",
             },
-            source: match vouched.trusted.source {
-                Source::Export => "export",
-                Source::Anchor => "anchor",
+            source: match (vouched.trusted.source, way) {
+                (Source::Export, Way::Export) => "export",
+                (Source::Export, Way::Live) => "server",
+                (Source::Anchor, _) => "anchor",
             },
             file: vouched.file.to_string(),
             signed_by: signers.collect(),
@@ -97,6 +100,7 @@ impl Report {
         mut checkpoints: Checkpoints,
         bodiless: &Bodiless,
         core: Core,
+        way: Way,
     ) -> Self {
         // In the order in which the verifier has them.
         checkpoints
@@ -104,15 +108,16 @@ impl Report {
             .sort_by_key(|vouched| vouched.trusted.size);
         let standings = core.checkpoints.iter().map(|judged| judged.standing);
         let judged = checkpoints.vouched.iter().zip(standings);
-        let judged = judged.map(|(vouched, standing)| Judged::new(vouched, standing));
+        let judged = judged.map(|(vouched, standing)| Judged::new(vouched, standing, way));
         let judged: Vec<Judged> = judged.collect();
         let proved = judged.iter().rfind(|judged| judged.standing == FITS);
 
         let mut findings: Vec<Found> = checkpoints.faulty.iter().map(of_fault).collect();
         if checkpoints.vouched.is_empty() {
-            findings.push(no_checkpoint());
+            findings.push(no_checkpoint(way));
         }
-        findings.extend(core.findings.iter().map(of_finding));
+        let of_core = core.findings.iter();
+        findings.extend(of_core.map(|finding| of_finding(finding, way)));
         findings.extend(bodiless.iter().copied().map(no_body));
         findings.sort_by_key(|found| found.record);
         let beyond = findings.len().saturating_sub(FINDINGS_MAX);
@@ -122,6 +127,7 @@ impl Report {
             .saturating_add(u64::try_from(beyond).unwrap_or(u64::MAX));
         Self {
             log: trust.origin.clone(),
+            is_key_of_server: trust.is_of_server,
             is_proved: findings.is_empty() && more_findings == 0 && proved.is_some(),
             records: core.records,
             without_body: core.dropped,
@@ -131,6 +137,25 @@ impl Report {
             findings,
             more_findings,
         }
+    }
+
+    /// Adds what the server found, `count` in all. What was found here too is not said twice.
+    pub(super) fn add(&mut self, findings: impl Iterator<Item = Found>, count: u64) {
+        let mut told = 0_u64;
+        for found in findings {
+            told += 1;
+            let is_same = |own: &Found| {
+                own.kind == found.kind && own.first == found.first && own.last == found.last
+            };
+            if !self.findings.iter().any(is_same) {
+                self.findings.push(found);
+            }
+        }
+        self.findings.sort_by_key(|found| found.record);
+        self.more_findings = self
+            .more_findings
+            .saturating_add(count.saturating_sub(told));
+        self.is_proved &= self.findings.is_empty() && self.more_findings == 0;
     }
 
     /// Writes it: JSON, tables on a terminal, lines in a pipe.
@@ -169,13 +194,19 @@ impl Report {
 
     fn summary(&self) -> Table {
         let mut table = Table::fields();
-        let verdict = if self.is_proved {
-            Cell::toned("all is proved", Tone::Good)
-        } else {
-            Cell::toned("not all is proved", Tone::Bad)
+        let verdict = match (self.is_proved, self.is_key_of_server) {
+            (true, false) => Cell::toned("all is proved", Tone::Good),
+            (true, true) => Cell::toned("all fits the key that the server gave", Tone::Warning),
+            (false, _) => Cell::toned("not all is proved", Tone::Bad),
         };
         table.field("verdict", verdict);
         table.field("log", self.log.as_str());
+        if self.is_key_of_server {
+            table.field(
+                "key",
+                "from the server itself, which could give any: for a proof, give the one you kept (--key)",
+            );
+        }
         table.field("records", self.records.to_string());
         if self.without_body > 0 {
             table.field("without body", self.without_body.to_string());
@@ -232,7 +263,7 @@ impl Report {
         for found in &self.findings {
             let record = found.record.map(|record| record.to_string());
             let row = [
-                Cell::toned(found.kind, Tone::Bad),
+                Cell::toned(found.kind.as_ref(), Tone::Bad),
                 or_dash(record.as_deref()).into(),
                 found.what.as_str().into(),
                 found.advice.into(),

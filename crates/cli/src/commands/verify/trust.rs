@@ -10,6 +10,7 @@ use claviger_core::{
     time::Timestamp,
 };
 use claviger_server::log_key::verifies;
+use claviger_wire::ledger::LogKeys;
 
 use super::files;
 use crate::error::Failure;
@@ -22,6 +23,8 @@ pub(super) struct Trust {
     /// The origin of the log: checkpoints of other logs count for nothing.
     pub(super) origin: String,
     keys: Vec<VerifierKey>,
+    /// Whether the server that is to be verified said which keys these are.
+    pub(super) is_of_server: bool,
 }
 
 /// A checkpoint that a trusted key signed.
@@ -66,7 +69,24 @@ impl Trust {
             Some(origin) => origin.to_owned(),
             None => origin_of(&keys)?,
         };
-        Ok(Self { origin, keys })
+        Ok(Self {
+            origin,
+            keys,
+            is_of_server: false,
+        })
+    }
+
+    /// The keys that a server says are its own. What they prove is that it agrees with itself.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(super) fn of_server(said: &LogKeys, origin: Option<&str>) -> Result<Self, Failure> {
+        let keys: Vec<String> = said.keys.iter().map(|key| key.vkey.clone()).collect();
+        let is_of_server = true;
+        Self::new(&keys, origin).map(|trust| Self {
+            is_of_server,
+            ..trust
+        })
     }
 
     /// Reads a checkpoint, and says who signed it. The log is compared as well as the key: a server signs

@@ -1,15 +1,29 @@
 //! What is found, in plain words: what it is, and what to do about it.
 
+use std::borrow::Cow;
+
 use claviger_core::ledger::verify::{Finding, Kind};
 use serde::Serialize;
 
-use super::checkpoints::{Fault, Faulty};
+use super::{
+    checkpoints::{Fault, Faulty},
+    live,
+};
+
+/// Where the records come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// A file or a folder.
+    Export,
+    /// The server that has them.
+    Live,
+}
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Found {
     /// What it is, for programs.
-    pub(super) kind: &'static str,
+    pub(super) kind: Cow<'static, str>,
     /// The number of the first record that is not in its place because of it; none for checkpoints.
     pub(super) record: Option<u64>,
     /// The numbers of the first and the last record concerned.
@@ -20,6 +34,9 @@ pub(super) struct Found {
     /// Of a checkpoint: where it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) file: Option<String>,
+    /// Of what is kept beside the records: the table and the column.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) column: Option<String>,
     /// What it is, for people.
     pub(super) what: String,
     /// What to do.
@@ -56,11 +73,12 @@ pub(super) fn of_fault(faulty: &Faulty) -> Found {
         count => format!("; {count} of that file"),
     };
     Found {
-        kind,
+        kind: kind.into(),
         record: None,
         first: None,
         last: None,
         file: Some(faulty.file.to_string()),
+        column: None,
         what: format!(
             "checkpoint in {}: {what} ({}){more}",
             faulty.file, faulty.why
@@ -70,26 +88,33 @@ pub(super) fn of_fault(faulty: &Faulty) -> Found {
 }
 
 /// That no checkpoint counts.
-pub(super) fn no_checkpoint() -> Found {
+pub(super) fn no_checkpoint(way: Way) -> Found {
     Found {
-        kind: "no_checkpoint",
+        kind: "no_checkpoint".into(),
         record: None,
         first: None,
         last: None,
         file: None,
+        column: None,
         what: "there is no checkpoint that counts, so nothing is proved".to_owned(),
-        advice: "put the signed checkpoint beside the export, or give an anchor with --anchor",
+        advice: match way {
+            Way::Export => {
+                "put the signed checkpoint beside the export, or give an anchor with --anchor"
+            }
+            Way::Live => live::advice("no_checkpoint"),
+        },
     }
 }
 
 /// Records whose bodies are not in a folder.
 pub(super) fn no_body((first, last): (u64, u64)) -> Found {
     Found {
-        kind: "no_body",
+        kind: "no_body".into(),
         record: Some(first),
         first: Some(first),
         last: Some(last),
         file: None,
+        column: None,
         what: format!(
             "{}: not in the export, only hashes are",
             numbers(first, last)
@@ -100,102 +125,58 @@ pub(super) fn no_body((first, last): (u64, u64)) -> Found {
 }
 
 /// What the verifier found.
-pub(super) fn of_finding(finding: &Finding) -> Found {
-    let (kind, what, advice) = words(finding.kind);
-    let what = match finding.kind {
-        Kind::Inserted { count: 1 } => {
-            format!("before record {}: a record {what}", finding.first)
-        }
-        Kind::Inserted { count } => {
-            format!("before record {}: {count} records {what}", finding.first)
-        }
-        Kind::Reordered { stands_at } => format!(
-            "{}: {what}, at the place of record {stands_at}",
-            numbers(finding.first, finding.last)
-        ),
-        Kind::Changed
-        | Kind::Removed
-        | Kind::CutOff
-        | Kind::Unsigned
-        | Kind::HashMissing
-        | Kind::RootMismatch
-        | Kind::HashesAltered
-        | Kind::Fork
-        | Kind::Rollback => format!("{}: {what}", numbers(finding.first, finding.last)),
-    };
+pub(super) fn of_finding(finding: &Finding, way: Way) -> Found {
     Found {
-        kind,
+        kind: finding.kind.word().into(),
         record: Some(finding.place()),
         first: Some(finding.first),
         last: Some(finding.last),
         file: None,
-        what,
-        advice,
+        column: None,
+        what: finding.to_string(),
+        advice: match way {
+            Way::Export => of_export(finding.kind),
+            Way::Live => live::advice(finding.kind.word()),
+        },
     }
 }
 
-/// The word for programs, what it is, and what to do.
-const fn words(kind: Kind) -> (&'static str, &'static str, &'static str) {
+/// What to do about a finding in an export.
+const fn of_export(kind: Kind) -> &'static str {
     match kind {
-        Kind::Changed => (
-            "changed",
-            "other bytes stand there than were signed",
-            "compare with another copy or a backup: somebody wrote over it, here or where it came from",
-        ),
-        Kind::Removed => (
-            "removed",
-            "not there, although later records are",
-            "look for it in another copy or a backup: somebody took it out, here or where it came from",
-        ),
-        Kind::Inserted { .. } => (
-            "inserted",
-            "that nobody signed",
-            "do not rely on it: somebody put it in, here or where it came from",
-        ),
-        Kind::Reordered { .. } => (
-            "reordered",
-            "stands elsewhere",
-            "the bytes are right, their order is not: export again, and compare",
-        ),
-        Kind::CutOff => (
-            "cut_off",
-            "signed, and the export ends before",
+        Kind::Changed => {
+            "compare with another copy or a backup: somebody wrote over it, here or where it came from"
+        }
+        Kind::Removed => {
+            "look for it in another copy or a backup: somebody took it out, here or where it came from"
+        }
+        Kind::Inserted { .. } => {
+            "do not rely on it: somebody put it in, here or where it came from"
+        }
+        Kind::Reordered { .. } => {
+            "the bytes are right, their order is not: export again, and compare"
+        }
+        Kind::CutOff => {
             "export again, for the copy may not be whole; if they are missing there too, they were cut \
-             off where they are kept",
-        ),
-        Kind::Unsigned => (
-            "unsigned",
-            "no checkpoint covers this yet, so nobody vouches for it",
-            "take a newer checkpoint of the log, and verify again with it",
-        ),
-        Kind::HashMissing => (
-            "hash_missing",
-            "neither a body nor a hash: nothing from here on can be judged",
-            "export again, with all hashes",
-        ),
-        Kind::RootMismatch => (
-            "root_mismatch",
-            "at least one of these is not what was signed",
+             off where they are kept"
+        }
+        Kind::Unsigned => "take a newer checkpoint of the log, and verify again with it",
+        Kind::HashMissing => "export again, with all hashes",
+        Kind::RootMismatch => {
             "verify an export with hashes (a folder): it names the record. A part of a trail, as --since \
-             and --until export it, cannot be verified",
-        ),
-        Kind::HashesAltered => (
-            "hashes_altered",
-            "the records are what was signed, the hashes beside them are not",
-            "the records can be relied on; export again to have the right hashes",
-        ),
-        Kind::Fork => (
-            "fork",
-            "two signed checkpoints contradict each other here",
+             and --until export it, cannot be verified"
+        }
+        Kind::HashesAltered => {
+            "the records can be relied on; export again to have the right hashes"
+        }
+        Kind::Fork => {
             "keep both: whoever holds the private key has signed two histories. Ask who runs the server, \
-             and compare with the checkpoints that others kept",
-        ),
-        Kind::Rollback => (
-            "rollback",
-            "an anchor covers this, and the export does not know of it",
+             and compare with the checkpoints that others kept"
+        }
+        Kind::Rollback => {
             "the export may only be older than the anchor: export again and verify that. If they are \
-             missing there too, the trail was set back, as by a restored backup",
-        ),
+             missing there too, the trail was set back, as by a restored backup"
+        }
     }
 }
 
@@ -211,33 +192,13 @@ fn numbers(first: u64, last: u64) -> String {
 mod tests {
     use claviger_core::ledger::verify::{Finding, Kind};
 
-    use super::of_finding;
-
-    #[test]
-    fn findings_are_sentences_with_numbers() {
-        let said = |kind, first, last| of_finding(&Finding { kind, first, last }).what;
-        assert_eq!(
-            said(Kind::Changed, 5, 5),
-            "record 5: other bytes stand there than were signed"
-        );
-        assert_eq!(
-            said(Kind::Removed, 5, 6),
-            "records 5 to 6: not there, although later records are"
-        );
-        assert_eq!(
-            said(Kind::Inserted { count: 2 }, 5, 5),
-            "before record 5: 2 records that nobody signed"
-        );
-        assert_eq!(
-            said(Kind::Reordered { stands_at: 3 }, 5, 5),
-            "record 5: stands elsewhere, at the place of record 3"
-        );
-    }
+    use super::{Way, of_finding};
 
     #[test]
     fn a_moved_record_is_named_by_the_first_place_that_is_wrong() {
         let kind = Kind::Reordered { stands_at: 3 };
         let (first, last) = (5, 5);
-        assert_eq!(of_finding(&Finding { kind, first, last }).record, Some(3));
+        let finding = Finding { kind, first, last };
+        assert_eq!(of_finding(&finding, Way::Export).record, Some(3));
     }
 }
