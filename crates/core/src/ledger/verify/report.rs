@@ -14,7 +14,7 @@ impl<C: Claims> Verifier<C> {
         if !self.trust_records(&mut findings) {
             self.find_mismatch(&mut findings);
         }
-        self.find_forks(&mut findings);
+        let more = more.saturating_add(self.find_forks(&mut findings));
         self.find_ends(have, &mut findings);
         if let Some((first, last)) = self.missing {
             let kind = Kind::HashMissing;
@@ -88,29 +88,41 @@ impl<C: Claims> Verifier<C> {
         }
     }
 
-    /// Signed trees that are not the beginning of one another.
-    fn find_forks(&self, findings: &mut Vec<Finding>) {
+    /// Signed trees that are not the beginning of one another; how many more there are than a report
+    /// has room for. One pass, for an anchor file can have a line for every hour of years.
+    fn find_forks(&self, findings: &mut Vec<Finding>) -> u64 {
         let fits = self.fits();
-        let mut last = None;
+        let (mut found, mut more) = (0, 0);
+        // They come by size. What fits, of the sizes before this one and of this one; the tree that came
+        // last; and the size of the fork that did.
+        let (mut before, mut fit, mut last, mut forked) = (0, 0, None, None);
         for judged in &self.judged {
             let (size, root) = (judged.checkpoint.size, judged.checkpoint.root);
+            if last.is_none_or(|(other, _)| other < size) {
+                before = fit;
+            }
+            if is_fit(judged) {
+                fit = size;
+            }
             let has_twin = last.is_some_and(|(other, of)| other == size && of != root);
             let is_wrong = judged.standing == Standing::Differs && size <= fits;
             last = Some((size, root));
-            let is_known = |f: &Finding| f.kind == Kind::Fork && f.last == size;
-            if !(has_twin || is_wrong) || findings.iter().any(is_known) {
+            if !(has_twin || is_wrong) || forked == Some(size) {
                 continue;
             }
-            let before = self.judged.iter().filter(|judged| is_fit(judged));
-            let before = before.map(|judged| judged.checkpoint.size);
-            let before = before.filter(|before| *before < size).max().unwrap_or(0);
-            let (kind, first) = (Kind::Fork, size.min(before + 1));
+            forked = Some(size);
+            if found == FINDINGS_MAX {
+                more += 1;
+                continue;
+            }
+            found += 1;
             findings.push(Finding {
-                kind,
-                first,
+                kind: Kind::Fork,
+                first: size.min(before + 1),
                 last: size,
             });
         }
+        more
     }
 
     /// What is covered and not there, and what is there and not covered.

@@ -300,6 +300,33 @@ fn findings_are_bounded_and_counted() {
 }
 
 #[test]
+fn forks_are_as_many_as_there_are_anchors_and_cost_no_more() {
+    // Looked for one by one among the others, they would take minutes.
+    let forked = |size: u64| Trusted {
+        size,
+        root: leaf_hash(&size.to_be_bytes()),
+        ..trusted(700, Source::Anchor)
+    };
+    let (own, fits) = (u64::try_from(COUNT).expect("small"), trail());
+    let mut leaves = fits.leaves.iter().copied().cycle();
+    let all: Vec<Hash> = leaves.by_ref().take(60_000).collect();
+    let last = Trusted {
+        size: 60_000,
+        root: root_of(&all),
+        ..trusted(own, Source::Export)
+    };
+    let marks = (1..60_000).map(forked).chain([last]).collect();
+    let records = fits.records.iter().cycle().take(60_000);
+    let report = verify(records.map(Vec::as_slice), NoClaims, marks);
+    let expected = |size: usize| finding(Kind::Fork, 0, size - 1);
+    // All begin with the first record: the first stand for the others.
+    let expected: Vec<Finding> = (1..=FINDINGS_MAX).map(expected).collect();
+    assert_eq!(report.findings, expected);
+    assert_eq!(at(report.more), 59_999 - FINDINGS_MAX);
+    assert_eq!((report.intact, report.proved), (0, Some(last)));
+}
+
+#[test]
 fn block_of_records_that_was_moved_is_one_finding() {
     let records = &trail().records;
     let lines = [
