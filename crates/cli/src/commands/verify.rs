@@ -5,7 +5,13 @@ use std::{cell::RefCell, rc::Rc};
 
 use claviger_core::ledger::verify::{TileClaims, Verifier};
 
-use self::{checkpoints::Checkpoints, export::Export, pace::Pace, report::Report, trust::Trust};
+use self::{
+    checkpoints::Checkpoints,
+    export::{Export, Flaws},
+    pace::Pace,
+    report::Report,
+    trust::Trust,
+};
 use crate::{args::audit::VerifyArgs, error::Failure, output::Output};
 
 mod checkpoints;
@@ -15,6 +21,7 @@ mod folder;
 mod lines;
 mod pace;
 mod report;
+mod tiles;
 mod trust;
 mod words;
 
@@ -42,13 +49,15 @@ pub(super) fn run(args: &VerifyArgs, out: &Output) -> Result<(), Failure> {
     let claims = TileClaims::new(export.tiles(&trouble)?);
     let mut check = Verifier::new(claims, checkpoints.trusted());
     let mut pace = Pace::new(out);
-    let bodiless = export.feed(&mut check, &mut pace)?;
+    let mut flaws = Flaws::default();
+    let bodiless = export.feed((&mut check, &mut pace), &mut flaws)?;
     let core = check.finish();
+    export.check_tiles(&core.findings, &mut flaws)?;
     pace.end();
     if let Some(failure) = trouble.take() {
         return Err(failure);
     }
-    let report = Report::new(&trust, checkpoints, &bodiless, core);
+    let report = Report::new(&trust, checkpoints, (&bodiless, flaws), core);
     report.show(out)?;
     report.verdict()
 }

@@ -99,6 +99,34 @@ pub(super) fn no_body((first, last): (u64, u64)) -> Found {
     }
 }
 
+/// A bundle that does not have what its name says, from the record with the number `place` on.
+pub(super) fn malformed_bundle(name: &str, place: u64, why: &str) -> Found {
+    Found {
+        kind: "malformed_bundle",
+        record: Some(place),
+        first: Some(place),
+        last: Some(place),
+        file: Some(name.to_owned()),
+        what: format!("{name}: {why}"),
+        advice: "other tools may take what is there for records, and nobody signed it: export into another \
+                 folder, and compare",
+    }
+}
+
+/// A tile that is not of the tree of the records with these numbers.
+pub(super) fn altered_tile(name: &str, (first, last): (u64, u64), why: &str) -> Found {
+    let (kind, _, advice) = words(Kind::TilesAltered);
+    Found {
+        kind,
+        record: Some(first),
+        first: Some(first),
+        last: Some(last),
+        file: Some(name.to_owned()),
+        what: format!("{name}: {why}"),
+        advice,
+    }
+}
+
 /// What the verifier found.
 pub(super) fn of_finding(finding: &Finding) -> Found {
     let (kind, what, advice) = words(finding.kind);
@@ -120,6 +148,7 @@ pub(super) fn of_finding(finding: &Finding) -> Found {
         | Kind::HashMissing
         | Kind::RootMismatch
         | Kind::HashesAltered
+        | Kind::TilesAltered
         | Kind::Fork
         | Kind::Rollback => format!("{}: {what}", numbers(finding.first, finding.last)),
     };
@@ -166,7 +195,8 @@ const fn words(kind: Kind) -> (&'static str, &'static str, &'static str) {
         Kind::Unsigned => (
             "unsigned",
             "no checkpoint covers this yet, so nobody vouches for it",
-            "take a newer checkpoint of the log, and verify again with it",
+            "take a newer checkpoint of the log, and verify again with it. In a folder, an interrupted export \
+             leaves such records: export again",
         ),
         Kind::HashMissing => (
             "hash_missing",
@@ -184,11 +214,17 @@ const fn words(kind: Kind) -> (&'static str, &'static str, &'static str) {
             "the records are what was signed, the hashes beside them are not",
             "the records can be relied on; export again to have the right hashes",
         ),
+        Kind::TilesAltered => (
+            "tile_altered",
+            "the records are what was signed, a tile of hashes above them is not",
+            "the records can be relied on, but tools that read the tiles cannot go on: export into another \
+             folder",
+        ),
         Kind::Fork => (
             "fork",
             "two signed checkpoints contradict each other here",
-            "keep both: whoever holds the private key has signed two histories. Ask who runs the server, \
-             and compare with the checkpoints that others kept",
+            "keep both: two histories were signed, by whoever holds the private key, or by the server after \
+             somebody wrote to its database. Ask who runs it, and compare with the checkpoints that others kept",
         ),
         Kind::Rollback => (
             "rollback",

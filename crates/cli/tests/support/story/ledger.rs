@@ -54,7 +54,8 @@ fn verified(folder: &Path) -> Checkpoint {
     );
     let checkpoint = Checkpoint::parse(note.text()).expect("a checkpoint");
     let size = checkpoint.size();
-    let mut expected = BTreeSet::from(["key".to_owned(), "checkpoint".to_owned()]);
+    let own = ["key", "checkpoint", ".claviger-export.lock"];
+    let mut expected = BTreeSet::from(own.map(str::to_owned));
     let mut tree = Frontier::default();
     let mut leaves = Vec::new();
     for number in 0..size.div_ceil(256) {

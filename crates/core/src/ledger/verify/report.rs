@@ -1,6 +1,7 @@
 //! From what was seen to what is proved.
 
 use super::{Claims, FINDINGS_MAX, Finding, Judged, Kind, Report, Source, Standing, Verifier};
+use crate::ledger::tree::tile::TILE_WIDTH;
 
 impl<C: Claims> Verifier<C> {
     /// The report on an export that has the records up to the number `have`.
@@ -11,9 +12,13 @@ impl<C: Claims> Verifier<C> {
                 finding.kind = Kind::CutOff;
             }
         }
-        if !self.trust_records(&mut findings) {
+        let vouched = if self.trust_records(&mut findings) {
+            self.departed_at.unwrap_or_default()
+        } else {
             self.find_mismatch(&mut findings);
-        }
+            self.fits()
+        };
+        self.find_altered_tiles(vouched, &mut findings);
         let more = more.saturating_add(self.find_forks(&mut findings));
         self.find_ends(have, &mut findings);
         if let Some((first, last)) = self.missing {
@@ -30,7 +35,8 @@ impl<C: Claims> Verifier<C> {
         findings.truncate(FINDINGS_MAX);
         let fits = self.judged.iter().rev().find(|judged| is_fit(judged));
         let proved = fits.map(|judged| judged.checkpoint);
-        let first = findings.first().map_or(u64::MAX, Finding::place);
+        let mut of_records = findings.iter().filter(|f| f.kind != Kind::TilesAltered);
+        let first = of_records.next().map_or(u64::MAX, Finding::place);
         Report {
             records: self.records,
             dropped: self.dropped,
@@ -85,6 +91,16 @@ impl<C: Claims> Verifier<C> {
         }
         if findings.len() == known {
             push(findings, Kind::RootMismatch, fits, size);
+        }
+    }
+
+    /// Among the hashes that are `vouched` for, whole blocks of which the export claims other roots. Nothing
+    /// here relies on those, but others do who read the tiles.
+    fn find_altered_tiles(&self, vouched: u64, findings: &mut Vec<Finding>) {
+        let blocks = vouched - vouched % u64::from(TILE_WIDTH);
+        for range in self.tree.differing() {
+            let last = range.end.min(blocks);
+            push(findings, Kind::TilesAltered, range.start, last);
         }
     }
 
