@@ -15,6 +15,7 @@ use claviger_server::log_key::verifies;
 use crate::{
     bed::Bed,
     cli::Cli,
+    reader,
     run::{Ended, run},
     server::Server,
 };
@@ -135,7 +136,9 @@ pub(crate) fn folder(bed: &Bed) {
         fs::remove_file(folder.join(name)).expect("removed");
     }
     done(export(&cli, &folder));
-    assert!(verified(&folder).size() > last.size());
+    let now = verified(&folder);
+    assert!(now.size() > last.size());
+    reader::reads(&cli, &folder, &now);
     change_is_named(&cli, &folder);
 
     // What was changed in the folder is not built upon.
