@@ -30,6 +30,8 @@ pub(crate) use incoming::Incoming;
 const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 const CONNECT_SECONDS_MAX: u64 = 5;
 const ANSWER_SECONDS_MAX: u64 = 30;
+/// More than any answer in JSON has: the longest lists every key of an org.
+const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// How much of an answer that is no success is read.
 const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 
@@ -169,8 +171,15 @@ impl Client {
         Err(Failure::Refused(Box::new(self.refusal(response).await)))
     }
 
-    async fn body<T: DeserializeOwned>(&self, response: Response) -> Result<T, Failure> {
-        let bytes = response.bytes().await.map_err(|error| self.lost(&error))?;
+    async fn body<T: DeserializeOwned>(&self, mut response: Response) -> Result<T, Failure> {
+        let mut bytes = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(|error| self.lost(&error))? {
+            bytes.extend_from_slice(&piece);
+            if bytes.len() > ANSWER_BYTES_MAX {
+                let reason = format!("{} answered more than {ANSWER_BYTES_MAX} bytes", self.url());
+                return Err(Failure::Local(reason));
+            }
+        }
         serde_json::from_slice(&bytes).map_err(|error| {
             // The message of the error may quote the answer, and with it a secret.
             Failure::Local(format!(

@@ -18,6 +18,7 @@ mod channels;
 mod doctor;
 mod keys;
 mod lines;
+mod log_files;
 mod login_link;
 mod manual;
 mod members;

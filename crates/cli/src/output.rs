@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::{
     error::{Exit, Failure},
-    text::{EventLine, printable},
+    text::{EventLine, printable, printable_json},
 };
 
 /// The narrowest terminal for which columns are broken.
@@ -238,13 +238,13 @@ impl Output {
             serde_json::to_string(value)
         };
         let text = text.map_err(|error| Failure::Output(error.into()))?;
-        self.line(&text)
+        self.line(&printable_json(&text))
     }
 
     /// Writes one JSON document of many, in a line of its own.
     pub(crate) fn json_line<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
         let text = serde_json::to_string(value).map_err(|error| Failure::Output(error.into()))?;
-        self.line(&text)
+        self.line(&printable_json(&text))
     }
 
     /// Writes a line as it is.

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
+use claviger_core::text::is_invisible;
 use claviger_wire::{keys::Workspaces, ledger::Event, map::TextMap};
 
-/// The text with every control character written out: what others chose cannot steer a terminal or
-/// break a line of tab-separated output.
+/// The text with every control, bidirectional and other invisible character written out: what others
+/// chose cannot steer a terminal, look like something else, or break a line of tab-separated output.
 pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -13,8 +14,24 @@ pub(crate) fn printable(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
-            c if c.is_control() => push(&mut out, format_args!("\\u{{{:x}}}", u32::from(c))),
+            c if is_invisible(c) => push(&mut out, format_args!("\\u{{{:x}}}", u32::from(c))),
             c => out.push(c),
+        }
+    }
+    out
+}
+
+/// A JSON document that means the same, with invisible characters beyond ASCII written out. Those stand
+/// within strings alone.
+pub(crate) fn printable_json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii() || !is_invisible(c) {
+            out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            push(&mut out, format_args!("\\u{unit:04x}"));
         }
     }
     out
@@ -127,7 +144,8 @@ mod tests {
     };
 
     use super::{
-        duration, event_line, is_shell_name, or_dash, printable, shell_quoted, workspaces,
+        duration, event_line, is_shell_name, or_dash, printable, printable_json, shell_quoted,
+        workspaces,
     };
 
     #[test]
@@ -136,6 +154,10 @@ mod tests {
             printable("a\u{1b}[31mb\tc\nd\re\u{9b}ü"),
             "a\\u{1b}[31mb\\tc\\nd\\re\\u{9b}ü"
         );
+        assert_eq!(printable("a\u{202e}b\u{200b}"), "a\\u{202e}b\\u{200b}");
+        let json = "{\"a\": \"\u{202e}ü\u{e0001}\"}\n";
+        let shown = "{\"a\": \"\\u202eü\\udb40\\udc01\"}\n";
+        assert_eq!(printable_json(json), shown);
     }
 
     #[test]

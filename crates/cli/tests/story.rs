@@ -33,6 +33,8 @@ mod pages;
 mod policy;
 #[path = "support/story/process.rs"]
 mod process;
+#[path = "support/story/reader.rs"]
+mod reader;
 #[path = "support/story/rekey.rs"]
 mod rekey;
 #[path = "support/story/requests.rs"]

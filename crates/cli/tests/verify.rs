@@ -1,5 +1,5 @@
 //! `claviger audit verify`, told with files alone: no server and no database. In 10,000 records each thing
-//! that can be done to a trail is done, and named.
+//! that can be done to a trail is done, and named. Also the exports that a server and a folder spoil.
 
 #![expect(
     clippy::expect_used,
@@ -7,8 +7,14 @@
     reason = "what is not found has failed the test, and the panic says what it was"
 )]
 
+#[path = "support/verify/crafted.rs"]
+mod crafted;
+#[path = "support/verify/exports.rs"]
+mod exports;
 #[path = "support/verify/log.rs"]
 mod log;
+#[path = "support/verify/standin.rs"]
+mod standin;
 
 use std::{fs, fs::File, process::Stdio};
 

@@ -49,7 +49,8 @@ pub enum TextError {
 
 /// Control, bidirectional, zero-width and line-separating characters: each can make a name look
 /// like another one, or break a line of a log.
-fn is_invisible(c: char) -> bool {
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{00AD}' | '\u{061C}' | '\u{115F}' | '\u{1160}' | '\u{180E}' | '\u{200B}'..='\u{200F}'

@@ -255,8 +255,14 @@ pub(crate) fn load(path: &Path, may_make: bool) -> Result<LogKeys, LogKeyError> 
     match private_file::read(path) {
         Ok(text) => LogKeys::new(&parse(path, &text)?),
         Err(Unreadable::Io(error)) if error.kind() == std::io::ErrorKind::NotFound && may_make => {
-            let text = new_line()?;
-            private_file::create(path, &text).map_err(|source| file_error("make", path, source))?;
+            match private_file::create(path, &new_line()?) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(file_error("make", path, error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+            // What is in the file signs, whoever made it.
+            let text = private_file::read(path).map_err(|error| unreadable(path, error))?;
             LogKeys::new(&parse(path, &text)?)
         }
         Err(error) => Err(unreadable(path, error)),
@@ -391,6 +397,24 @@ mod tests {
                 "{bad}"
             );
         }
+    }
+
+    #[test]
+    fn of_many_first_starts_all_have_the_key_that_is_in_the_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for round in 0..50 {
+            let path = dir.path().join(format!("ledger-{round}.key"));
+            let made: Vec<_> = std::thread::scope(|scope| {
+                let starts = [(); 4].map(|()| scope.spawn(|| load(&path, true)));
+                starts.map(|start| start.join().expect("ended")).into()
+            });
+            let kept = load(&path, false).expect("read").verifier_keys(org());
+            for keys in made {
+                assert_eq!(keys.expect("made or read").verifier_keys(org()), kept);
+            }
+        }
+        let files = std::fs::read_dir(dir.path()).expect("a directory").count();
+        assert_eq!(files, 50, "nothing else is left");
     }
 
     #[test]

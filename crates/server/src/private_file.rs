@@ -8,6 +8,8 @@ use std::{
 
 use zeroize::Zeroizing;
 
+use crate::entropy;
+
 /// Why a file cannot be used.
 #[derive(Debug)]
 pub(crate) enum Unreadable {
@@ -30,7 +32,7 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, Unreadable> {
 }
 
 /// Makes a file of mode 0600: a temporary one, synced, then linked into place. Fails where the name
-/// is taken: of two first starts one wins.
+/// is taken: of two first starts one wins, and the other has to read what the first has written.
 pub(crate) fn create(path: &Path, text: &str) -> std::io::Result<()> {
     let temporary = write_beside(path, text)?;
     let linked = std::fs::hard_link(&temporary, path);
@@ -41,22 +43,30 @@ pub(crate) fn create(path: &Path, text: &str) -> std::io::Result<()> {
 
 /// Puts another text in the place of a file, in one step.
 pub(crate) fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    std::fs::rename(write_beside(path, text)?, path)?;
+    let temporary = write_beside(path, text)?;
+    if let Err(error) = std::fs::rename(&temporary, path) {
+        std::fs::remove_file(&temporary).unwrap_or_default();
+        return Err(error);
+    }
     sync_directory(path)
 }
 
 /// Writes a new file of mode 0600 beside the one that is meant, to the disk.
 fn write_beside(path: &Path, text: &str) -> std::io::Result<PathBuf> {
-    let temporary = with_suffix(path, ".new");
-    // What is left of an interrupted attempt was never used.
-    std::fs::remove_file(&temporary).unwrap_or_default();
+    // A name of its own: two that share one would link into place what the other has written.
+    let temporary = with_suffix(path, &format!(".new-{:032x}", entropy::bits()));
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(&temporary)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        std::fs::remove_file(&temporary).unwrap_or_default();
+        return Err(error);
+    }
     Ok(temporary)
 }
 

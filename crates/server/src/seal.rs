@@ -221,7 +221,13 @@ pub fn load_master_key(path: &Path, may_make: bool) -> Result<Zeroizing<[u8; 32]
         Ok(text) => text,
         Err(Unreadable::Exposed) => return Err(SealError::Exposed(named)),
         Err(Unreadable::Io(error)) if error.kind() == std::io::ErrorKind::NotFound && may_make => {
-            return make_master_key(path);
+            match make_master_key(path) {
+                Err(SealError::File { source, .. })
+                    if source.kind() == std::io::ErrorKind::AlreadyExists => {}
+                made => drop(made?),
+            }
+            // What is in the file seals, whoever made it.
+            return load_master_key(path, false);
         }
         Err(Unreadable::Io(source)) => {
             return Err(SealError::File {

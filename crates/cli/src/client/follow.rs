@@ -6,8 +6,8 @@ use reqwest::{Method, Response};
 use super::{Client, Query};
 use crate::error::Failure;
 
-/// More than any event is long.
-const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// More than any event is long: a record has at most 65,535 bytes.
+const EVENT_BYTES_MAX: usize = 256 * 1024;
 
 /// A stream of records.
 #[derive(Debug)]

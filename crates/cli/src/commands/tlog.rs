@@ -1,8 +1,11 @@
 //! `claviger audit export --format tlog`: the trail as a folder in the layout of C2SP tlog-tiles.
 //!
 //! The records come as one stream; bundles and tiles are made of them here, and nothing counts before
-//! their root is the one that was signed. The checkpoint is written last: the folder is as it was, or as
-//! the new checkpoint says. What an interrupted export has written is used by the next one.
+//! their root is the one that was signed. The checkpoint is written last: up to it the folder is as it was,
+//! or as the new one says. What an interrupted export has written beyond it is used by the next one, as far
+//! as it has the hashes that the server gives. Until then `verify` calls it unsigned, although a log may
+//! well have more than it has signed: "all is proved" is to hold for whatever lies in the folder, for
+//! whoever reads the files does not look at the checkpoint first.
 
 use std::path::Path;
 
@@ -12,7 +15,7 @@ use claviger_core::ledger::{
     tree::{
         HASH_BYTES, Hash, leaf_hash,
         proof::{Plan, Tiles, verify_consistency},
-        tile::{Bundle, Resource, TILE_WIDTH, Tile, push_record, records},
+        tile::{Bundle, RECORD_BYTES_MAX, Resource, Tile, push_record, records},
     },
 };
 use claviger_server::log_key::verifies;
@@ -30,12 +33,14 @@ const BUNDLE: u64 = 256;
 
 /// Writes the folder, or adds to it what is new.
 pub(super) async fn export(path: &Path, client: &Client, out: &Output) -> Result<(), Failure> {
-    let folder = Folder::new(path);
+    let folder = Folder::open(path)?;
     tokio::select! {
         ended = write(&folder, client, out) => ended,
         _interrupted = tokio::signal::ctrl_c() => {
-            let reason = format!("interrupted: {} is as it was; export again to go on", path.display());
-            Err(Failure::Local(reason))
+            Err(Failure::Local(format!(
+                "interrupted: in {folder} the checkpoint and what it covers are as they were; what is \
+                 behind it is not signed yet: export again to go on"
+            )))
         }
     }
 }
@@ -61,16 +66,15 @@ async fn write(folder: &Folder<'_>, client: &Client, out: &Output) -> Result<(),
     if let Some(before) = &before {
         expect_growth(before, &now, client).await?;
     }
-    folder.write_keys(&told)?;
     let mut intake = Intake {
         folder,
         now: &now,
-        levels: Levels::read(folder, before.as_ref().map_or(0, Checkpoint::size))?,
+        levels: Levels::read(folder, before.as_ref())?,
         bundle: Vec::new(),
         rest: Vec::new(),
     };
     let first = intake.levels.size();
-    intake.take_what_is_there()?;
+    intake.take_what_is_there(client).await?;
     let mut progress = Progress::new(out, true);
     let query = vec![
         ("format", "jsonl".to_owned()),
@@ -86,12 +90,16 @@ async fn write(folder: &Folder<'_>, client: &Client, out: &Output) -> Result<(),
     let changed = if root == now.root() {
         None
     } else {
-        Some(first_changed(folder, &now, first, client).await?)
+        let signed = Levels::read(folder, before.as_ref())?;
+        Some(first_changed(folder, &now, signed, client).await?)
     };
+    // Whichever of the two checkpoints is there, its keys are.
+    let (old, new) = (known.iter().filter(|key| !told.contains(key)), told.iter());
+    let both: Vec<VerifierKey> = new.chain(old).cloned().collect();
+    folder.write_keys(&both)?;
     folder.write("checkpoint", &note)?;
-    if let Some(before) = &before {
-        folder.remove_partial(before.size(), now.size())?;
-    }
+    folder.write_keys(&told)?;
+    folder.remove_others(now.size())?;
     match changed {
         None => {
             let new = now.size() - first;
@@ -149,6 +157,10 @@ async fn expect_growth(
         ))
     };
     let (old, new) = (before.size(), now.size());
+    if new < old {
+        let why = format!("it has {new} records, and the folder {old}, so it was set back");
+        return Err(forked(why));
+    }
     let plan = Plan::consistency(old, new);
     let plan = plan.map_err(|error| forked(error.to_string()))?;
     let mut tiles = Tiles::default();
@@ -173,8 +185,9 @@ struct Intake<'a> {
 }
 
 impl Intake<'_> {
-    /// Takes the full bundles that an export before this one has written.
-    fn take_what_is_there(&mut self) -> Result<(), Failure> {
+    /// Takes the full bundles that an interrupted export has written, as long as they are what the server
+    /// has. Anybody may have written into them since, and no checkpoint covers them.
+    async fn take_what_is_there(&mut self, client: &Client) -> Result<(), Failure> {
         while self.levels.size() + BUNDLE <= self.now.size() {
             let number = self.levels.size() / BUNDLE;
             let Some(bundle) = Bundle::of_tree(number, self.now.size()) else {
@@ -188,7 +201,11 @@ impl Intake<'_> {
                 .map(|record| record.map(leaf_hash))
                 .collect();
             let Ok(leaves) = leaves else { return Ok(()) };
-            if leaves.len() != usize::from(TILE_WIDTH) {
+            let Some(tile) = Tile::of_tree(0, number, self.now.size()) else {
+                return Ok(());
+            };
+            let hashes: Vec<u8> = leaves.iter().flat_map(Hash::as_bytes).copied().collect();
+            if hashes != client.log_file(Resource::Tile(tile)).await? {
                 return Ok(());
             }
             leaves
@@ -212,6 +229,10 @@ impl Intake<'_> {
                 self.record(&whole)?;
             }
         }
+        // A line that does not end is not gathered: it cannot become a record any more.
+        if self.rest.len() + piece.len() > RECORD_BYTES_MAX {
+            return Err(too_long());
+        }
         self.rest.extend_from_slice(piece);
         Ok(())
     }
@@ -221,8 +242,7 @@ impl Intake<'_> {
         if self.levels.size() >= self.now.size() {
             return Ok(());
         }
-        push_record(&mut self.bundle, record)
-            .ok_or_else(|| Failure::Local("a record is too long for a bundle".to_owned()))?;
+        push_record(&mut self.bundle, record).ok_or_else(too_long)?;
         self.levels.push(leaf_hash(record))?;
         if self.levels.size().is_multiple_of(BUNDLE) || self.levels.size() == self.now.size() {
             self.write_bundle()?;
@@ -253,14 +273,20 @@ impl Intake<'_> {
     }
 }
 
-/// The first record that is not what was signed. The hashes of the folder become those that were signed.
+fn too_long() -> Failure {
+    Failure::Local(format!(
+        "the server sends a line of more than {RECORD_BYTES_MAX} bytes, which no record has: is it Claviger?"
+    ))
+}
+
+/// The first record that is not what was signed. The hashes of the folder become those that were signed:
+/// `signed` has those of before.
 async fn first_changed(
     folder: &Folder<'_>,
     now: &Checkpoint,
-    first: u64,
+    mut signed: Levels<'_>,
     client: &Client,
 ) -> Result<u64, Failure> {
-    let mut signed = Levels::read(folder, first)?;
     let mut changed = None;
     while signed.size() < now.size() {
         let begin = signed.size();

@@ -6,7 +6,12 @@ use std::{cell::RefCell, rc::Rc};
 use claviger_core::ledger::verify::{TileClaims, Verifier};
 
 use self::{
-    checkpoints::Checkpoints, export::Export, pace::Pace, report::Report, trust::Trust, words::Way,
+    checkpoints::Checkpoints,
+    export::{Export, Flaws},
+    pace::Pace,
+    report::Report,
+    trust::Trust,
+    words::Way,
 };
 use crate::{
     args::{Global, audit::VerifyArgs},
@@ -22,6 +27,7 @@ mod lines;
 mod live;
 mod pace;
 mod report;
+mod tiles;
 mod trust;
 mod words;
 
@@ -52,13 +58,15 @@ pub(super) fn run(args: &VerifyArgs, global: &Global, out: &Output) -> Result<()
     let claims = TileClaims::new(export.tiles(&trouble)?);
     let mut check = Verifier::new(claims, checkpoints.trusted());
     let mut pace = Pace::new(out);
-    let bodiless = export.feed(&mut check, &mut pace)?;
+    let mut flaws = Flaws::default();
+    let bodiless = export.feed((&mut check, &mut pace), &mut flaws)?;
     let core = check.finish();
+    export.check_tiles(&core.findings, &mut flaws)?;
     pace.end();
     if let Some(failure) = trouble.take() {
         return Err(failure);
     }
-    let report = Report::new(&trust, checkpoints, &bodiless, core, Way::Export);
+    let report = Report::new(&trust, checkpoints, (&bodiless, flaws), core, Way::Export);
     report.show(out)?;
     report.verdict()
 }

@@ -104,6 +104,9 @@ pub enum Kind {
     RootMismatch,
     /// They are what the checkpoint covers; the hashes that the export carries for them are not.
     HashesAltered,
+    /// They are what the checkpoint covers, and so are their hashes; what the export carries for the
+    /// roots of their blocks is not.
+    TilesAltered,
     /// For them there are two signed trees that contradict each other.
     Fork,
     /// An anchor covers them, and the export does not know of them: it is of an older state.
@@ -135,6 +138,7 @@ impl Finding {
             | Kind::HashMissing
             | Kind::RootMismatch
             | Kind::HashesAltered
+            | Kind::TilesAltered
             | Kind::Fork
             | Kind::Rollback => self.first,
         }

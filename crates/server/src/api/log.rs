@@ -92,6 +92,10 @@ pub async fn proof(call: Call<ReadAudit>) -> Result<Reply, Failure> {
     let (seq, size) = (number("seq")?, number("size")?);
     let (from, to) = (number("from")?, number("to")?);
     let proof = match (seq, from) {
+        (Some(_), None) if to.is_none() && size == Some(0) => {
+            let reason = "no record is in the empty tree: give a `size` of 1 or more";
+            return Err(Failure::out_of_range("seq", reason));
+        }
         (Some(seq), None) if to.is_none() => {
             let found = log::inclusion(&call.app, &call.permit, seq, size).await?;
             LogProof::Inclusion(InclusionProof {

@@ -76,7 +76,7 @@ impl From<&Finding> for Found {
     fn from(finding: &Finding) -> Self {
         use claviger_core::ledger::verify::Kind;
         let column = match finding.kind {
-            Kind::HashesAltered | Kind::HashMissing => "audit_tiles.hashes",
+            Kind::HashesAltered | Kind::TilesAltered | Kind::HashMissing => "audit_tiles.hashes",
             Kind::Fork | Kind::Unsigned | Kind::Rollback => "audit_checkpoints.root",
             Kind::Changed
             | Kind::Removed

@@ -348,6 +348,12 @@ async fn log_has_what_it_has_and_nothing_else(backend: Backend) {
             "{query}"
         );
     }
+    let of_nothing = ask("/org/audit/proof?seq=1&size=0").await;
+    let detail = of_nothing.problem(422, "out_of_range")["detail"].to_string();
+    assert!(
+        detail.contains("no record is in the empty tree"),
+        "{detail}"
+    );
     for query in [
         "",
         "?seq=1&from=1",

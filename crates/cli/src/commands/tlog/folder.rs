@@ -1,20 +1,35 @@
 //! A folder on the disk, of which every file is whole or not there.
 
-use std::{fmt, io::Write as _, path::Path};
+use std::{
+    fmt,
+    fs::{File, TryLockError},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
 
 use claviger_core::ledger::{
     note::VerifierKey,
-    tree::tile::{Bundle, Resource, TILE_LEVEL_MAX, TILE_WIDTH, Tile},
+    tree::tile::{Bundle, Resource, Tile},
 };
 
-use crate::error::Failure;
+use crate::{
+    commands::log_files::{
+        BUNDLE_BYTES_MAX, bundle_roots, make_parents, read_below, tile_roots, visit,
+    },
+    error::Failure,
+};
 
 /// The file with the public keys, one a line.
 const KEYS: &str = "key";
+/// The file of which the lock says who writes. It stays: whoever removed it could remove another's.
+const LOCK: &str = ".claviger-export.lock";
 
-/// A folder, by its path.
+/// A folder, by its path, for one export alone.
 pub(super) struct Folder<'a> {
     path: &'a Path,
+    /// The system gives it back, however this process ends.
+    _lock: File,
 }
 
 impl fmt::Display for Folder<'_> {
@@ -24,11 +39,29 @@ impl fmt::Display for Folder<'_> {
 }
 
 impl<'a> Folder<'a> {
-    pub(super) const fn new(path: &'a Path) -> Self {
-        Self { path }
+    /// Makes it, if it is not there.
+    ///
+    /// # Errors
+    /// If another export writes into it.
+    pub(super) fn open(path: &'a Path) -> Result<Self, Failure> {
+        let failed =
+            |error: io::Error| Failure::Local(format!("cannot lock {}: {error}", path.display()));
+        std::fs::create_dir_all(path).map_err(failed)?;
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false);
+        options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+        let lock = options.open(path.join(LOCK)).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(Failure::Local(format!(
+                "another export writes into {}: wait until it has ended, or export into another folder",
+                path.display()
+            ))),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
     }
 
-    fn failed(&self, doing: &str, name: &str, error: &std::io::Error) -> Failure {
+    fn failed(&self, doing: &str, name: &str, error: &io::Error) -> Failure {
         let path = self.path.join(name);
         Failure::Local(format!("cannot {doing} {}: {error}", path.display()))
     }
@@ -44,27 +77,27 @@ impl<'a> Folder<'a> {
 
     /// A file; `None` if it is not there.
     pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
-        match std::fs::read(self.path.join(name)) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.failed("read", name, &error)),
-        }
+        let found = read_below(self.path, name, BUNDLE_BYTES_MAX);
+        found.map_err(|error| self.failed("read", name, &error))
     }
 
     /// Writes beside the file, to the disk, and renames.
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         let path = self.path.join(name);
         let parent = path.parent().unwrap_or(self.path);
-        let written = std::fs::create_dir_all(parent).and_then(|()| {
+        let written = make_parents(self.path, name).and_then(|()| {
             let mut builder = tempfile::Builder::new();
             let mut file = builder.prefix(".claviger-export-").tempfile_in(parent)?;
             file.write_all(bytes)?;
             file.as_file().sync_all()?;
-            file.persist(&path).map_err(|error| error.error)
+            file.persist(&path).map_err(|error| error.error)?;
+            // Keys and checkpoint are to be on the disk in the order in which they are written.
+            if parent == self.path {
+                File::open(parent)?.sync_all()?;
+            }
+            Ok(())
         });
-        written
-            .map(drop)
-            .map_err(|error| self.failed("write", name, &error))
+        written.map_err(|error| self.failed("write", name, &error))
     }
 
     /// The keys by which the folder is known to be signed; none for a new one.
@@ -87,29 +120,36 @@ impl<'a> Folder<'a> {
         self.write(KEYS, lines.as_bytes())
     }
 
-    /// Removes what was not full in the tree of before and is fuller now.
-    pub(super) fn remove_partial(&self, before: u64, now: u64) -> Result<(), Failure> {
-        let kept = partial(now);
-        for name in partial(before).iter().filter(|name| !kept.contains(name)) {
-            let path = self.path.join(name);
-            match std::fs::remove_file(&path) {
-                Ok(()) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(self.failed("remove", name, &error)),
-            }
-            // It stays if another width of the same tile is in it.
-            path.parent().map(std::fs::remove_dir);
+    /// Removes what has the name of a tile or a bundle, and is none of the tree of so many records: what
+    /// was not full before, and what an interrupted export has left.
+    pub(super) fn remove_others(&self, size: u64) -> Result<(), Failure> {
+        let mut others = Vec::new();
+        for root in tile_roots().chain(bundle_roots()) {
+            let seen = visit(self.path, &root, &mut |resource| {
+                if !is_of_tree(resource, size) {
+                    others.push(resource.to_string());
+                }
+            });
+            seen.map_err(|(name, error)| self.failed("read", &name, &error))?;
+        }
+        for name in others {
+            let path = self.path.join(&name);
+            std::fs::remove_file(&path).map_err(|error| self.failed("remove", &name, &error))?;
+            // A folder stays if something else is in it.
+            let mut parents = path.ancestors().skip(1);
+            while parents
+                .next()
+                .is_some_and(|parent| std::fs::remove_dir(parent).is_ok())
+            {}
         }
         Ok(())
     }
 }
 
-/// The names of what is not full in the tree of so many records.
-fn partial(size: u64) -> Vec<String> {
-    let tiles = (0..=TILE_LEVEL_MAX).filter_map(|level| {
-        let number = (size >> (8 * level)) / u64::from(TILE_WIDTH);
-        Tile::of_tree(level, number, size).map(Resource::Tile)
-    });
-    let bundle = Bundle::of_tree(size / u64::from(TILE_WIDTH), size).map(Resource::Entries);
-    tiles.chain(bundle).map(|part| part.to_string()).collect()
+fn is_of_tree(resource: Resource, size: u64) -> bool {
+    match resource {
+        Resource::Checkpoint => true,
+        Resource::Tile(tile) => Tile::of_tree(tile.level(), tile.number(), size) == Some(tile),
+        Resource::Entries(bundle) => Bundle::of_tree(bundle.number(), size) == Some(bundle),
+    }
 }

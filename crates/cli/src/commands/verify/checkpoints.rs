@@ -1,7 +1,7 @@
 //! The checkpoints that count, and those that do not: of the export, and anchors.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     fs::File,
     io::{BufRead as _, BufReader, Read as _},
     path::Path,
@@ -32,8 +32,41 @@ pub(super) struct Vouched {
     pub(super) trusted: Trusted,
     pub(super) file: Rc<str>,
     pub(super) signers: Vec<Rc<str>>,
-    /// When it was put where it was found, as it says there.
+    /// The earliest time that a cosignature gives, in seconds since 1970.
+    pub(super) signed_at: Option<u64>,
+    /// When it was put where it was found, as it says there: nobody signed that.
     pub(super) anchored_at: Option<String>,
+}
+
+impl Vouched {
+    /// The same tree, found again: each signature counts, and the earliest time.
+    fn merge(&mut self, opened: Opened, at: Option<String>) {
+        for signer in opened.signers {
+            if !self.signers.contains(&signer) {
+                self.signers.push(signer);
+            }
+        }
+        self.signed_at = self.signed_at.into_iter().chain(opened.at).min();
+        self.trusted.at = self.signed_at.and_then(timestamp);
+        let told = |at: &String| at.parse::<Timestamp>().ok();
+        let is_earlier = match (self.anchored_at.as_ref(), at.as_ref()) {
+            (None, Some(_)) => true,
+            (Some(known), Some(at)) => {
+                told(at).is_some_and(|at| told(known).is_none_or(|known| at < known))
+            }
+            (_, None) => false,
+        };
+        if is_earlier {
+            self.anchored_at = at;
+        }
+    }
+}
+
+/// A time in seconds since 1970; `None` if it is beyond what can be written.
+pub(super) fn timestamp(seconds: u64) -> Option<Timestamp> {
+    let millis = i64::try_from(seconds).ok()?.checked_mul(1000)?;
+    let at = Timestamp::from_millis(millis);
+    (at.millis() == millis).then_some(at)
 }
 
 /// Why a checkpoint does not count.
@@ -63,8 +96,8 @@ pub(super) struct Faulty {
 pub(super) struct Checkpoints {
     pub(super) vouched: Vec<Vouched>,
     pub(super) faulty: Vec<Faulty>,
-    /// Those known: an anchor file says the same again as long as a log does not grow.
-    known: HashSet<(bool, u64, Hash)>,
+    /// Where those known are: an anchor file says the same again as long as a log does not grow.
+    known: HashMap<(bool, u64, Hash), usize>,
 }
 
 /// A line of an anchor file.
@@ -183,21 +216,23 @@ impl Checkpoints {
 
     fn add(&mut self, source: Source, file: &Rc<str>, opened: Opened, at: Option<String>) {
         let (size, root) = (opened.checkpoint.size(), opened.checkpoint.root());
-        let is_new = self.known.insert((source == Source::Anchor, size, root));
-        if !is_new {
+        let place = self.vouched.len();
+        let known = self.known.entry((source == Source::Anchor, size, root));
+        if let Some(vouched) = self.vouched.get_mut(*known.or_insert(place)) {
+            vouched.merge(opened, at);
             return;
         }
-        let said = at.as_ref().and_then(|at| at.parse::<Timestamp>().ok());
         let trusted = Trusted {
             size,
             root,
-            at: opened.at.or(said),
+            at: opened.at.and_then(timestamp),
             source,
         };
         self.vouched.push(Vouched {
             trusted,
             file: Rc::clone(file),
             signers: opened.signers,
+            signed_at: opened.at,
             anchored_at: at,
         });
     }

@@ -2,13 +2,34 @@
 
 use std::path::Path;
 
+use claviger_core::ledger::verify::{FINDINGS_MAX, Finding};
+
 use super::{
     Check, ReadTile, Trouble, files::unreadable, folder::Folder, lines::Lines, pace::Pace,
+    words::Found,
 };
 use crate::error::Failure;
 
 /// Records without bodies: the numbers of the first and the last.
 pub(super) type Bodiless = Vec<(u64, u64)>;
+
+/// What is wrong with files, as many as a report has room for.
+#[derive(Default)]
+pub(super) struct Flaws {
+    pub(super) found: Vec<Found>,
+    /// How many more there were.
+    pub(super) more: u64,
+}
+
+impl Flaws {
+    pub(super) fn add(&mut self, found: impl FnOnce() -> Found) {
+        if self.found.len() < FINDINGS_MAX {
+            self.found.push(found());
+        } else {
+            self.more = self.more.saturating_add(1);
+        }
+    }
+}
 
 /// An export, by its form.
 pub(super) enum Export {
@@ -62,10 +83,25 @@ impl Export {
     ///
     /// # Errors
     /// If they cannot be read.
-    pub(super) fn feed(&self, check: &mut Check, pace: &mut Pace<'_>) -> Result<Bodiless, Failure> {
+    pub(super) fn feed(
+        &self,
+        (check, pace): (&mut Check, &mut Pace<'_>),
+        flaws: &mut Flaws,
+    ) -> Result<Bodiless, Failure> {
         match self {
             Self::Lines(lines) => lines.feed(check, pace),
-            Self::Folder(folder) => folder.feed(check, pace),
+            Self::Folder(folder) => folder.feed((check, pace), flaws),
+        }
+    }
+
+    /// What is wrong with hashes that the verifier, which found what is `known`, did not rely on.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub(super) fn check_tiles(&self, known: &[Finding], flaws: &mut Flaws) -> Result<(), Failure> {
+        match self {
+            Self::Lines(_) => Ok(()),
+            Self::Folder(folder) => folder.check_tiles(known, flaws),
         }
     }
 }

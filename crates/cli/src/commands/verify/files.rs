@@ -6,20 +6,32 @@ use std::{
     path::Path,
 };
 
-use crate::error::Failure;
+use crate::{commands::log_files, error::Failure};
 
 /// The failure for what is there and cannot be read.
 pub(super) fn unreadable(name: &str, error: &io::Error) -> Failure {
     Failure::Unreadable(format!("cannot read {name}: {error}"))
 }
 
-/// A file; `None` if it is not there.
+/// A file that the caller named; `None` if it is not there.
 ///
 /// # Errors
 /// If it cannot be read, or has more than `bytes_max` bytes.
 pub(super) fn find(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, Failure> {
+    read(path, File::open(path), bytes_max)
+}
+
+/// The same for a file that lies beside, and that nobody named: only a regular one counts.
+///
+/// # Errors
+/// As [`find`].
+pub(super) fn find_beside(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, Failure> {
+    read(path, log_files::open(path), bytes_max)
+}
+
+fn read(path: &Path, file: io::Result<File>, bytes_max: u64) -> Result<Option<Vec<u8>>, Failure> {
     let name = path.display().to_string();
-    let file = match File::open(path) {
+    let file = match file {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(&name, &error)),

@@ -20,7 +20,7 @@ use super::{
     files::{self, Line, unreadable},
     pace::Pace,
 };
-use crate::error::Failure;
+use crate::{commands::log_files, error::Failure};
 
 /// How much of the file is in memory at a time.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -55,7 +55,7 @@ impl Lines {
             return Ok(None);
         };
         let max = u64::try_from(NOTE_BYTES_MAX).unwrap_or(u64::MAX);
-        let found = files::find(&path, max)?;
+        let found = files::find_beside(&path, max)?;
         Ok(found.map(|note| (path.display().to_string(), note)))
     }
 
@@ -65,7 +65,7 @@ impl Lines {
             return Ok(Box::new(|_level, _number| None));
         };
         let name = path.display().to_string();
-        let mut file = match File::open(&path) {
+        let mut file = match log_files::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(Box::new(|_level, _number| None));

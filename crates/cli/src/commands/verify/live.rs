@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use super::{
     Check, ReadTile, Trouble,
     checkpoints::Checkpoints,
-    export::Bodiless,
+    export::{Bodiless, Flaws},
     pace::Pace,
     report::Report,
     trust::Trust,
@@ -81,7 +81,13 @@ pub(super) fn run(args: &VerifyArgs, global: &Global, out: &Output) -> Result<()
     if let Some(failure) = trouble.take() {
         return Err(failure);
     }
-    let mut report = Report::new(&trust, checkpoints, &Bodiless::new(), core, Way::Live);
+    let mut report = Report::new(
+        &trust,
+        checkpoints,
+        (&Bodiless::new(), Flaws::default()),
+        core,
+        Way::Live,
+    );
     report.add(told.findings.into_iter().map(found), told.count);
     report.show(out)?;
     report.verdict()

@@ -4,8 +4,8 @@ use claviger_core::ledger::verify::{FINDINGS_MAX, Report as Core, Source, Standi
 use serde::Serialize;
 
 use super::{
-    checkpoints::{Checkpoints, Vouched},
-    export::Bodiless,
+    checkpoints::{Checkpoints, Vouched, timestamp},
+    export::{Bodiless, Flaws},
     trust::Trust,
     words::{Found, Way, no_body, no_checkpoint, of_fault, of_finding},
 };
@@ -52,8 +52,12 @@ struct Judged {
     source: &'static str,
     file: String,
     signed_by: Vec<String>,
-    /// As a cosignature says, or the anchor.
+    /// As the earliest cosignature says; none if that cannot be written, as after the year 9999.
     signed_at: Option<String>,
+    /// The same in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed_at_seconds: Option<u64>,
+    /// As it says where it was kept, and nobody signed.
     anchored_at: Option<String>,
 }
 
@@ -76,8 +80,37 @@ impl Judged {
             },
             file: vouched.file.to_string(),
             signed_by: signers.collect(),
-            signed_at: vouched.trusted.at.map(|at| at.to_string()),
+            signed_at: vouched
+                .signed_at
+                .and_then(timestamp)
+                .map(|at| at.to_string()),
+            signed_at_seconds: vouched.signed_at,
             anchored_at: vouched.anchored_at.clone(),
+        }
+    }
+
+    /// The same tree, as another file has it: all who signed it count, and the earliest time.
+    fn merge(&mut self, other: &Self) {
+        for signer in &other.signed_by {
+            if !self.signed_by.contains(signer) {
+                self.signed_by.push(signer.clone());
+            }
+        }
+        let is_earlier = match (self.signed_at_seconds, other.signed_at_seconds) {
+            (Some(known), Some(at)) => at < known,
+            (known, at) => known.is_none() && at.is_some(),
+        };
+        if is_earlier {
+            self.signed_at.clone_from(&other.signed_at);
+            self.signed_at_seconds = other.signed_at_seconds;
+        }
+    }
+
+    /// When it was signed, for people.
+    fn signed_at(&self) -> String {
+        match (&self.signed_at, self.signed_at_seconds) {
+            (None, Some(seconds)) => format!("- ({seconds} seconds since 1970)"),
+            (at, _) => or_dash(at.as_deref()),
         }
     }
 
@@ -90,6 +123,19 @@ impl Judged {
     }
 }
 
+/// The largest checkpoint that fits. Where an anchor says the same as the export, it is that: whoever wrote
+/// the export could not change it.
+fn proved(judged: &[Judged]) -> Option<Judged> {
+    let fitting = || judged.iter().filter(|judged| judged.standing == FITS);
+    let size = fitting().map(|judged| judged.size).max()?;
+    let largest = || fitting().filter(|judged| judged.size == size);
+    let mut proved = largest()
+        .max_by_key(|judged| judged.source == "anchor")?
+        .clone();
+    largest().for_each(|other| proved.merge(other));
+    Some(proved)
+}
+
 const FITS: &str = "fits";
 const AHEAD: &str = "ahead";
 
@@ -98,7 +144,7 @@ impl Report {
     pub(super) fn new(
         trust: &Trust,
         mut checkpoints: Checkpoints,
-        bodiless: &Bodiless,
+        (bodiless, flaws): (&Bodiless, Flaws),
         core: Core,
         way: Way,
     ) -> Self {
@@ -110,7 +156,7 @@ impl Report {
         let judged = checkpoints.vouched.iter().zip(standings);
         let judged = judged.map(|(vouched, standing)| Judged::new(vouched, standing, way));
         let judged: Vec<Judged> = judged.collect();
-        let proved = judged.iter().rfind(|judged| judged.standing == FITS);
+        let proved = proved(&judged);
 
         let mut findings: Vec<Found> = checkpoints.faulty.iter().map(of_fault).collect();
         if checkpoints.vouched.is_empty() {
@@ -118,12 +164,14 @@ impl Report {
         }
         let of_core = core.findings.iter();
         findings.extend(of_core.map(|finding| of_finding(finding, way)));
+        findings.extend(flaws.found);
         findings.extend(bodiless.iter().copied().map(no_body));
         findings.sort_by_key(|found| found.record);
         let beyond = findings.len().saturating_sub(FINDINGS_MAX);
         findings.truncate(FINDINGS_MAX);
         let more_findings = core
             .more
+            .saturating_add(flaws.more)
             .saturating_add(u64::try_from(beyond).unwrap_or(u64::MAX));
         Self {
             log: trust.origin.clone(),
@@ -132,7 +180,7 @@ impl Report {
             records: core.records,
             without_body: core.dropped,
             intact: core.intact,
-            proved: proved.cloned(),
+            proved,
             checkpoints: judged,
             findings,
             more_findings,
@@ -214,8 +262,12 @@ impl Report {
         table.field("proved", self.proved_words());
         if let Some(proved) = &self.proved {
             table.field("signed by", proved.signed_by.join(", "));
-            let at = proved.signed_at.as_deref();
-            table.field("signed at", at.unwrap_or("the signature has no time"));
+            let at = proved.signed_at_seconds.map(|_| proved.signed_at());
+            let no_time = || "the signature has no time".to_owned();
+            table.field("signed at", at.unwrap_or_else(no_time));
+            if let Some(at) = &proved.anchored_at {
+                table.field("anchored at", at.as_str());
+            }
         }
         let anchors = self.checkpoints.iter().filter(|j| j.source == "anchor");
         let fitting = anchors.clone().filter(|j| j.standing == FITS).count();
@@ -244,14 +296,22 @@ impl Report {
     fn checkpoint_table(&self, is_terminal: bool) -> Table {
         let mut shown: Vec<&Judged> = self.checkpoints.iter().rev().collect();
         shown.sort_by_key(|judged| judged.standing == FITS);
-        let mut table = Table::new(&["CHECKPOINT", "RECORDS", "FROM", "SIGNED AT", "SIGNED BY"]);
+        let mut table = Table::new(&[
+            "CHECKPOINT",
+            "RECORDS",
+            "FROM",
+            "SIGNED AT",
+            "SIGNED BY",
+            "ANCHORED AT",
+        ]);
         for judged in shown.into_iter().take(SHOWN_MAX) {
             let row = [
                 Cell::toned(judged.standing, judged.tone()),
                 judged.size.to_string().into(),
                 judged.file.as_str().into(),
-                or_dash(judged.signed_at.as_deref()).into(),
+                judged.signed_at().into(),
                 judged.signed_by.join(", ").into(),
+                or_dash(judged.anchored_at.as_deref()).into(),
             ];
             table.cells(with_word("checkpoint", row, is_terminal));
         }

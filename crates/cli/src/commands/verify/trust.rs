@@ -2,12 +2,9 @@
 
 use std::{path::Path, rc::Rc};
 
-use claviger_core::{
-    ledger::{
-        checkpoint::{Checkpoint, CheckpointError},
-        note::{Kind, Note, NoteError, OpenError, VerifierKey},
-    },
-    time::Timestamp,
+use claviger_core::ledger::{
+    checkpoint::{Checkpoint, CheckpointError},
+    note::{Kind, Note, NoteError, OpenError, VerifierKey},
 };
 use claviger_server::log_key::verifies;
 use claviger_wire::ledger::LogKeys;
@@ -32,8 +29,8 @@ pub(super) struct Opened {
     pub(super) checkpoint: Checkpoint,
     /// The keys, as `name+id`.
     pub(super) signers: Vec<Rc<str>>,
-    /// The earliest time that a cosignature gives.
-    pub(super) at: Option<Timestamp>,
+    /// The earliest time that a cosignature gives, in seconds since 1970.
+    pub(super) at: Option<u64>,
 }
 
 /// Why a note counts for nothing.
@@ -101,11 +98,7 @@ impl Trust {
             return Err(Refused::OtherLog(checkpoint.origin().to_owned()));
         }
         let signers = note.open(&self.keys, &verifies)?;
-        let times = signers.iter().filter_map(|signer| signer.seconds);
-        let at = times.min().and_then(|seconds| {
-            let millis = i64::try_from(seconds).ok()?.checked_mul(1000)?;
-            Some(Timestamp::from_millis(millis))
-        });
+        let at = signers.iter().filter_map(|signer| signer.seconds).min();
         let signers = signers.iter().map(|signer| label(signer.key)).collect();
         Ok(Opened {
             checkpoint,

@@ -124,6 +124,35 @@ pub(super) fn no_body((first, last): (u64, u64)) -> Found {
     }
 }
 
+/// A bundle that does not have what its name says, from the record with the number `place` on.
+pub(super) fn malformed_bundle(name: &str, place: u64, why: &str) -> Found {
+    Found {
+        kind: "malformed_bundle".into(),
+        record: Some(place),
+        first: Some(place),
+        last: Some(place),
+        file: Some(name.to_owned()),
+        column: None,
+        what: format!("{name}: {why}"),
+        advice: "other tools may take what is there for records, and nobody signed it: export into another \
+                 folder, and compare",
+    }
+}
+
+/// A tile that is not of the tree of the records with these numbers.
+pub(super) fn altered_tile(name: &str, (first, last): (u64, u64), why: &str) -> Found {
+    Found {
+        kind: Kind::TilesAltered.word().into(),
+        record: Some(first),
+        first: Some(first),
+        last: Some(last),
+        file: Some(name.to_owned()),
+        column: None,
+        what: format!("{name}: {why}"),
+        advice: of_export(Kind::TilesAltered),
+    }
+}
+
 /// What the verifier found.
 pub(super) fn of_finding(finding: &Finding, way: Way) -> Found {
     Found {
@@ -160,7 +189,10 @@ const fn of_export(kind: Kind) -> &'static str {
             "export again, for the copy may not be whole; if they are missing there too, they were cut \
              off where they are kept"
         }
-        Kind::Unsigned => "take a newer checkpoint of the log, and verify again with it",
+        Kind::Unsigned => {
+            "take a newer checkpoint of the log, and verify again with it. In a folder, an interrupted export \
+             leaves such records: export again"
+        }
         Kind::HashMissing => "export again, with all hashes",
         Kind::RootMismatch => {
             "verify an export with hashes (a folder): it names the record. A part of a trail, as --since \
@@ -169,9 +201,13 @@ const fn of_export(kind: Kind) -> &'static str {
         Kind::HashesAltered => {
             "the records can be relied on; export again to have the right hashes"
         }
+        Kind::TilesAltered => {
+            "the records can be relied on, but tools that read the tiles cannot go on: export into another \
+             folder"
+        }
         Kind::Fork => {
-            "keep both: whoever holds the private key has signed two histories. Ask who runs the server, \
-             and compare with the checkpoints that others kept"
+            "keep both: two histories were signed, by whoever holds the private key, or by the server after \
+             somebody wrote to its database. Ask who runs it, and compare with the checkpoints that others kept"
         }
         Kind::Rollback => {
             "the export may only be older than the anchor: export again and verify that. If they are \

@@ -15,6 +15,7 @@ use claviger_server::log_key::verifies;
 use crate::{
     bed::Bed,
     cli::Cli,
+    reader,
     run::{Ended, run},
     server::Server,
 };
@@ -54,7 +55,8 @@ fn verified(folder: &Path) -> Checkpoint {
     );
     let checkpoint = Checkpoint::parse(note.text()).expect("a checkpoint");
     let size = checkpoint.size();
-    let mut expected = BTreeSet::from(["key".to_owned(), "checkpoint".to_owned()]);
+    let own = ["key", "checkpoint", ".claviger-export.lock"];
+    let mut expected = BTreeSet::from(own.map(str::to_owned));
     let mut tree = Frontier::default();
     let mut leaves = Vec::new();
     for number in 0..size.div_ceil(256) {
@@ -134,7 +136,9 @@ pub(crate) fn folder(bed: &Bed) {
         fs::remove_file(folder.join(name)).expect("removed");
     }
     done(export(&cli, &folder));
-    assert!(verified(&folder).size() > last.size());
+    let now = verified(&folder);
+    assert!(now.size() > last.size());
+    reader::reads(&cli, &folder, &now);
     change_is_named(&cli, &folder);
 
     // What was changed in the folder is not built upon.

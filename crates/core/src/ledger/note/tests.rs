@@ -4,7 +4,9 @@ use std::cell::RefCell;
 
 use proptest::prelude::{any, proptest};
 
-use super::{Kind, Note, NoteError, OpenError, SIGNATURES_MAX, Signer, VerifierKey};
+use super::{
+    Kind, NAME_BYTES_MAX, Note, NoteError, OpenError, SIGNATURES_MAX, Signer, VerifierKey,
+};
 
 const PETER: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
 const ENOCH: &str = "EnochRoot+af0cfe78+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop";
@@ -270,6 +272,22 @@ fn malformed_notes_are_refused() {
     assert_eq!(parse(&long), Some(NoteError::TooLong));
     assert_eq!(Note::new("no line break"), Err(NoteError::Text));
     assert_eq!(Note::new("a\tb\n"), Err(NoteError::Text));
+}
+
+#[test]
+fn foreign_line_with_a_long_name_does_not_void_the_others() {
+    let longest = "x".repeat(NAME_BYTES_MAX);
+    let long = format!("{longest}x");
+    let foreign = PETER_LINE.replace("PeterNeumann", &long);
+    let parsed = note(&[&foreign, PETER_LINE]);
+    assert_eq!(parsed.signatures()[0].name(), long);
+    let known = [key(PETER)];
+    let opened = parsed.open(&known, &all_hold).expect("signed");
+    assert_eq!(opened.len(), 1);
+    // A key that is to be trusted is written by people, and has a bound.
+    let made = |name: &str| VerifierKey::new(name, Kind::Ed25519, [9; 32]).err();
+    assert_eq!(made(&long), Some(NoteError::Name));
+    assert_eq!(made(&longest), None);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! From what was seen to what is proved.
 
 use super::{Claims, FINDINGS_MAX, Finding, Judged, Kind, Report, Source, Standing, Verifier};
+use crate::ledger::tree::tile::TILE_WIDTH;
 
 impl<C: Claims> Verifier<C> {
     /// The report on an export that has the records up to the number `have`.
@@ -11,10 +12,14 @@ impl<C: Claims> Verifier<C> {
                 finding.kind = Kind::CutOff;
             }
         }
-        if !self.trust_records(&mut findings) {
+        let vouched = if self.trust_records(&mut findings) {
+            self.departed_at.unwrap_or_default()
+        } else {
             self.find_mismatch(&mut findings);
-        }
-        self.find_forks(&mut findings);
+            self.fits()
+        };
+        self.find_altered_tiles(vouched, &mut findings);
+        let more = more.saturating_add(self.find_forks(&mut findings));
         self.find_ends(have, &mut findings);
         if let Some((first, last)) = self.missing {
             let kind = Kind::HashMissing;
@@ -30,7 +35,8 @@ impl<C: Claims> Verifier<C> {
         findings.truncate(FINDINGS_MAX);
         let fits = self.judged.iter().rev().find(|judged| is_fit(judged));
         let proved = fits.map(|judged| judged.checkpoint);
-        let first = findings.first().map_or(u64::MAX, Finding::place);
+        let mut of_records = findings.iter().filter(|f| f.kind != Kind::TilesAltered);
+        let first = of_records.next().map_or(u64::MAX, Finding::place);
         Report {
             records: self.records,
             dropped: self.dropped,
@@ -88,29 +94,51 @@ impl<C: Claims> Verifier<C> {
         }
     }
 
-    /// Signed trees that are not the beginning of one another.
-    fn find_forks(&self, findings: &mut Vec<Finding>) {
+    /// Among the hashes that are `vouched` for, whole blocks of which the export claims other roots. Nothing
+    /// here relies on those, but others do who read the tiles.
+    fn find_altered_tiles(&self, vouched: u64, findings: &mut Vec<Finding>) {
+        let blocks = vouched - vouched % u64::from(TILE_WIDTH);
+        for range in self.tree.differing() {
+            let last = range.end.min(blocks);
+            push(findings, Kind::TilesAltered, range.start, last);
+        }
+    }
+
+    /// Signed trees that are not the beginning of one another; how many more there are than a report
+    /// has room for. One pass, for an anchor file can have a line for every hour of years.
+    fn find_forks(&self, findings: &mut Vec<Finding>) -> u64 {
         let fits = self.fits();
-        let mut last = None;
+        let (mut found, mut more) = (0, 0);
+        // They come by size. What fits, of the sizes before this one and of this one; the tree that came
+        // last; and the size of the fork that did.
+        let (mut before, mut fit, mut last, mut forked) = (0, 0, None, None);
         for judged in &self.judged {
             let (size, root) = (judged.checkpoint.size, judged.checkpoint.root);
+            if last.is_none_or(|(other, _)| other < size) {
+                before = fit;
+            }
+            if is_fit(judged) {
+                fit = size;
+            }
             let has_twin = last.is_some_and(|(other, of)| other == size && of != root);
             let is_wrong = judged.standing == Standing::Differs && size <= fits;
             last = Some((size, root));
-            let is_known = |f: &Finding| f.kind == Kind::Fork && f.last == size;
-            if !(has_twin || is_wrong) || findings.iter().any(is_known) {
+            if !(has_twin || is_wrong) || forked == Some(size) {
                 continue;
             }
-            let before = self.judged.iter().filter(|judged| is_fit(judged));
-            let before = before.map(|judged| judged.checkpoint.size);
-            let before = before.filter(|before| *before < size).max().unwrap_or(0);
-            let (kind, first) = (Kind::Fork, size.min(before + 1));
+            forked = Some(size);
+            if found == FINDINGS_MAX {
+                more += 1;
+                continue;
+            }
+            found += 1;
             findings.push(Finding {
-                kind,
-                first,
+                kind: Kind::Fork,
+                first: size.min(before + 1),
                 last: size,
             });
         }
+        more
     }
 
     /// What is covered and not there, and what is there and not covered.

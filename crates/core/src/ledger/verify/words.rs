@@ -18,6 +18,7 @@ impl Kind {
             Self::HashMissing => "hash_missing",
             Self::RootMismatch => "root_mismatch",
             Self::HashesAltered => "hashes_altered",
+            Self::TilesAltered => "tile_altered",
             Self::Fork => "fork",
             Self::Rollback => "rollback",
         }
@@ -36,6 +37,9 @@ impl Kind {
             Self::RootMismatch => "at least one of these is not what was signed",
             Self::HashesAltered => {
                 "the records are what was signed, the hashes beside them are not"
+            }
+            Self::TilesAltered => {
+                "the records are what was signed, a tile of hashes above them is not"
             }
             Self::Fork => "two signed checkpoints contradict each other here",
             Self::Rollback => "an anchor covers this, and it is not there",

@@ -88,7 +88,7 @@ fn hashes_of_blocks_say_more_closely_where_a_change_lies() {
     forged.blocks[19] = root_of(&forged.leaves[19 * 256..20 * 256]);
     let report = verify(records.iter().map(Vec::as_slice), &forged, signed());
     assert_eq!(report.findings, [finding(Kind::RootMismatch, 2_560, 7_776)]);
-    // Wrong hashes of blocks alone do no harm: nothing relies on them.
+    // Wrong hashes of blocks alone throw no suspicion on the records, and are named.
     let report = verify(
         lines(),
         &Forged {
@@ -97,7 +97,9 @@ fn hashes_of_blocks_say_more_closely_where_a_change_lies() {
         },
         signed(),
     );
-    expect(&report, &[]);
+    let altered = |first: usize| finding(Kind::TilesAltered, first * 256, first * 256 + 255);
+    assert_eq!(report.findings, [altered(19)]);
+    assert_eq!((report.intact, report.more), (10_000, 0));
 }
 
 #[test]
@@ -297,6 +299,33 @@ fn findings_are_bounded_and_counted() {
     let expected: Vec<Finding> = expected.map(|at| finding(Kind::Changed, at, at)).collect();
     assert_eq!(report.findings, expected);
     assert_eq!(number(0), report.findings[0].first);
+}
+
+#[test]
+fn forks_are_as_many_as_there_are_anchors_and_cost_no_more() {
+    // Looked for one by one among the others, they would take minutes.
+    let forked = |size: u64| Trusted {
+        size,
+        root: leaf_hash(&size.to_be_bytes()),
+        ..trusted(700, Source::Anchor)
+    };
+    let (own, fits) = (u64::try_from(COUNT).expect("small"), trail());
+    let mut leaves = fits.leaves.iter().copied().cycle();
+    let all: Vec<Hash> = leaves.by_ref().take(60_000).collect();
+    let last = Trusted {
+        size: 60_000,
+        root: root_of(&all),
+        ..trusted(own, Source::Export)
+    };
+    let marks = (1..60_000).map(forked).chain([last]).collect();
+    let records = fits.records.iter().cycle().take(60_000);
+    let report = verify(records.map(Vec::as_slice), NoClaims, marks);
+    let expected = |size: usize| finding(Kind::Fork, 0, size - 1);
+    // All begin with the first record: the first stand for the others.
+    let expected: Vec<Finding> = (1..=FINDINGS_MAX).map(expected).collect();
+    assert_eq!(report.findings, expected);
+    assert_eq!(at(report.more), 59_999 - FINDINGS_MAX);
+    assert_eq!((report.intact, report.proved), (0, Some(last)));
 }
 
 #[test]
