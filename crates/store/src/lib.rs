@@ -5,6 +5,7 @@
 //! Each trait below is one resource; `sqlite/` and `postgres/` implement it in files of the same
 //! name. What every backend must do is in `tests/conformance/`.
 
+mod anchor_store;
 mod audit_index;
 mod error;
 mod key_store;
@@ -36,6 +37,7 @@ use claviger_core::{
     time::Timestamp,
 };
 
+pub use anchor_store::{AnchorStore, Anchored};
 pub use audit_index::AuditIndexStore;
 pub use error::StoreError;
 pub use key_store::KeyStore;
@@ -83,6 +85,7 @@ pub trait Store:
     + AuditIndexStore
     + TreeStore
     + CheckpointStore
+    + AnchorStore
     + ReachStore
     + UsageStore
     + ShelfStore
