@@ -34,6 +34,27 @@ impl Database {
         database
     }
 
+    /// Another one with all that is in it. Nobody may be connected to it meanwhile.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let copy = Self {
+            cluster: self.cluster.clone(),
+            name: unique_name(),
+        };
+        let sql = format!("create database {} template {}", copy.name, self.name);
+        if let Err(problem) = psql(&self.cluster.administration(), &sql) {
+            panic!("the database could not be copied: {problem}");
+        }
+        copy
+    }
+
+    /// Runs statements behind the back of whoever serves it.
+    pub fn run(&self, sql: &str) {
+        if let Err(problem) = psql(&self.url(), sql) {
+            panic!("{sql}: {problem}");
+        }
+    }
+
     /// Its address, as `postgres://postgres@127.0.0.1:PORT/NAME`.
     #[must_use]
     pub fn url(&self) -> String {

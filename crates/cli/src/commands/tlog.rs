@@ -29,10 +29,15 @@ mod levels;
 const BUNDLE: u64 = 256;
 
 /// Writes the folder, or adds to it what is new.
-pub(super) async fn export(path: &Path, client: &Client, out: &Output) -> Result<(), Failure> {
+pub(super) async fn export(
+    path: &Path,
+    cosigned: bool,
+    client: &Client,
+    out: &Output,
+) -> Result<(), Failure> {
     let folder = Folder::new(path);
     tokio::select! {
-        ended = write(&folder, client, out) => ended,
+        ended = write(&folder, cosigned, client, out) => ended,
         _interrupted = tokio::signal::ctrl_c() => {
             let reason = format!("interrupted: {} is as it was; export again to go on", path.display());
             Err(Failure::Local(reason))
@@ -40,14 +45,23 @@ pub(super) async fn export(path: &Path, client: &Client, out: &Output) -> Result
     }
 }
 
-async fn write(folder: &Folder<'_>, client: &Client, out: &Output) -> Result<(), Failure> {
+async fn write(
+    folder: &Folder<'_>,
+    cosigned: bool,
+    client: &Client,
+    out: &Output,
+) -> Result<(), Failure> {
     let known = folder.keys()?;
     let before = match folder.read("checkpoint")? {
         Some(note) => Some(open(&note, &known).map_err(|why| folder.broken("checkpoint", &why))?),
         None => None,
     };
     let mut told = told_keys(client).await?;
-    let note = client.log_file(Resource::Checkpoint).await?;
+    let note = if cosigned {
+        client.cosigned().await?
+    } else {
+        client.log_file(Resource::Checkpoint).await?
+    };
     let now = open(&note, &told).map_err(|why| lie(&why))?;
     told.retain(|key| open(&note, std::slice::from_ref(key)).is_ok());
     if !known.is_empty() {
@@ -57,6 +71,14 @@ async fn write(folder: &Folder<'_>, client: &Client, out: &Output) -> Result<(),
             )
         };
         open(&note, &known).map_err(|why| Failure::Local(refused(why)))?;
+    }
+    if let Some(before) = before.as_ref().filter(|_| cosigned)
+        && before.size() > now.size()
+    {
+        let (more, size) = (before.size(), now.size());
+        return Err(Failure::Local(format!(
+            "{folder} goes up to record {more} already, and witnesses have signed up to {size}: export again later"
+        )));
     }
     if let Some(before) = &before {
         expect_growth(before, &now, client).await?;

@@ -18,7 +18,7 @@ const EVERY_MIN: Duration = Duration::from_secs(10);
 const EVERY_MAX: Duration = Duration::from_hours(24);
 
 /// Where checkpoints go, and how often.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct AnchorConfig {
     /// A file with a line for each.
     pub file: Option<PathBuf>,
@@ -39,8 +39,14 @@ pub struct WebhookConfig {
     pub secret: Option<Zeroizing<String>>,
 }
 
+impl std::fmt::Debug for WebhookConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebhookConfig").finish_non_exhaustive()
+    }
+}
+
 /// A witness (C2SP tlog-witness).
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct WitnessConfig {
     /// Its submission prefix, without a slash at the end.
     pub url: Url,
