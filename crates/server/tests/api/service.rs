@@ -223,8 +223,8 @@ impl Service {
             None => {
                 let mut shell = std::process::Command::new("sqlite3");
                 shell.arg(self.data_dir().join("claviger.db"));
-                shell.arg(format!(
-                    ".timeout 5000\nupdate audit_runs set lines =
+                shell.arg(".timeout 5000").arg(format!(
+                    "update audit_runs set lines =
                          cast(replace(cast(lines as text), '{from}', '{to}') as blob)"
                 ));
                 let ended = shell.output().expect("`sqlite3` can be run");
