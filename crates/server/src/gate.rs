@@ -30,7 +30,8 @@ use claviger_core::{
     permission::Permission,
     tier::Tier,
 };
-use http::{Method, Request, request::Parts};
+use claviger_wire::headers;
+use http::{HeaderValue, Method, Request, request::Parts};
 
 pub(crate) use body::Bodies;
 pub use call::{Call, Watch};
@@ -186,7 +187,11 @@ pub async fn refuse(app: Arc<App>, failure: Failure, request: Request<Body>) -> 
 /// trail that may not be the one that it was.
 fn halted(app: &App) -> Option<Response> {
     app.anchors.halted()?;
-    let answer = problem::response(&Failure::RolledBack, entropy::new_id());
+    let id = entropy::new_id();
+    let mut answer = problem::response(&Failure::RolledBack, id);
+    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+        answer.headers_mut().insert(headers::X_REQUEST_ID, id);
+    }
     app.metrics.note_refusal("rolled_back");
     Some(answer)
 }

@@ -63,10 +63,11 @@ async fn readyz(State(app): State<Arc<App>>) -> Response {
     match app.readiness().await {
         Ok(()) => {
             let troubles = app.anchors.troubles();
-            let mut body = serde_json::json!({"status": "ready"});
-            if !troubles.is_empty() {
-                body["warnings"] = troubles.into();
-            }
+            let body = if troubles.is_empty() {
+                serde_json::json!({"status": "ready"})
+            } else {
+                serde_json::json!({"status": "ready", "warnings": troubles})
+            };
             answer(StatusCode::OK, "application/json", body.to_string())
         }
         Err(reason) => {

@@ -57,10 +57,9 @@ async fn write(
         None => None,
     };
     let mut told = told_keys(client).await?;
-    let note = if cosigned {
-        client.cosigned().await?
-    } else {
-        client.log_file(Resource::Checkpoint).await?
+    let note = match cosigned {
+        true => client.cosigned().await?,
+        false => client.log_file(Resource::Checkpoint).await?,
     };
     let now = open(&note, &told).map_err(|why| lie(&why))?;
     told.retain(|key| open(&note, std::slice::from_ref(key)).is_ok());
@@ -72,15 +71,10 @@ async fn write(
         };
         open(&note, &known).map_err(|why| Failure::Local(refused(why)))?;
     }
-    if let Some(before) = before.as_ref().filter(|_| cosigned)
-        && before.size() > now.size()
-    {
-        let (more, size) = (before.size(), now.size());
-        return Err(Failure::Local(format!(
-            "{folder} goes up to record {more} already, and witnesses have signed up to {size}: export again later"
-        )));
-    }
     if let Some(before) = &before {
+        if cosigned {
+            expect_more(folder, before, &now)?;
+        }
         expect_growth(before, &now, client).await?;
     }
     folder.write_keys(&told)?;
@@ -114,12 +108,21 @@ async fn write(
     if let Some(before) = &before {
         folder.remove_partial(before.size(), now.size())?;
     }
+    tell(folder, (first, now.size()), changed, out)
+}
+
+/// Says how far the folder goes, or which record is not the one that was signed.
+fn tell(
+    folder: &Folder<'_>,
+    (first, size): (u64, u64),
+    changed: Option<u64>,
+    out: &Output,
+) -> Result<(), Failure> {
     match changed {
         None => {
-            let new = now.size() - first;
+            let new = size - first;
             out.note(&format!(
-                "{folder} goes up to record {}; the last {new} were looked at, and are what was signed",
-                now.size()
+                "{folder} goes up to record {size}; the last {new} were looked at, and are what was signed"
             ));
             Ok(())
         }
@@ -128,6 +131,17 @@ async fn write(
              hashes that were signed: look at it with claviger audit verify"
         ))),
     }
+}
+
+/// Witnesses may be behind the folder: then there is nothing to add, and nothing is wrong.
+fn expect_more(folder: &Folder<'_>, before: &Checkpoint, now: &Checkpoint) -> Result<(), Failure> {
+    let (more, size) = (before.size(), now.size());
+    if more <= size {
+        return Ok(());
+    }
+    Err(Failure::Local(format!(
+        "{folder} goes up to record {more} already, and witnesses have signed up to {size}: export again later"
+    )))
 }
 
 /// The keys that the server says it signs with.

@@ -128,9 +128,8 @@ async fn anchor(app: &App, state: &mut State, org: OrgId, size: u64) -> Result<(
     };
     let outcome = anchor_known(app, state, (org, size), &mut known).await;
     state.orgs.insert(org, known);
-    let (round, checkpoint) = match outcome? {
-        Some(done) => done,
-        None => return Ok(()),
+    let Some((round, checkpoint)) = outcome? else {
+        return Ok(());
     };
     if !round.found.is_empty() {
         return Err(Stop::Rollback(round.found));

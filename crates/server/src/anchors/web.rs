@@ -37,7 +37,7 @@ impl Web {
             .timeout(TIMEOUT);
         let is_near = is_loopback(&url);
         let builder = if is_near { builder.no_proxy() } else { builder };
-        let client = builder.build().map_err(|error| reason(error))?;
+        let client = builder.build().map_err(reason)?;
         Ok(Self { client, url })
     }
 

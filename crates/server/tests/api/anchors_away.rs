@@ -164,10 +164,11 @@ async fn witness_signs_what_grew_and_its_signature_is_kept(backend: Backend) {
         .await
         .problem(404, "not_found");
     service.anchor().await;
-    let name = format!(
-        "witness {}",
-        witness.vkey().rsplit_once('+').expect("a key").0
-    );
+    let vkey = witness.vkey();
+    let [name, id, _] = vkey.splitn(3, '+').collect::<Vec<_>>()[..] else {
+        panic!("{vkey}");
+    };
+    let name = format!("witness {name}+{id}");
     let record = told(&service).await.pop().expect("a record");
     assert_eq!(record[2]["anchored"]["where"], json!([name, "file"]));
     for count in [1, 20, 300] {
