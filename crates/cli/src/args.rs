@@ -8,6 +8,7 @@ use claviger_server::config::Flags;
 use crate::error::EXIT_HELP;
 
 pub(crate) mod advice;
+pub(crate) mod anchors;
 pub(crate) mod audit;
 pub(crate) mod channels;
 pub(crate) mod keys;
@@ -188,6 +189,8 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "ON|OFF|SOURCE")]
     github_secret_scanning: Option<String>,
     #[command(flatten)]
+    anchors: anchors::AnchorFlags,
+    #[command(flatten)]
     provider: provider::ProviderFlags,
 }
 
@@ -231,6 +234,8 @@ impl ServeFlags {
             session_idle: serve.session_idle,
             session_max: serve.session_max,
             github_secret_scanning: serve.github_secret_scanning,
+            accepts_rollback: serve.anchors.accept_rollback,
+            anchors: serve.anchors.flags(),
             provider: serve.provider.flags(),
         }
     }
@@ -264,13 +269,15 @@ mod tests {
                      --github-secret-scanning 15 --oidc-issuer 16 --oidc-client-id 17 --oidc-org-claim 18 \
                      --oidc-role-claim 19 --oidc-audience 20 --oidc-scopes 21 --workos-client-id 22 \
                      --workos-api-url 23 --workos-issuer 24 --roles 25 --orgs 26 \
-                     --session-idle 27 --session-max 28 --ledger-key-file 29 --accept-ledger-key";
+                     --session-idle 27 --session-max 28 --ledger-key-file 29 --accept-ledger-key --anchor-file 30 \
+                     --anchor-webhook 31 --witness 32 --witness 33 --anchor-every 34 --accept-rollback";
         let cli = Cli::try_parse_from(words.split_whitespace()).expect("a command line");
         let Some(Command::Serve(serve)) = cli.command else {
             panic!("not serve")
         };
         let said = format!("{:?}", serve.flags());
         assert!(!said.contains("None") && !said.contains("false"), "{said}");
+        assert!(said.contains("\"32,33\""), "{said}");
     }
 
     #[test]

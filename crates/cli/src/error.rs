@@ -31,6 +31,8 @@ pub(crate) enum Exit {
     Unproved,
     /// What was to be verified cannot be read.
     Unreadable,
+    /// The database is behind what was anchored.
+    RolledBack,
 }
 
 /// The exit codes and the variables, for the end of `--help` and of the man page.
@@ -53,7 +55,8 @@ Exit codes:
   10  secrets found (scan)
   11  live secrets found (scan --check)
   12  not all is proved (audit verify)
-  13  the export, a key or an anchor cannot be read (audit verify)";
+  13  the export, a key or an anchor cannot be read (audit verify)
+  14  the database is behind what was anchored of its audit trails (serve)";
 
 impl Exit {
     /// The number.
@@ -71,6 +74,7 @@ impl Exit {
             Self::LiveSecretsFound => 11,
             Self::Unproved => 12,
             Self::Unreadable => 13,
+            Self::RolledBack => 14,
         }
     }
 
@@ -144,6 +148,9 @@ pub(crate) enum Failure {
     /// What was to be verified cannot be read: the whole sentence.
     #[error("{0}")]
     Unreadable(String),
+    /// The database is behind what was anchored: the whole sentence.
+    #[error("{0}")]
+    RolledBack(String),
     /// The output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(#[source] io::Error),
@@ -262,6 +269,7 @@ impl Failure {
             Self::LiveSecretsFound { .. } => Exit::LiveSecretsFound,
             Self::Unproved(_) => Exit::Unproved,
             Self::Unreadable(_) => Exit::Unreadable,
+            Self::RolledBack(_) => Exit::RolledBack,
             Self::Closed => Exit::Done,
         }
     }
@@ -304,6 +312,7 @@ impl Failure {
             | Self::Local(_)
             | Self::Missing(_)
             | Self::Unreadable(_)
+            | Self::RolledBack(_)
             | Self::Output(_)
             | Self::Closed => None,
         }
@@ -372,6 +381,7 @@ mod tests {
         assert_eq!(Failure::DeadSecretsFound(1).exit().code(), 10);
         assert_eq!(Failure::Unproved(1).exit().code(), 12);
         assert_eq!(Failure::Unreadable("x".to_owned()).exit().code(), 13);
+        assert_eq!(Failure::RolledBack("x".to_owned()).exit().code(), 14);
         let live = Failure::LiveSecretsFound { found: 2, live: 1 };
         assert_eq!(live.exit().code(), 11);
         let full = Failure::from(io::Error::from(io::ErrorKind::StorageFull));
@@ -398,6 +408,7 @@ mod tests {
                 Exit::Unreadable,
                 "the export, a key or an anchor cannot be read",
             ),
+            (Exit::RolledBack, "the database is behind what was anchored"),
         ];
         for (exit, word) in words {
             let line = format!("\n  {}  {word}", exit.code());

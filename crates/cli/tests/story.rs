@@ -11,6 +11,8 @@
 mod admin;
 #[path = "support/story/advice.rs"]
 mod advice;
+#[path = "support/story/anchors.rs"]
+mod anchors;
 #[path = "support/bed.rs"]
 mod bed;
 #[path = "support/captured.rs"]
@@ -91,6 +93,7 @@ on_both_databases! {
     ledger::folder as folder_of_the_log_is_written_and_continued,
     live::verify as running_server_is_verified_and_what_was_done_to_its_database_is_named,
     ledger::rotation as rotation_of_the_ledger_key_is_followed_by_a_folder,
+    anchors::proved as witness_and_file_prove_a_trail_and_show_that_a_database_is_another,
     rekey::offline as rekey_is_offline_and_keeps_values_readable,
     rekey::interrupted as interrupted_rekey_recovers_at_the_next_start,
     rekey::other_master_key as other_master_key_is_refused_at_start,

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use crate::{
     ServeError,
     admin_token::AdminToken,
+    anchors::{self, Anchors},
     bootstrap::Bootstrap,
     checkpoints::Checkpoints,
     clock,
@@ -38,6 +39,7 @@ use crate::{
     provider::Provider,
     rate_limiter::RateLimiter,
     refusals::Refusals,
+    rekey::open_master_key,
     reports::Reports,
     rotations::OldSecrets,
     seal,
@@ -92,6 +94,8 @@ pub struct App {
     pub(crate) sealer: seal::Sealer,
     /// What signs the trails.
     pub(crate) checkpoints: Checkpoints,
+    /// Where checkpoints are kept outside the database.
+    pub(crate) anchors: Anchors,
     pub(crate) metrics: Arc<Metrics>,
     /// Held shared from before a mint's commit until the index has the key, and alone by a
     /// revocation after its commit: whoever revokes what was just minted waits until the index can
@@ -178,7 +182,10 @@ impl App {
     ) -> Result<Arc<Self>, ServeError> {
         let deployment = store.deployment().await?;
         let sealer = open_master_key(&config, &*store).await?;
-        let checkpoints = Checkpoints::open(&config, &*store).await?;
+        let (checkpoints, changes) = Checkpoints::open(&config, &*store).await?;
+        // Before anything is added to a trail that may not be the one that it was.
+        let anchors = Anchors::open(&config, &*store, checkpoints.keys()).await?;
+        checkpoints.tell(&*store, changes).await?;
         let interner = Arc::new(Interner::default());
         let (keys, workspace_tokens, other_uses) = load_index(&*store, &interner).await?;
         let metrics = Arc::new(Metrics::default());
@@ -210,6 +217,7 @@ impl App {
             usage: Arc::default(),
             sealer,
             checkpoints,
+            anchors,
             metrics,
             births: tokio::sync::RwLock::default(),
             policies: Policies::load(&*store).await?,
@@ -268,6 +276,7 @@ impl App {
         self.streams.closed().await;
         self.flush_repeats();
         self.flush_uses().await;
+        self.anchor_at_the_end().await;
         self.ledger.close().await;
         self.store.close().await;
         // Last, and bounded: nobody may be reading standard output.
@@ -284,6 +293,9 @@ impl App {
     /// # Errors
     /// What does not work, in words that name nothing inside.
     pub async fn readiness(&self) -> Result<(), String> {
+        if self.anchors.halted().is_some() {
+            return Err(anchors::HALTED.to_owned());
+        }
         if self.ledger.is_down() {
             return Err("the audit trail cannot be written".to_owned());
         }
@@ -471,30 +483,4 @@ pub(crate) async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeE
         now: clock::now(),
     };
     Ok(claviger_store::open(options).await?)
-}
-
-/// Reads or makes the master key, and makes sure that it is the one of this database.
-///
-/// An interrupted `secrets rekey` may have left the new key beside the old: the database says
-/// which of the two counts.
-pub(crate) async fn open_master_key(
-    config: &Config,
-    store: &dyn Store,
-) -> Result<seal::Sealer, ServeError> {
-    let path = &config.master_key_file;
-    let kept = store.deployment().await?.master_key_check;
-    let may_make = !config.is_master_key_given && kept.is_none();
-    let sealer = seal::Sealer::new(&*seal::load_master_key(path, may_make)?)?;
-    if store.keep_master_key_check(sealer.check()).await? == sealer.check() {
-        return Ok(sealer);
-    }
-    let next = crate::rekey::next_path(path);
-    if next.exists() {
-        let sealer = seal::Sealer::new(&*seal::load_master_key(&next, false)?)?;
-        if kept == Some(sealer.check()) {
-            crate::rekey::promote(path)?;
-            return Ok(sealer);
-        }
-    }
-    Err(ServeError::OtherMasterKey(path.display().to_string()))
 }

@@ -79,19 +79,48 @@ struct Turn {
     last: tokio::sync::Mutex<Option<(u64, Checkpoint)>>,
 }
 
+/// Trails that another key has signed before: which, that key, and what the operator did.
+#[derive(Debug)]
+pub(crate) struct KeyChanges(Vec<(OrgId, String, &'static str)>);
+
 impl Checkpoints {
     /// Takes the keys, and makes sure that they are those that signed before, or that the operator
-    /// accepts others. A change of the current key is recorded in every trail that was signed, and is
-    /// signed by the new one.
+    /// accepts others. Nothing is written to a trail yet.
     ///
     /// # Errors
     /// [`ServeError`] saying which file is meant, and what to do.
-    pub(crate) async fn open(config: &Config, store: &dyn Store) -> Result<Self, ServeError> {
-        let keys = open_keys(config, store).await?;
-        Ok(Self {
-            keys,
-            turns: Mutex::default(),
-        })
+    pub(crate) async fn open(
+        config: &Config,
+        store: &dyn Store,
+    ) -> Result<(Self, KeyChanges), ServeError> {
+        let (keys, changes) = open_keys(config, store).await?;
+        let turns = Mutex::default();
+        Ok((Self { keys, turns }, changes))
+    }
+
+    /// Records a change of the current key in every trail that was signed; the new one signs that.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub(crate) async fn tell(
+        &self,
+        store: &dyn Store,
+        KeyChanges(changes): KeyChanges,
+    ) -> Result<(), ServeError> {
+        let entry = |(org, from, by): &(OrgId, String, &str)| entry(&self.keys, *org, from, by);
+        if !changes.is_empty() {
+            let batch = changes.iter().map(entry).collect();
+            store.append(Arc::new(batch)).await?;
+        }
+        for (org, ..) in changes {
+            sign(store, &self.keys, org).await?;
+        }
+        Ok(())
+    }
+
+    /// The keys that sign.
+    pub(crate) const fn keys(&self) -> &LogKeys {
+        &self.keys
     }
 
     /// The public keys of an org's log, the current one first.
@@ -128,7 +157,10 @@ pub(crate) async fn fresh(app: &App, org: OrgId) -> Result<Checkpoint, Failure> 
 }
 
 /// The checkpoint of the tree as it is: the one that is kept, if that says it, or a new one.
-async fn sign(
+///
+/// # Errors
+/// [`CheckpointError`].
+pub(crate) async fn sign(
     store: &dyn Store,
     keys: &LogKeys,
     org: OrgId,
@@ -176,7 +208,10 @@ async fn continues(
     Ok(())
 }
 
-async fn open_keys(config: &Config, store: &dyn Store) -> Result<LogKeys, ServeError> {
+async fn open_keys(
+    config: &Config,
+    store: &dyn Store,
+) -> Result<(LogKeys, KeyChanges), ServeError> {
     let (path, signed) = (&config.ledger_key_file, last_checkpoints(store).await?);
     // What cannot be looked at is said when it is read.
     let is_there = path.try_exists().unwrap_or(true);
@@ -202,16 +237,7 @@ async fn open_keys(config: &Config, store: &dyn Store) -> Result<LogKeys, ServeE
             }
         }
     }
-    let entry = |(org, from, by): &(OrgId, String, &str)| entry(&keys, *org, from, by);
-    if !changes.is_empty() {
-        store
-            .append(Arc::new(changes.iter().map(entry).collect()))
-            .await?;
-    }
-    for (org, ..) in changes {
-        sign(store, &keys, org).await?;
-    }
-    Ok(keys)
+    Ok((keys, KeyChanges(changes)))
 }
 
 /// What the operator did: the path of the record.

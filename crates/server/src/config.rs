@@ -2,17 +2,19 @@
 //!
 //! In two steps: values as written, with their source, then values as meant.
 
+mod anchors;
 mod checked;
 mod github;
 mod provider;
 mod raw;
 
+pub use anchors::{AnchorConfig, WITNESSES_MAX, WebhookConfig, WitnessConfig};
 pub(crate) use checked::mask_url as mask;
 pub use checked::{AuditMode, Config, LogFormat};
 pub use github::GithubKeySource;
 pub(crate) use github::is_loopback;
 pub use provider::{OidcConfig, ProviderConfig, ProviderKind, WorkosConfig};
-pub use raw::{ClientEnv, Flags, ProviderFlags, Setting, client_env};
+pub use raw::{AnchorFlags, ClientEnv, Flags, ProviderFlags, Setting, client_env};
 
 /// A setting that cannot be used. The sentence names it and says what to write instead.
 #[derive(Debug, thiserror::Error)]

@@ -7,6 +7,7 @@ use claviger_store::StoreError;
 
 use crate::{
     admin_token::AdminToken,
+    anchors,
     app::open_store,
     clock,
     config::{AuditMode, Config, ProviderKind},
@@ -37,7 +38,7 @@ pub struct Finding {
     pub detail: String,
 }
 
-fn finding(level: Level, what: &str, detail: impl Into<String>) -> Finding {
+pub(crate) fn finding(level: Level, what: &str, detail: impl Into<String>) -> Finding {
     Finding {
         level,
         what: what.to_owned(),
@@ -51,6 +52,7 @@ pub async fn doctor(config: &Config) -> Vec<Finding> {
     let mut findings = vec![admin_token(config), data_dir(config)];
     findings.extend([master_key(config), ledger_key(config)]);
     findings.push(database(config).await);
+    findings.extend(anchors::doctor(config).await);
     findings.extend(identity_provider(config).await);
     findings.push(match config.bootstrap {
         BootstrapPolicy::Off => finding(Level::Good, "bootstrap", "off"),

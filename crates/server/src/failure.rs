@@ -135,6 +135,9 @@ pub enum Failure {
     /// The audit trail cannot be written.
     #[error("the audit trail cannot be written at the moment; nothing was answered from the store")]
     NotRecorded,
+    /// The database is behind what was anchored.
+    #[error("{}", crate::anchors::HALTED)]
+    RolledBack,
     /// The service is shutting down or not ready.
     #[error("{0}")]
     Unready(String),

@@ -30,7 +30,8 @@ use claviger_core::{
     permission::Permission,
     tier::Tier,
 };
-use http::{Method, Request, request::Parts};
+use claviger_wire::headers;
+use http::{HeaderValue, Method, Request, request::Parts};
 
 pub(crate) use body::Bodies;
 pub use call::{Call, Watch};
@@ -47,7 +48,9 @@ use crate::{
     app::App,
     client,
     config::AuditMode,
+    entropy,
     failure::Failure,
+    problem,
     trace::{Head, Trace},
     web,
 };
@@ -136,6 +139,9 @@ pub async fn serve(
     handler: Handler,
     request: Request<Body>,
 ) -> Response {
+    if let Some(refused) = halted(&app) {
+        return refused;
+    }
     let (parts, body) = request.into_parts();
     let waits = wants_fresh_word(handler.wants, &parts.method);
     let admitted = admit(&app, &parts, (route, waits)).await;
@@ -157,6 +163,9 @@ pub async fn serve(
 /// Refuses a request that reaches no route, or cannot be read: it is attributed and recorded all
 /// the same.
 pub async fn refuse(app: Arc<App>, failure: Failure, request: Request<Body>) -> Response {
+    if let Some(refused) = halted(&app) {
+        return refused;
+    }
     let (parts, _body) = request.into_parts();
     let route = RouteFacts {
         path: "",
@@ -172,6 +181,19 @@ pub async fn refuse(app: Arc<App>, failure: Failure, request: Request<Body>) -> 
         Err(failure)
     });
     proceed(keeper, trace, outcome, false).await
+}
+
+/// The answer to everybody, if records may be lost. It leaves no record: nothing may be added to a
+/// trail that may not be the one that it was.
+fn halted(app: &App) -> Option<Response> {
+    app.anchors.halted()?;
+    let id = entropy::new_id();
+    let mut answer = problem::response(&Failure::RolledBack, id);
+    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+        answer.headers_mut().insert(headers::X_REQUEST_ID, id);
+    }
+    app.metrics.note_refusal("rolled_back");
+    Some(answer)
 }
 
 /// Identifies the caller, with the word of the identity provider where it takes that.

@@ -4,6 +4,7 @@
 
 mod acceptance;
 pub mod admin_token;
+mod anchors;
 pub mod api;
 pub mod app;
 pub mod bootstrap;
@@ -100,6 +101,22 @@ pub enum ServeError {
     /// The keys of the ledger cannot be used.
     #[error(transparent)]
     LogKey(#[from] log_key::LogKeyError),
+    /// Nothing can be added to the anchor file.
+    #[error(
+        "cannot write the anchor file {path}: {source}; choose another with --anchor-file, or leave it out"
+    )]
+    AnchorFile {
+        /// Which file.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Anchors cannot be made.
+    #[error("cannot anchor the audit trails: {0}")]
+    Anchors(String),
+    /// The database is behind what was anchored: the whole sentence.
+    #[error("{0}")]
+    RolledBack(String),
     /// The master key is not the one of this database.
     #[error(
         "the master key in {0} is not the one that this database was sealed with; use the right file with --master-key-file, or restore it from a backup"
@@ -188,6 +205,7 @@ impl Running {
             tokio::spawn(background(Arc::clone(&app), stopped.clone())),
             tokio::spawn(sweeps(Arc::clone(&app), stopped.clone())),
             tokio::spawn(indexer::run(Arc::clone(&app), stopped.clone())),
+            tokio::spawn(anchors::run(Arc::clone(&app), stopped.clone())),
             tokio::spawn(main),
         ];
         if let Some(listener) = private {
@@ -277,6 +295,13 @@ async fn sweeps(app: Arc<App>, stopped: watch::Receiver<bool>) {
     }
 }
 
+/// What the clock asks for.
+enum Due {
+    Notices,
+    Policies,
+    Sessions,
+}
+
 async fn sweep_for_ever(app: &Arc<App>) {
     let mut notices = tokio::time::interval(NOTICES_EVERY);
     let mut policies = tokio::time::interval(POLICIES_EVERY);
@@ -286,10 +311,18 @@ async fn sweep_for_ever(app: &Arc<App>) {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     }
     loop {
-        let outcome = tokio::select! {
-            _ = notices.tick() => app.tell_what_is_due(clock::now()).await,
-            _ = policies.tick() => app.suspend_by_policy(clock::now()).await,
-            _ = sessions.tick() => app.purge_sessions(clock::now()).await,
+        let due = tokio::select! {
+            _ = notices.tick() => Due::Notices,
+            _ = policies.tick() => Due::Policies,
+            _ = sessions.tick() => Due::Sessions,
+        };
+        if app.anchors.halted().is_some() {
+            continue;
+        }
+        let outcome = match due {
+            Due::Notices => app.tell_what_is_due(clock::now()).await,
+            Due::Policies => app.suspend_by_policy(clock::now()).await,
+            Due::Sessions => app.purge_sessions(clock::now()).await,
         };
         if let Err(error) = outcome {
             tracing::warn!(%error, "cannot do what is due; it is done later");

@@ -61,7 +61,15 @@ async fn healthz() -> Response {
 /// 200 only when requests can be authenticated and recorded.
 async fn readyz(State(app): State<Arc<App>>) -> Response {
     match app.readiness().await {
-        Ok(()) => answer(StatusCode::OK, "application/json", r#"{"status":"ready"}"#),
+        Ok(()) => {
+            let troubles = app.anchors.troubles();
+            let body = if troubles.is_empty() {
+                serde_json::json!({"status": "ready"})
+            } else {
+                serde_json::json!({"status": "ready", "warnings": troubles})
+            };
+            answer(StatusCode::OK, "application/json", body.to_string())
+        }
         Err(reason) => {
             let body = serde_json::json!({"status": "not ready", "reason": reason}).to_string();
             answer(StatusCode::SERVICE_UNAVAILABLE, "application/json", body)

@@ -57,6 +57,7 @@ pub fn answer(failure: &Failure) -> Answer {
         Failure::MintedBefore(_) => (StatusCode::CONFLICT, "minted_before"),
         Failure::Provider(error) => (status_of_provider(error), error.code()),
         Failure::NotRecorded => (StatusCode::SERVICE_UNAVAILABLE, "not_recorded"),
+        Failure::RolledBack => (StatusCode::SERVICE_UNAVAILABLE, "rolled_back"),
         Failure::Unready(_) => (StatusCode::SERVICE_UNAVAILABLE, "unready"),
         Failure::Shown { why, .. } => return answer(why),
         Failure::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),

@@ -4,11 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use claviger_core::{ledger::entry::Draft, tier::Actor};
-use claviger_store::{Resealer, SealedRow, Written};
+use claviger_store::{Resealer, SealedRow, Store, Written};
 
 use crate::{
     ServeError,
-    app::{make_data_dir, open_master_key, open_store},
+    app::{make_data_dir, open_store},
     clock,
     config::Config,
     entropy, private_file,
@@ -33,6 +33,32 @@ pub(crate) fn promote(path: &Path) -> Result<(), ServeError> {
             }
             .into()
         })
+}
+
+/// Reads or makes the master key, and makes sure that it is the one of this database.
+///
+/// An interrupted `secrets rekey` may have left the new key beside the old: the database says
+/// which of the two counts.
+pub(crate) async fn open_master_key(
+    config: &Config,
+    store: &dyn Store,
+) -> Result<Sealer, ServeError> {
+    let path = &config.master_key_file;
+    let kept = store.deployment().await?.master_key_check;
+    let may_make = !config.is_master_key_given && kept.is_none();
+    let sealer = Sealer::new(&*seal::load_master_key(path, may_make)?)?;
+    if store.keep_master_key_check(sealer.check()).await? == sealer.check() {
+        return Ok(sealer);
+    }
+    let next = next_path(path);
+    if next.exists() {
+        let sealer = Sealer::new(&*seal::load_master_key(&next, false)?)?;
+        if kept == Some(sealer.check()) {
+            promote(path)?;
+            return Ok(sealer);
+        }
+    }
+    Err(ServeError::OtherMasterKey(path.display().to_string()))
 }
 
 /// Seals everything anew. Gives the number of sealed values.

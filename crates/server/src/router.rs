@@ -267,14 +267,15 @@ fn declare_log(routes: &mut Routes) {
     let get = Method::GET;
 
     routes.add::<ReadAudit, _, _>(&get, "/org/audit/checkpoint", log::checkpoint,
-        Doc::new("Get the signed size and root hash of the audit trail as it is now (C2SP tlog-checkpoint)").streams(log::NOTE));
+        Doc::new("Get the signed size and root hash of the audit trail as it is now (C2SP tlog-checkpoint); with `cosigned=true` the newest that witnesses have signed too")
+            .query(&["cosigned"]).streams(log::NOTE));
     routes.add::<ReadAudit, _, _>(&get, "/org/audit/key", log::keys,
         Doc::new("Get the public keys that sign the audit trail").answers::<wire::ledger::LogKeys>(200));
     routes.add::<ReadAudit, _, _>(&get, "/org/audit/proof", log::proof,
         Doc::new("Prove that the record `seq` is in the trail of `size` records, or that the trail of `from` is the beginning of the one of `to`")
             .query(&["seq", "size", "from", "to"]).answers::<wire::ledger::LogProof>(200));
     routes.add::<ReadAudit, _, _>(&get, "/org/audit/log/checkpoint", log::checkpoint,
-        Doc::new("The same checkpoint, where tools for C2SP tlog-tiles look for it").streams(log::NOTE));
+        Doc::new("The same checkpoint, where tools for C2SP tlog-tiles look for it").query(&["cosigned"]).streams(log::NOTE));
     routes.add::<ReadAudit, _, _>(&get, "/org/audit/log/tile/{*path}", log::tile,
         Doc::new("Get a tile of hashes (`<L>/<N>`) or of records (`entries/<N>`), with `.p/<W>` if it is not full (C2SP tlog-tiles)")
             .streams(log::TILE));

@@ -44,6 +44,10 @@ mod access;
 mod access_pages;
 #[path = "api/advice.rs"]
 mod advice;
+#[path = "api/anchors.rs"]
+mod anchors;
+#[path = "api/anchors_away.rs"]
+mod anchors_away;
 #[path = "api/ask.rs"]
 mod ask;
 #[path = "api/audit.rs"]

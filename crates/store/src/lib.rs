@@ -5,6 +5,7 @@
 //! Each trait below is one resource; `sqlite/` and `postgres/` implement it in files of the same
 //! name. What every backend must do is in `tests/conformance/`.
 
+mod anchor_store;
 mod audit_index;
 mod audit_rows;
 mod error;
@@ -37,6 +38,7 @@ use claviger_core::{
     time::Timestamp,
 };
 
+pub use anchor_store::{AnchorStore, Anchored};
 pub use audit_index::AuditIndexStore;
 pub use audit_rows::{AuditRowStore, IndexRow, LedgerRow, RunRow};
 pub use error::StoreError;
@@ -87,6 +89,7 @@ pub trait Store:
     + AuditRowStore
     + TreeStore
     + CheckpointStore
+    + AnchorStore
     + ReachStore
     + UsageStore
     + ShelfStore

@@ -1,5 +1,6 @@
 //! PostgreSQL: one process serves a database; a lock and a generation number keep others out.
 
+mod anchors;
 mod appender;
 mod audit;
 mod audit_index;

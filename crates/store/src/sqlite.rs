@@ -1,5 +1,6 @@
 //! SQLite: one file, one process, one thread that writes, and readers beside it.
 
+mod anchors;
 mod audit;
 mod audit_index;
 mod audit_rows;

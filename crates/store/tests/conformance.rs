@@ -7,6 +7,8 @@
     reason = "a test says by a panic what is wrong"
 )]
 
+#[path = "conformance/anchors.rs"]
+mod anchors;
 #[path = "conformance/audit.rs"]
 mod audit;
 #[path = "conformance/audit_index.rs"]
@@ -226,6 +228,10 @@ conformance! {
     checkpoints::checkpoints_are_kept_in_order,
     checkpoints::checkpoint_never_goes_back,
     checkpoints::of_racing_checkpoints_the_last_has_the_most_records,
+    anchors::places_are_kept_with_what_they_know,
+    anchors::signatures_of_witnesses_are_kept_with_their_checkpoint,
+    anchors::trails_of_living_orgs_are_listed,
+    anchors::tree_that_is_made_anew_goes_on_from_there,
     reach::what_lies_in_workspaces_is_counted_and_named,
     shelf::keys_are_found_by_id_and_by_tag,
     shelf::calls_of_keys_are_told_day_by_day,

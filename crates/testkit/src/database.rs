@@ -38,11 +38,33 @@ impl Database {
         database
     }
 
+    /// Another one with all that is in it. Nobody may be connected to it meanwhile.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let copy = Self {
+            cluster: self.cluster.clone(),
+            name: unique_name(),
+            is_kept: self.is_kept,
+        };
+        let sql = format!("create database {} template {}", copy.name, self.name);
+        if let Err(problem) = self.administer(&sql) {
+            panic!("the database could not be copied: {problem}");
+        }
+        copy
+    }
+
+    /// Runs statements behind the back of whoever serves it.
+    pub fn run(&self, sql: &str) {
+        if let Err(problem) = psql(&self.url(), sql) {
+            panic!("{sql}: {problem}");
+        }
+    }
+
     /// Runs statements in it beside whoever else is there, and gives what they answer.
     ///
     /// # Errors
     /// What PostgreSQL says against them.
-    pub fn run(&self, sql: &str) -> Result<String, String> {
+    pub fn query(&self, sql: &str) -> Result<String, String> {
         psql(&self.url(), sql)
     }
 

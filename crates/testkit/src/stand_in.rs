@@ -1,11 +1,15 @@
-//! Identity providers for the tests: stand-ins that follow what is documented, and misbehave when
-//! they are told to.
+//! Identity providers, and those who take checkpoints, for the tests: stand-ins that follow what is
+//! documented, and misbehave when they are told to.
 
+mod anchors;
 mod oidc;
 mod signer;
 mod site;
+mod witness;
 mod workos;
 
+pub use anchors::{AnchorStandIn, AnchorState, Behaviour};
 pub use oidc::{OidcStandIn, OidcState};
 pub use signer::{Kind, Signer};
+pub use witness::{WitnessStandIn, WitnessState};
 pub use workos::{Hold, WorkosStandIn, WorkosState, WorkosUser};

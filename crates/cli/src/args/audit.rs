@@ -97,6 +97,9 @@ pub(crate) struct ExportArgs {
     /// Only until this time (RFC 3339)
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
+    /// Only what witnesses have signed as well: the folder then proves itself with their keys. For `tlog`
+    #[arg(long)]
+    pub(crate) cosigned: bool,
     /// The file to write, whole or not at all; standard output if left out. For `tlog` the folder, to which
     /// a later export adds what is new
     #[arg(long, short, value_name = "PATH")]

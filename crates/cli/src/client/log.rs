@@ -17,10 +17,20 @@ impl Client {
 
     /// `GET /org/audit/log/…`: a checkpoint or a tile of hashes.
     pub(crate) async fn log_file(&self, resource: Resource) -> Result<Vec<u8>, Failure> {
+        self.log_bytes(resource, Query::new()).await
+    }
+
+    /// `GET /org/audit/log/checkpoint?cosigned=true`: the newest that witnesses have signed.
+    pub(crate) async fn cosigned(&self) -> Result<Vec<u8>, Failure> {
+        let query = vec![("cosigned", "true".to_owned())];
+        self.log_bytes(Resource::Checkpoint, query).await
+    }
+
+    async fn log_bytes(&self, resource: Resource, query: Query) -> Result<Vec<u8>, Failure> {
         let name = resource.to_string();
         let mut path = vec!["org", "audit", "log"];
         path.extend(name.split('/'));
-        let request = self.request(Method::GET, &path, &Query::new());
+        let request = self.request(Method::GET, &path, &query);
         let request = request.timeout(Duration::from_secs(ANSWER_SECONDS_MAX));
         let mut response = self.answered(request).await?;
         let mut bytes = Vec::new();

@@ -376,10 +376,20 @@ impl Client {
     }
 
     /// `GET /readyz`: a success or a failure, whatever the words.
-    pub(crate) async fn ready(&self) -> Result<(), Failure> {
+    pub(crate) async fn ready(&self) -> Result<Vec<String>, Failure> {
         let request = self
             .request(Method::GET, &["readyz"], &Query::new())
             .timeout(Duration::from_secs(ANSWER_SECONDS_MAX));
-        self.answered(request).await.map(drop)
+        let answer = self.answered(request).await?;
+        let body = answer.text().await.map_err(|error| self.lost(&error))?;
+        let ready: Ready = serde_json::from_str(&body).unwrap_or_default();
+        Ok(ready.warnings)
     }
+}
+
+/// What `/readyz` says when it is.
+#[derive(Default, serde::Deserialize)]
+struct Ready {
+    #[serde(default)]
+    warnings: Vec<String>,
 }

@@ -36,11 +36,15 @@ pub(super) fn run(command: AuditCommand, global: &Global, out: &Output) -> Resul
             online(global, out, async |client| query(args, &client, out).await)
         }
         AuditCommand::Export(args) if args.format == ExportFormat::Tlog => {
+            let cosigned = args.cosigned;
             let folder = folder(args)?;
             online(global, out, async |client| {
-                tlog::export(&folder, &client, out).await
+                tlog::export(&folder, cosigned, &client, out).await
             })
         }
+        AuditCommand::Export(args) if args.cosigned => Err(Failure::Usage(
+            "--cosigned is for --format tlog: lines have no checkpoint".to_owned(),
+        )),
         AuditCommand::Export(args) => {
             online(global, out, async |client| export(args, &client, out).await)
         }

@@ -55,7 +55,7 @@ impl From<Finding> for Judgement {
 pub(super) fn run(flags: &ServeFlags, global: &Global, out: &Output) -> Result<Exit, Failure> {
     let report = block_on(tokio::runtime::Builder::new_multi_thread(), async {
         let (settings, mut findings) = local(flags).await;
-        findings.push(remote(global, out).await);
+        findings.extend(remote(global, out).await);
         Ok(Report { settings, findings })
     })?;
     if out.is_json() {
@@ -92,18 +92,24 @@ async fn local(flags: &ServeFlags) -> (Vec<Setting>, Vec<Judgement>) {
 }
 
 /// What the client commands would meet. That no server runs is worth a word, but nothing is wrong.
-async fn remote(global: &Global, out: &Output) -> Judgement {
+async fn remote(global: &Global, out: &Output) -> Vec<Judgement> {
     let client = match Client::new(global, out) {
         Ok(client) => client,
-        Err(failure) => return judgement(BAD, "client", failure.to_string()),
+        Err(failure) => return vec![judgement(BAD, "client", failure.to_string())],
     };
-    match client.ready().await {
-        Ok(()) => judgement(GOOD, "server", format!("{} is ready", client.url())),
+    let found = match client.ready().await {
+        Ok(warnings) => {
+            let ready = judgement(GOOD, "server", format!("{} is ready", client.url()));
+            let warnings = warnings.into_iter();
+            let warnings = warnings.map(|warning| judgement(WARNING, "server", warning));
+            return std::iter::once(ready).chain(warnings).collect();
+        }
         Err(Failure::NoConnection { url, .. }) => {
             judgement(WARNING, "server", format!("no server answers at {url}"))
         }
         Err(failure) => judgement(BAD, "server", format!("not ready: {failure}")),
-    }
+    };
+    vec![found]
 }
 
 fn judgement(level: &'static str, what: &str, detail: String) -> Judgement {

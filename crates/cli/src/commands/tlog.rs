@@ -32,10 +32,15 @@ mod levels;
 const BUNDLE: u64 = 256;
 
 /// Writes the folder, or adds to it what is new.
-pub(super) async fn export(path: &Path, client: &Client, out: &Output) -> Result<(), Failure> {
+pub(super) async fn export(
+    path: &Path,
+    cosigned: bool,
+    client: &Client,
+    out: &Output,
+) -> Result<(), Failure> {
     let folder = Folder::open(path)?;
     tokio::select! {
-        ended = write(&folder, client, out) => ended,
+        ended = write(&folder, cosigned, client, out) => ended,
         _interrupted = tokio::signal::ctrl_c() => {
             Err(Failure::Local(format!(
                 "interrupted: in {folder} the checkpoint and what it covers are as they were; what is \
@@ -45,14 +50,22 @@ pub(super) async fn export(path: &Path, client: &Client, out: &Output) -> Result
     }
 }
 
-async fn write(folder: &Folder<'_>, client: &Client, out: &Output) -> Result<(), Failure> {
+async fn write(
+    folder: &Folder<'_>,
+    cosigned: bool,
+    client: &Client,
+    out: &Output,
+) -> Result<(), Failure> {
     let known = folder.keys()?;
     let before = match folder.read("checkpoint")? {
         Some(note) => Some(open(&note, &known).map_err(|why| folder.broken("checkpoint", &why))?),
         None => None,
     };
     let mut told = told_keys(client).await?;
-    let note = client.log_file(Resource::Checkpoint).await?;
+    let note = match cosigned {
+        true => client.cosigned().await?,
+        false => client.log_file(Resource::Checkpoint).await?,
+    };
     let now = open(&note, &told).map_err(|why| lie(&why))?;
     told.retain(|key| open(&note, std::slice::from_ref(key)).is_ok());
     if !known.is_empty() {
@@ -64,6 +77,9 @@ async fn write(folder: &Folder<'_>, client: &Client, out: &Output) -> Result<(),
         open(&note, &known).map_err(|why| Failure::Local(refused(why)))?;
     }
     if let Some(before) = &before {
+        if cosigned {
+            expect_more(folder, before, &now)?;
+        }
         expect_growth(before, &now, client).await?;
     }
     let mut intake = Intake {
@@ -100,12 +116,21 @@ async fn write(folder: &Folder<'_>, client: &Client, out: &Output) -> Result<(),
     folder.write("checkpoint", &note)?;
     folder.write_keys(&told)?;
     folder.remove_others(now.size())?;
+    tell(folder, (first, now.size()), changed, out)
+}
+
+/// Says how far the folder goes, or which record is not the one that was signed.
+fn tell(
+    folder: &Folder<'_>,
+    (first, size): (u64, u64),
+    changed: Option<u64>,
+    out: &Output,
+) -> Result<(), Failure> {
     match changed {
         None => {
-            let new = now.size() - first;
+            let new = size - first;
             out.note(&format!(
-                "{folder} goes up to record {}; the last {new} were looked at, and are what was signed",
-                now.size()
+                "{folder} goes up to record {size}; the last {new} were looked at, and are what was signed"
             ));
             Ok(())
         }
@@ -114,6 +139,17 @@ async fn write(folder: &Folder<'_>, client: &Client, out: &Output) -> Result<(),
              hashes that were signed: look at it with claviger audit verify"
         ))),
     }
+}
+
+/// Witnesses may be behind the folder: then there is nothing to add, and nothing is wrong.
+fn expect_more(folder: &Folder<'_>, before: &Checkpoint, now: &Checkpoint) -> Result<(), Failure> {
+    let (more, size) = (before.size(), now.size());
+    if more <= size {
+        return Ok(());
+    }
+    Err(Failure::Local(format!(
+        "{folder} goes up to record {more} already, and witnesses have signed up to {size}: export again later"
+    )))
 }
 
 /// The keys that the server says it signs with.

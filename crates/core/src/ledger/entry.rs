@@ -40,6 +40,8 @@ pub enum Kind {
     StreamEnd,
     /// Something that was done outside any request: by the operator, or by the org's policy.
     Operation,
+    /// What became of a checkpoint outside the database. It is no reason to anchor another.
+    Anchor,
 }
 
 impl Kind {
@@ -55,6 +57,7 @@ impl Kind {
             Self::Notice => "notice",
             Self::StreamEnd => "stream_end",
             Self::Operation => "operation",
+            Self::Anchor => "anchor",
         }
     }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
-    note::Note,
+    note::{Note, NoteError, OpenError, Signature, VerifierKey, Verify},
     tree::{Hash, tile::plain_number},
 };
 
@@ -38,10 +38,43 @@ pub fn signed_size(body: &str) -> Option<u64> {
     plain_number(body.strip_suffix('\n')?)
 }
 
+/// Why the answer of a witness holds no signature of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CosignError {
+    /// It is not signature lines.
+    #[error("the answer is not signature lines: {0}")]
+    Lines(#[from] NoteError),
+    /// None of the lines is a good one of the witness.
+    #[error("{0}")]
+    Signature(#[from] OpenError),
+}
+
+/// The signature of a witness over a checkpoint, from the body of its answer with the status 200. Lines
+/// of other keys are ignored.
+///
+/// # Errors
+/// Unless the answer has one that verifies.
+pub fn cosignature(
+    checkpoint: &Note,
+    answer: &str,
+    key: &VerifierKey,
+    verify: &impl Verify,
+) -> Result<Signature, CosignError> {
+    let mut unsigned = Note::new(checkpoint.text())?.to_string();
+    unsigned.push_str(answer);
+    let note = Note::parse(unsigned.as_bytes())?;
+    note.open(std::slice::from_ref(key), verify)?;
+    let own = note.signatures().iter().rfind(|line| line.is_of(key));
+    Ok(own.ok_or(OpenError::Unknown)?.clone())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{add_checkpoint, signed_size};
-    use crate::ledger::{note::Note, tree::Hash};
+    use super::{CosignError, add_checkpoint, cosignature, signed_size};
+    use crate::ledger::{
+        note::{Kind, Note, OpenError, VerifierKey},
+        tree::Hash,
+    };
 
     /// The example of C2SP tlog-witness.
     const BODY: &str = "old 20852014\n\
@@ -81,6 +114,35 @@ mod tests {
         assert_eq!(signed_size("0\n"), Some(0));
         for wrong in ["", "\n", "1", "01\n", "1\n\n", "-1\n", "1 \n", "x\n"] {
             assert_eq!(signed_size(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn signature_of_the_witness_is_taken_from_its_answer() {
+        let note = Note::new("example.com/log\n1\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n");
+        let note = note.expect("a text");
+        let key = |name| VerifierKey::new(name, Kind::Cosignature, [7; 32]).expect("a name");
+        let (own, other) = (key("witness.example/w"), key("witness.example/x"));
+        let sign = |key: &VerifierKey, mark: u8| {
+            let signed = key.sign(note.text(), 5, |_| Ok::<_, ()>([mark; 64]));
+            signed.expect("signed")
+        };
+        let verify = |_: &[u8; 32], _: &[u8], signature: &[u8; 64]| signature[0] == 1;
+        let take = |answer: &str| cosignature(&note, answer, &own, &verify);
+        let (good, bad, theirs) = (sign(&own, 1), sign(&own, 2), sign(&other, 2));
+        assert_eq!(take(&format!("{good}\n")), Ok(good.clone()));
+        assert_eq!(take(&format!("{theirs}\n{good}\n")), Ok(good.clone()));
+        let refused = |answer: &str| take(answer).expect_err("refused");
+        assert!(matches!(
+            refused(&format!("{good}\n{bad}\n")),
+            CosignError::Signature(OpenError::Invalid { .. })
+        ));
+        assert_eq!(
+            refused(&format!("{theirs}\n")),
+            CosignError::Signature(OpenError::Unknown)
+        );
+        for wrong in ["", "nonsense\n", "— a b", &good.to_string()] {
+            assert!(matches!(refused(wrong), CosignError::Lines(_)), "{wrong:?}");
         }
     }
 }

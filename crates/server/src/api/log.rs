@@ -31,10 +31,13 @@ const WHOSE: &str = "authorization, cookie, x-org-id";
 /// `GET /org/audit/checkpoint`, and below `/org/audit/log/`.
 ///
 /// # Errors
-/// 400 for a query, 403, 503.
+/// 400 for another query than `cosigned`, 403, 404, 503.
 pub async fn checkpoint(call: Call<ReadAudit>) -> Result<Reply, Failure> {
-    call.query(&[])?;
-    let checkpoint = log::checkpoint(&call.app, &call.permit).await?;
+    let query = call.query(&["cosigned"])?;
+    let checkpoint = match query.parse("cosigned", "`true` or `false`")? {
+        Some(true) => log::cosigned(&call.app, &call.permit).await?,
+        Some(false) | None => log::checkpoint(&call.app, &call.permit).await?,
+    };
     Ok(Reply::body(StatusCode::OK, NOTE, checkpoint.note))
 }
 

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 
 use super::{
     ConfigError,
+    anchors::{self, AnchorConfig},
     github::{self, GithubKeySource},
     provider::{self, ProviderConfig},
     raw::{Flags, Raw, SETTINGS, Setting},
@@ -82,6 +83,10 @@ pub struct Config {
     pub brand: Brand,
     /// Where the public keys of GitHub's secret scanning come from; `None` if it is off.
     pub github_keys: Option<GithubKeySource>,
+    /// Where checkpoints are kept outside the database.
+    pub anchors: AnchorConfig,
+    /// Whether the operator accepts a database that is behind what was anchored.
+    pub accepts_rollback: bool,
     /// Where people sign in; `None`: with a link that this server makes.
     pub provider: Option<ProviderConfig>,
     /// `ADMIN_TOKEN` as it is given; checked by [`crate::admin_token`].
@@ -154,6 +159,8 @@ impl Config {
                 .map_err(|error| raw.bad("brand", format!("{error}")))?,
             github_keys: github::parse(raw.get("github-secret-scanning"))
                 .map_err(|reason| raw.bad("github-secret-scanning", reason))?,
+            anchors: anchors::check(&raw)?,
+            accepts_rollback: flags.accepts_rollback,
             provider: provider::check(&raw)?,
             admin_token: raw.given("admin-token").map(|text| text.to_owned().into()),
             admin_token_file: raw.given("admin-token-file").map(PathBuf::from),

@@ -32,7 +32,11 @@ const WORKOS_API: &str = "https://api.workos.com";
 const SCOPES: &str = "openid profile email";
 
 /// The settings that are never shown, and have no flag and no place in `claviger.toml`.
-pub(super) const SECRETS: [&str; 2] = ["oidc-client-secret", "workos-api-key"];
+pub(super) const SECRETS: [&str; 3] = [
+    "oidc-client-secret",
+    "workos-api-key",
+    "anchor-webhook-secret",
+];
 
 /// Where people sign in, and what they are here.
 #[derive(Clone)]
@@ -216,7 +220,7 @@ fn workos(raw: &Raw, given: &'static str) -> Result<WorkosConfig, ConfigError> {
 }
 
 /// A secret of the environment, or of a file that is named there.
-fn secret(
+pub(super) fn secret(
     raw: &Raw,
     name: &'static str,
     file: &'static str,

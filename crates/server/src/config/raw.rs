@@ -48,8 +48,26 @@ pub struct Flags {
     pub brand: Option<String>,
     /// Whether reports of GitHub's secret scanning are taken, and where its keys come from.
     pub github_secret_scanning: Option<String>,
+    /// Where checkpoints are kept outside the database.
+    pub anchors: AnchorFlags,
+    /// Whether to go on with a database that is behind what was anchored: for one start, so it is no
+    /// setting.
+    pub accepts_rollback: bool,
     /// Where people sign in.
     pub provider: ProviderFlags,
+}
+
+/// What the command line says of anchors.
+#[derive(Debug, Clone, Default)]
+pub struct AnchorFlags {
+    /// The file.
+    pub file: Option<String>,
+    /// The address that takes them.
+    pub webhook: Option<String>,
+    /// The witnesses, with commas between.
+    pub witness: Option<String>,
+    /// How often.
+    pub every: Option<String>,
 }
 
 /// What the command line says of the identity provider.
@@ -113,6 +131,20 @@ pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
         "CLAVIGER_GITHUB_SECRET_SCANNING",
         "off",
     ),
+    ("anchor-file", "CLAVIGER_ANCHOR_FILE", ""),
+    ("anchor-webhook", "CLAVIGER_ANCHOR_WEBHOOK", ""),
+    (
+        "anchor-webhook-secret",
+        "CLAVIGER_ANCHOR_WEBHOOK_SECRET",
+        "",
+    ),
+    (
+        "anchor-webhook-secret-file",
+        "CLAVIGER_ANCHOR_WEBHOOK_SECRET_FILE",
+        "",
+    ),
+    ("witness", "CLAVIGER_WITNESS", ""),
+    ("anchor-every", "CLAVIGER_ANCHOR_EVERY", "1m"),
     ("oidc-issuer", "CLAVIGER_OIDC_ISSUER", ""),
     ("oidc-client-id", "CLAVIGER_OIDC_CLIENT_ID", ""),
     ("oidc-client-secret", "CLAVIGER_OIDC_CLIENT_SECRET", ""),
@@ -210,6 +242,10 @@ fn flag<'a>(flags: &'a Flags, name: &str) -> Option<&'a String> {
         "session-max" => flags.session_max.as_ref(),
         "brand" => flags.brand.as_ref(),
         "github-secret-scanning" => flags.github_secret_scanning.as_ref(),
+        "anchor-file" => flags.anchors.file.as_ref(),
+        "anchor-webhook" => flags.anchors.webhook.as_ref(),
+        "witness" => flags.anchors.witness.as_ref(),
+        "anchor-every" => flags.anchors.every.as_ref(),
         "oidc-issuer" => flags.provider.oidc_issuer.as_ref(),
         "oidc-client-id" => flags.provider.oidc_client_id.as_ref(),
         "oidc-org-claim" => flags.provider.oidc_org_claim.as_ref(),

@@ -14,7 +14,7 @@ use claviger_core::{
         },
     },
 };
-use claviger_store::{AuditFilter, Checkpoint, Page};
+use claviger_store::{AuditFilter, Checkpoint, Page, Store};
 
 use crate::{app::App, checkpoints, failure::Failure};
 
@@ -63,6 +63,16 @@ pub fn keys(app: &App, permit: &Permit<ReadAudit>) -> Vec<VerifierKey> {
 /// 403 for a caller that is bound to workspaces: a log is of the whole org; 503.
 pub async fn checkpoint(app: &App, permit: &Permit<ReadAudit>) -> Result<Checkpoint, Failure> {
     checkpoints::fresh(app, whole(permit)?).await
+}
+
+/// The newest checkpoint that witnesses have signed: it may be behind.
+///
+/// # Errors
+/// As [`checkpoint`]; 404 while there is none.
+pub async fn cosigned(app: &App, permit: &Permit<ReadAudit>) -> Result<Checkpoint, Failure> {
+    let org = whole(permit)?;
+    let found = app.anchors.cosigned(&*app.store, org).await?;
+    found.ok_or(Failure::NotFound("checkpoint that a witness has signed"))
 }
 
 /// The bytes of a tile of hashes.
@@ -128,7 +138,7 @@ pub async fn inclusion(
     let root = Plan::root(size);
     let leaf = Subtree::leaf(seq - 1);
     let wanted = plan.subtrees().chain(root.subtrees()).chain([leaf]);
-    let tiles = fetch(app, org, (wanted, size)).await?;
+    let tiles = fetch(&*app.store, org, (wanted, size)).await?;
     let missing = ProofError::Missing(leaf);
     let leaf = tiles.hash(leaf).ok_or_else(|| broken(missing))?;
     let proof = plan.make(&tiles).map_err(broken)?;
@@ -149,21 +159,45 @@ pub async fn consistency(
 ) -> Result<Consistency, Failure> {
     let org = whole(permit)?;
     let (size, note) = sized(app, org, ("to", to)).await?;
-    let Ok(plan) = Plan::consistency(from, size) else {
+    if from > size {
         let reason = format!("must be at most {size}, the size of the later tree");
         return Err(Failure::out_of_range("from", reason));
-    };
-    let (before, root) = (Plan::root(from), Plan::root(size));
-    let wanted = plan.subtrees().chain(before.subtrees());
-    let tiles = fetch(app, org, (wanted.chain(root.subtrees()), size)).await?;
-    let proof = plan.make(&tiles).map_err(broken)?;
-    let from_root = one(&before, &tiles)?;
-    let root = one(&root, &tiles)?;
+    }
+    let growth = growth(&*app.store, org, (from, size)).await?;
+    let (from_root, proof, root) = (growth.from_root, growth.proof, growth.root);
     let head = Head { size, root, note };
     Ok(Consistency {
         from_root,
         head,
         proof,
+    })
+}
+
+/// That the tree of some records is the beginning of that of more.
+#[derive(Debug)]
+pub(crate) struct Growth {
+    pub(crate) from_root: Hash,
+    pub(crate) root: Hash,
+    pub(crate) proof: Vec<Hash>,
+}
+
+/// The proof that a tree only grew from one size to another.
+///
+/// # Errors
+/// 500 for a tree that did not grow, 503.
+pub(crate) async fn growth(
+    store: &dyn Store,
+    org: OrgId,
+    (from, to): (u64, u64),
+) -> Result<Growth, Failure> {
+    let plan = Plan::consistency(from, to).map_err(broken)?;
+    let (before, after) = (Plan::root(from), Plan::root(to));
+    let wanted = plan.subtrees().chain(before.subtrees());
+    let tiles = fetch(store, org, (wanted.chain(after.subtrees()), to)).await?;
+    Ok(Growth {
+        from_root: one(&before, &tiles)?,
+        root: one(&after, &tiles)?,
+        proof: plan.make(&tiles).map_err(broken)?,
     })
 }
 
@@ -202,7 +236,7 @@ async fn sized(
 
 /// The tiles that have these subtrees of the tree of so many records.
 async fn fetch(
-    app: &App,
+    store: &dyn Store,
     org: OrgId,
     (subtrees, size): (impl Iterator<Item = Subtree>, u64),
 ) -> Result<Tiles, Failure> {
@@ -213,7 +247,7 @@ async fn fetch(
     if wanted.is_empty() {
         return Ok(tiles);
     }
-    let found = app.store.tiles(org, wanted.clone()).await?;
+    let found = store.tiles(org, wanted.clone()).await?;
     for (tile, hashes) in wanted.into_iter().zip(found) {
         tiles.insert(tile.level(), tile.number(), hashes);
     }

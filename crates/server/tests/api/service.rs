@@ -22,6 +22,12 @@ pub(crate) enum Backend {
     Postgres,
 }
 
+/// A copy of a database.
+pub(crate) enum Backup {
+    Sqlite(std::path::PathBuf),
+    Postgres(Database),
+}
+
 /// A server with its directory and its database.
 pub(crate) struct Service {
     running: Option<Running>,
@@ -166,6 +172,66 @@ impl Service {
         let request = client.build().expect("a client").get(url);
         let answer = Ask(request).bearer(token).send().await;
         answer.ok(200);
+    }
+
+    /// Anchors what is new.
+    pub(crate) async fn anchor(&self) {
+        let running = self.running.as_ref().expect("it runs");
+        running.app.anchor().await;
+    }
+
+    /// Copies the database; the server is stopped.
+    pub(crate) fn backup(&self) -> Backup {
+        assert!(self.running.is_none(), "it is stopped");
+        match &self.database {
+            Some(database) => Backup::Postgres(database.copy()),
+            None => {
+                let copy = self.directory.path().join("backup.db");
+                std::fs::copy(self.data_dir().join("claviger.db"), &copy).expect("copied");
+                Backup::Sqlite(copy)
+            }
+        }
+    }
+
+    /// Puts a copy in the place of the database; the server is stopped.
+    pub(crate) fn restore(&mut self, backup: &Backup) {
+        assert!(self.running.is_none(), "it is stopped");
+        match backup {
+            Backup::Postgres(copy) => {
+                let copy = copy.copy();
+                self.flags.database_url = Some(copy.url());
+                self.database = Some(copy);
+            }
+            Backup::Sqlite(copy) => {
+                for more in ["-wal", "-shm"] {
+                    let path = self.data_dir().join(format!("claviger.db{more}"));
+                    std::fs::remove_file(path).unwrap_or_default();
+                }
+                std::fs::copy(copy, self.data_dir().join("claviger.db")).expect("copied");
+            }
+        }
+    }
+
+    /// Puts another text in the place of one in every record that has it, as whoever owns the database
+    /// can.
+    pub(crate) fn rewrite_records(&self, from: &str, to: &str) {
+        match &self.database {
+            Some(database) => database.run(&format!(
+                "update audit_runs set lines =
+                     convert_to(replace(convert_from(lines, 'UTF8'), '{from}', '{to}'), 'UTF8')"
+            )),
+            None => {
+                let mut shell = std::process::Command::new("sqlite3");
+                shell.arg(self.data_dir().join("claviger.db"));
+                shell.arg(".timeout 5000").arg(format!(
+                    "update audit_runs set lines =
+                         cast(replace(cast(lines as text), '{from}', '{to}') as blob)"
+                ));
+                let ended = shell.output().expect("`sqlite3` can be run");
+                let words = String::from_utf8_lossy(&ended.stderr);
+                assert!(ended.status.success(), "{words}");
+            }
+        }
     }
 
     /// Stops it; everything that was answered or written behind is on the disk then.

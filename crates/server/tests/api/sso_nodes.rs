@@ -11,7 +11,7 @@ use crate::{
 
 fn alter_sessions(service: &Service, set: &str) {
     let database = service.database().expect("it is on PostgreSQL");
-    let altered = database.run(&format!("update sessions set {set}"));
+    let altered = database.query(&format!("update sessions set {set}"));
     assert_eq!(altered, Ok(String::new()));
 }
 
@@ -66,6 +66,6 @@ async fn turn_without_an_answer_is_given_back() {
     idp.workos.with(|state| state.is_down = true);
     change(service, &cookie).await.problem(503, "session_stale");
     let database = service.database().expect("it is on PostgreSQL");
-    let taken = database.run("select count(*) from sessions where asked_until is not null");
+    let taken = database.query("select count(*) from sessions where asked_until is not null");
     assert_eq!(taken, Ok("0".to_owned()));
 }

@@ -35,3 +35,14 @@ create table audit_checkpoints (
     at bigint not null,
     primary key (org, size)
 );
+
+-- How far each place outside the database knows a trail: a file, a webhook, a witness. Given up: the operator went
+-- on without the records that the place has, and it has yet to take the new history.
+create table audit_anchors (
+    org text collate "C" not null references ledgers (org),
+    place text collate "C" not null,
+    size bigint not null constraint size_is_not_negative check (size >= 0),
+    at bigint not null,
+    is_given_up boolean not null,
+    primary key (org, place)
+);

@@ -32,3 +32,14 @@ create table audit_checkpoints (
     at integer not null,
     primary key (org, size)
 ) strict, without rowid;
+
+-- How far each place outside the database knows a trail: a file, a webhook, a witness. Given up: the operator went
+-- on without the records that the place has, and it has yet to take the new history.
+create table audit_anchors (
+    org text not null references ledgers (org),
+    place text not null,
+    size integer not null constraint size_is_not_negative check (size >= 0),
+    at integer not null,
+    is_given_up integer not null constraint given_up_is_a_truth check (is_given_up in (0, 1)),
+    primary key (org, place)
+) strict, without rowid;

@@ -224,6 +224,11 @@ fn overrun() -> Fault {
     corrupt("the table `ledgers`", "a trail changed in spite of a lock").into()
 }
 
+/// What was known of the tree of a trail counts no more.
+pub(super) async fn forget(change: &Change, org: OrgId) {
+    drop(change.heads.take(BTreeSet::from([org])).await);
+}
+
 /// Writes the records of a change into its transaction. Do it last: it makes the org's trail wait.
 pub(super) async fn insert(change: &mut Change, entries: Vec<Entry>) -> Outcome<()> {
     let batch = Batch::from_iter(entries);

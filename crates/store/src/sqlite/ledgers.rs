@@ -55,6 +55,11 @@ impl Ledgers {
         Ok(())
     }
 
+    /// The tree of a trail is this one from now on.
+    pub(super) fn replace(&mut self, org: OrgId, tree: Frontier) {
+        self.frontiers.insert(org, tree);
+    }
+
     /// The running job is kept.
     pub(super) fn keep(&mut self) {
         self.kept.append(&mut self.running);

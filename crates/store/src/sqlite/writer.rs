@@ -163,7 +163,7 @@ fn stopped(doing: &'static str) -> StoreError {
 pub(super) struct Tx<'a> {
     /// The connection. Jobs neither begin nor end a transaction on it.
     pub(super) sql: &'a Connection,
-    ledgers: &'a mut Ledgers,
+    pub(super) ledgers: &'a mut Ledgers,
 }
 
 impl Tx<'_> {

@@ -178,11 +178,12 @@ impl Checkpoints {
             }
             let anchor: Anchor = match serde_json::from_slice(&line) {
                 Ok(anchor) => anchor,
-                Err(error) if kind == Line::Last && error.is_eof() => {
+                // Whoever wrote it was interrupted, and went on with a line of its own.
+                Err(error) if error.is_eof() => {
                     out.warning(&format!(
-                        "the last line of {name} was not written to its end, and is passed over"
+                        "line {number} of {name} was not written to its end, and is passed over"
                     ));
-                    return Ok(taken);
+                    continue;
                 }
                 Err(error) => return Err(broken(error.to_string())),
             };
