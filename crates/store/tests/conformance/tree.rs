@@ -243,6 +243,7 @@ pub(crate) async fn what_a_tree_does_not_have_is_not_found(bed: &Bed) {
 
 /// Takes the schema back to where it was before there were trees.
 const BEFORE_TREES: &str = "
+    drop table audit_anchors;
     drop table audit_checkpoints;
     drop table audit_tiles;
     drop table audit_tile_heads;

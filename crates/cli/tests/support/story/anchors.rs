@@ -46,7 +46,7 @@ pub(crate) fn proved(bed: &Bed) {
     let report: Value = serde_json::from_str(&ended.out).expect("a report");
     let checkpoints = report["checkpoints"].as_array().expect("checkpoints");
     let sources: Vec<_> = checkpoints.iter().map(|one| &one["source"]).collect();
-    assert_eq!(sources, ["export", "anchor"], "{report}");
+    assert_eq!(sources, ["anchor", "export"], "{report}");
     let signer = report["proved"]["signed_by"][0].as_str().expect("a signer");
     assert!(key.starts_with(&format!("{signer}+")), "{report}");
     assert_eq!(report["proved"]["size"], report["records"]);
