@@ -12,8 +12,10 @@ use std::{
 use claviger_core::{
     id::OrgId,
     ledger::{
+        checkpoint::Checkpoint as Statement,
         entry::{Draft, Entry},
         note::{Note, VerifierKey},
+        tree::Frontier,
     },
     tier::Actor,
 };
@@ -107,13 +109,27 @@ impl Checkpoints {
         store: &dyn Store,
         KeyChanges(changes): KeyChanges,
     ) -> Result<(), ServeError> {
+        let mut sound = Vec::new();
+        for change in changes {
+            match checked(store, change.0, None).await {
+                Ok(_) => sound.push(change),
+                // The trails of other orgs are not to suffer from it.
+                Err(
+                    error @ (StoreError::CheckpointRefused { .. } | StoreError::Corrupt { .. }),
+                ) => {
+                    let org = change.0;
+                    tracing::error!(%org, %error, "this trail is not the one that was signed, and the new key does not sign it; `claviger audit verify --live` names what was changed");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
         let entry = |(org, from, by): &(OrgId, String, &str)| entry(&self.keys, *org, from, by);
-        if !changes.is_empty() {
-            let batch = changes.iter().map(entry).collect();
+        if !sound.is_empty() {
+            let batch = sound.iter().map(entry).collect();
             store.append(Arc::new(batch)).await?;
         }
-        for (org, ..) in changes {
-            sign(store, &self.keys, org).await?;
+        for (org, ..) in sound {
+            sign(store, &self.keys, (org, None)).await?;
         }
         Ok(())
     }
@@ -151,26 +167,26 @@ pub(crate) async fn fresh(app: &App, org: OrgId) -> Result<Checkpoint, Failure> 
     // In the mode `relaxed` records of requests that were answered may still be on their way.
     let flushed = app.ledger.flush().await;
     flushed.map_err(|NotRecorded| Failure::NotRecorded)?;
-    let checkpoint = sign(&*app.store, &app.checkpoints.keys, org).await?;
+    let own = last.as_ref().map(|(_, own)| own);
+    let checkpoint = sign(&*app.store, &app.checkpoints.keys, (org, own)).await?;
     *last = Some((covers, checkpoint.clone()));
     Ok(checkpoint)
 }
 
-/// The checkpoint of the tree as it is: the one that is kept, if that says it, or a new one.
+/// The checkpoint of the tree as it is: the one that is kept, if that says it, or a new one. `own`: the last
+/// one that this process made, which nobody can have changed.
 ///
 /// # Errors
 /// [`CheckpointError`].
 pub(crate) async fn sign(
     store: &dyn Store,
     keys: &LogKeys,
-    org: OrgId,
+    (org, own): (OrgId, Option<&Checkpoint>),
 ) -> Result<Checkpoint, CheckpointError> {
-    let last = store.last_checkpoint(org).await?;
-    let frontier = store.frontier(org).await?;
+    let (frontier, last) = checked(store, org, own).await?;
     let (size, root) = (frontier.size(), frontier.root());
     let mut others = Vec::new();
     if let Some(last) = last {
-        continues(store, org, &last, size).await?;
         if last.size == size && last.root == root {
             if keys.all_signed(org, &last.note) {
                 return Ok(last);
@@ -190,8 +206,37 @@ pub(crate) async fn sign(
     Ok(checkpoint)
 }
 
+/// The edge of the tree and the last checkpoint, once the edge is that of the records, and the tree goes on
+/// from what was signed: nothing is signed for whoever wrote into the database, as far as the database, and
+/// what this process remembers, can tell. Anchors elsewhere tell the rest.
+async fn checked(
+    store: &dyn Store,
+    org: OrgId,
+    own: Option<&Checkpoint>,
+) -> Result<(Frontier, Option<Checkpoint>), StoreError> {
+    let last = store.last_checkpoint(org).await?;
+    let frontier = store.frontier(org).await?;
+    let size = frontier.size();
+    if let Some(last) = &last {
+        let note = Note::parse(last.note.as_bytes()).ok();
+        let said = note.and_then(|note| Statement::parse(note.text()).ok());
+        if said.is_none_or(|said| (said.size(), said.root()) != (last.size, last.root)) {
+            let reason = "the row of an earlier one does not say what was signed";
+            return Err(StoreError::CheckpointRefused { size, reason });
+        }
+    }
+    for before in own.into_iter().chain(&last) {
+        continues(store, org, before, size).await?;
+    }
+    if store.frontier_at(org, size).await? != frontier {
+        let reason = "the edge of the tree is not that of the records";
+        return Err(StoreError::CheckpointRefused { size, reason });
+    }
+    Ok((frontier, last))
+}
+
 /// Whether the tree that is there begins with the one that was signed: two trees that contradict each
-/// other are never both signed, whatever happened to the database.
+/// other are never both signed.
 async fn continues(
     store: &dyn Store,
     org: OrgId,

@@ -122,10 +122,12 @@ const fn status_of_store(error: &StoreError) -> (StatusCode, &'static str) {
         StoreError::NoHeir { .. } => (StatusCode::CONFLICT, "no_heir"),
         StoreError::TooMany(_) => (StatusCode::UNPROCESSABLE_ENTITY, "too_many_keys"),
         StoreError::Refused(_) => (StatusCode::FORBIDDEN, "wider_key"),
-        StoreError::Corrupt { .. }
-        | StoreError::CheckpointRefused { .. }
-        | StoreError::PrefixTaken
-        | StoreError::BadUrl(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        StoreError::CheckpointRefused { .. } => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "ledger_inconsistent")
+        }
+        StoreError::Corrupt { .. } | StoreError::PrefixTaken | StoreError::BadUrl(_) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "internal")
+        }
     }
 }
 
@@ -138,6 +140,10 @@ fn words(failure: &Failure) -> String {
         Failure::Store(limit @ StoreError::LimitReached { .. }) => {
             format!("{limit}: end or delete some first, or wait until they end")
         }
+        Failure::Store(StoreError::CheckpointRefused { reason, .. }) => {
+            format!("this audit trail is not the one that was signed ({reason}), so nothing more of it is signed: \
+                `claviger audit verify --live` names what was changed; then restore the database")
+        }
         Failure::Store(StoreError::BootstrapClosed) => {
             "the first key has been minted: tier 0 is closed for good; send an org API key as `Authorization: Bearer <key>`".to_owned()
         }
@@ -148,10 +154,7 @@ fn words(failure: &Failure) -> String {
             "this `Idempotency-Key` was used for another request within a day; use a new one".to_owned()
         }
         Failure::Store(
-            StoreError::Corrupt { .. }
-            | StoreError::CheckpointRefused { .. }
-            | StoreError::PrefixTaken
-            | StoreError::BadUrl(_),
+            StoreError::Corrupt { .. } | StoreError::PrefixTaken | StoreError::BadUrl(_),
         )
         | Failure::Internal(_) => "something failed here; the log has the cause under this request's id".to_owned(),
         other => other.to_string(),

@@ -110,6 +110,8 @@ mod lifecycle;
 mod limits;
 #[path = "api/log.rs"]
 mod log;
+#[path = "api/log_forged.rs"]
+mod log_forged;
 #[path = "api/log_key.rs"]
 mod log_key;
 #[path = "api/operation.rs"]

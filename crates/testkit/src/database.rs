@@ -98,7 +98,8 @@ pub fn execute(url: &str, statements: &str) {
     let mut command = match url.strip_prefix("sqlite:") {
         Some(path) => {
             let mut command = Command::new("sqlite3");
-            command.args(["-batch", "-bail", path]);
+            // A server may be writing.
+            command.args(["-batch", "-bail", "-cmd", ".timeout 10000", path]);
             command
         }
         None => {

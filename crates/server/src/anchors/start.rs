@@ -168,7 +168,7 @@ impl Anchors {
             let entries = found.iter().map(|found| told::accepted(home, found));
             store.append(Arc::new(entries.collect())).await?;
             let checkpoint = if is_there {
-                checkpoints::sign(store, keys, org).await?
+                checkpoints::sign(store, keys, (org, None)).await?
             } else {
                 nothing(keys, org)?
             };
