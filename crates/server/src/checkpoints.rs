@@ -186,15 +186,15 @@ pub(crate) async fn sign(
     let (frontier, last) = checked(store, org, own).await?;
     let (size, root) = (frontier.size(), frontier.root());
     let mut others = Vec::new();
-    if let Some(last) = last {
-        if last.size == size && last.root == root {
-            if keys.all_signed(org, &last.note) {
-                return Ok(last);
-            }
-            // It was signed by other keys of ours; what a witness added stays.
-            let note = Note::parse(last.note.as_bytes());
-            others = note.map_or_else(|_malformed| Vec::new(), |note| note.signatures().to_vec());
+    if let Some(last) = last
+        && (last.size, last.root) == (size, root)
+    {
+        if keys.all_signed(org, &last.note) {
+            return Ok(last);
         }
+        // It was signed by other keys of ours; what a witness added stays.
+        let note = Note::parse(last.note.as_bytes());
+        others = note.map_or_else(|_malformed| Vec::new(), |note| note.signatures().to_vec());
     }
     let checkpoint = Checkpoint {
         size,
