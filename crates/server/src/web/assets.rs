@@ -96,10 +96,10 @@ struct Asset {
 static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
     let mut assets: Vec<Asset> = Vec::with_capacity(SOURCES.len() + 1);
     for source in [&STYLE].into_iter().chain(SOURCES) {
-        let text = if source.media_type == JS {
-            with_versioned_imports(&without_comments(source.text), &assets)
-        } else {
-            source.text.to_owned()
+        let text = match source.media_type {
+            JS => with_versioned_imports(&without_comments(source.text), &assets),
+            CSS => tight(source.text),
+            _ => source.text.to_owned(),
         };
         let whole = digest(&SHA256, text.as_bytes());
         let head = whole.as_ref().iter().take(DIGEST_BYTES);
@@ -130,6 +130,17 @@ fn without_comments(text: &str) -> String {
         !(line.starts_with("//") || line.starts_with("/**") && line.ends_with("*/"))
     });
     lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// A style sheet without what only its readers need: lines of comment, empty lines, and what lines are set in
+/// by.
+fn tight(text: &str) -> String {
+    let lines = text.lines().map(str::trim);
+    let said = lines.filter(|line| {
+        let is_comment = line.starts_with("/*") && line.ends_with("*/");
+        !(line.is_empty() || is_comment)
+    });
+    said.flat_map(|line| [line, "\n"]).collect()
 }
 
 fn with_versioned_imports(text: &str, known: &[Asset]) -> String {
