@@ -230,7 +230,7 @@ impl<C: claviger_core::ledger::verify::Claims> Stretch<'_, C> {
     fn runs(&mut self) -> Result<(), Stop> {
         let (context, size) = (self.context, self.ledger.size);
         let mut after = 0;
-        loop {
+        'trail: loop {
             context.step(self.tree.size(), size)?;
             let runs = self.read(after)?;
             let Some(last) = runs.last() else {
@@ -239,7 +239,9 @@ impl<C: claviger_core::ledger::verify::Claims> Stretch<'_, C> {
             after = last.first_seq;
             for run in runs {
                 if run.first_seq > size {
-                    return self.beyond(&run);
+                    self.beyond(&run)?;
+                    // There may be a gap before it.
+                    break 'trail;
                 }
                 self.run(&run)?;
             }
