@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 
+import { expectAccessible } from '../support/accessibility.mjs';
 import { gone, seen, startDesk } from '../support/desk.mjs';
 import { byAdminToken } from '../support/people.mjs';
 import { expectWellMade } from '../support/visit.mjs';
@@ -133,15 +134,45 @@ describe('the trail in the Canvas', () => {
     assert.ok((await statuses(page)).every((status) => status >= 400), 'what was answered does not fit');
   }));
 
-  it('is taken along as it is filtered', () => desk.at('/canvas/audit?status=4xx', async (page) => {
-    const [download] = await Promise.all([
-      page.waitForEvent('download'),
-      page.getByRole('link', { name: 'Export' }).click(),
-    ]);
-    assert.equal(download.suggestedFilename(), 'audit.jsonl');
-    const lines = (await readFile(await download.path(), 'utf8')).trimEnd().split('\n').map((line) => JSON.parse(line));
+  it('is searched by a text in paths and names', () => desk.at('/canvas/audit', async (page) => {
+    await page.getByRole('searchbox', { name: 'Text' }).fill('Nightly-REP');
+    await page.getByRole('button', { name: 'Apply' }).click();
+    await page.waitForURL(/q=Nightly-REP/);
+    const actors = await page.getByRole('table', { name: 'Records' }).locator('td[data-label="Actor"]').allInnerTexts();
+    assert.ok(actors.length >= 2 && actors.every((text) => text.includes('nightly-report')), actors.join());
+    await page.getByRole('searchbox', { name: 'Text' }).fill('no such thing anywhere');
+    await page.getByRole('button', { name: 'Apply' }).click();
+    await seen(page.getByText(/Nothing fits/));
+    await expectWellMade(page);
+  }));
+
+  it('is taken along as it is filtered, in every format', () => desk.at('/canvas/audit?status=4xx', async (page) => {
+    const menu = page.getByText('Export', { exact: true });
+    await menu.click();
+    await expectAccessible(page, { within: '.exports' });
+    await page.keyboard.press('Escape');
+    await page.getByRole('link', { name: 'CSV' }).waitFor({ state: 'hidden' });
+    await expectWellMade(page);
+    await menu.click();
+    const take = async (name) => {
+      const [download] = await Promise.all([
+        page.waitForEvent('download'),
+        page.getByRole('link', { name }).click(),
+      ]);
+      const text = await readFile(await download.path(), 'utf8');
+      return [download.suggestedFilename(), text.trimEnd().split('\n')];
+    };
+    const [file, lines] = await take('JSON Lines');
+    assert.equal(file, 'audit.jsonl');
     assert.ok(lines.length >= 2);
-    assert.ok(lines.every((record) => record.status >= 400 && record.status < 500));
+    assert.ok(lines.map((line) => JSON.parse(line)).every((record) => record.status >= 400 && record.status < 500));
+    const [table, rows] = await take('CSV');
+    assert.deepEqual([table, rows.length, rows[0].slice(0, 7)], ['audit.csv', lines.length + 1, 'seq,id,']);
+    for (const [name, file, holds] of [['OCSF', 'audit.ocsf.jsonl', 'class_uid'], ['CloudEvents', 'audit.cloudevents.jsonl', 'specversion']]) {
+      const [told, events] = await take(name);
+      assert.deepEqual([told, events.length], [file, lines.length]);
+      assert.ok(holds in JSON.parse(events[0]), events[0]);
+    }
   }));
 
   it('is verified, with and without scripts', async () => {

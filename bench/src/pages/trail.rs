@@ -65,6 +65,9 @@ pub(crate) async fn fill(
     let id = store.deployment().await?.default_org;
     append(&store, (id, org), records, now).await?;
     use_keys(&*store, org, now).await?;
+    // A service does this behind its requests. A trail that grew up over days has it.
+    while store.index_audit().await? {}
+    while store.derive_tiles().await? {}
     store.close().await;
     Ok(())
 }

@@ -16,6 +16,7 @@ mod audit;
 mod blast;
 mod channels;
 mod doctor;
+mod export;
 mod keys;
 mod lines;
 mod log_files;

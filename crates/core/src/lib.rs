@@ -28,6 +28,7 @@ pub mod policy;
 pub mod request;
 pub mod role;
 pub mod scan;
+pub mod signal;
 pub mod text;
 pub mod tier;
 pub mod time;

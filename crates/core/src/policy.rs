@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use crate::{
     grant::Grant,
     permission::PermissionSet,
+    signal::SignalType,
     tier::Tier,
     time::{Timestamp, format_duration},
 };
@@ -81,6 +82,8 @@ pub struct Policy {
     pub idle_max: Option<Duration>,
     /// Whether a key whose rotation is overdue is suspended.
     pub suspends_overdue: bool,
+    /// A key of which such a signal tells is suspended. In the order of the types, each once.
+    pub suspends_on: Vec<SignalType>,
 }
 
 impl Default for Policy {
@@ -98,6 +101,7 @@ impl Default for Policy {
             depth_max: None,
             idle_max: None,
             suspends_overdue: false,
+            suspends_on: Vec::new(),
         }
     }
 }

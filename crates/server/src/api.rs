@@ -4,6 +4,7 @@ pub mod advice;
 pub mod audit;
 pub mod blast;
 pub mod channels;
+pub mod export;
 pub mod found;
 pub mod github;
 mod grants;

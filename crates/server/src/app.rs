@@ -43,6 +43,7 @@ use crate::{
     reports::Reports,
     rotations::OldSecrets,
     seal,
+    signals::Signals,
     stranger_limiter::StrangerLimiter,
     streams::Streams,
     turns::Turns,
@@ -91,6 +92,8 @@ pub struct App {
     /// What bounds and proves the reports of found secrets.
     pub(crate) reports: Reports,
     pub(crate) usage: Arc<Usage>,
+    /// What keys do for the first time, or should not do at all.
+    pub(crate) signals: Signals,
     pub(crate) sealer: seal::Sealer,
     /// What signs the trails.
     pub(crate) checkpoints: Checkpoints,
@@ -215,6 +218,7 @@ impl App {
             rate_limiter: RateLimiter::default(),
             reports: Reports::new(config.github_keys.as_ref()),
             usage: Arc::default(),
+            signals: Signals::default(),
             sealer,
             checkpoints,
             anchors,
@@ -276,6 +280,7 @@ impl App {
         self.streams.closed().await;
         self.flush_repeats();
         self.flush_uses().await;
+        self.tell_signals().await;
         self.anchor_at_the_end().await;
         self.ledger.close().await;
         self.store.close().await;

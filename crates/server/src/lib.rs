@@ -44,6 +44,7 @@ mod reports;
 mod rotations;
 pub mod router;
 pub mod seal;
+mod signals;
 mod stranger_limiter;
 mod streams;
 mod sweeper;
@@ -264,7 +265,7 @@ async fn until(mut stopped: watch::Receiver<bool>) {
         .unwrap_or_default();
 }
 
-/// Writes behind: last uses, counted refusals; and forgets old counts.
+/// Writes behind: last uses, signals, counted refusals; and forgets old counts.
 async fn background(app: Arc<App>, stopped: watch::Receiver<bool>) {
     let mut uses = tokio::time::interval(FLUSH_USES_EVERY);
     let mut repeats = tokio::time::interval(FLUSH_REPEATS_EVERY);
@@ -273,8 +274,8 @@ async fn background(app: Arc<App>, stopped: watch::Receiver<bool>) {
     tokio::pin!(stop);
     loop {
         tokio::select! {
-            _ = uses.tick() => app.flush_uses().await,
-            () = app.usage.pressed() => app.flush_uses().await,
+            _ = uses.tick() => write_uses(&app).await,
+            () = app.usage.pressed() => write_uses(&app).await,
             _ = purges.tick() => {
                 let app = Arc::clone(&app);
                 // Beside the rest: it may take long, and nobody waits for it.
@@ -284,6 +285,12 @@ async fn background(app: Arc<App>, stopped: watch::Receiver<bool>) {
             () = &mut stop => return,
         }
     }
+}
+
+/// Writes uses, and records what they come to.
+async fn write_uses(app: &Arc<App>) {
+    app.flush_uses().await;
+    app.tell_signals().await;
 }
 
 /// Does what the clock asks for: notices, and suspensions by policy. A stop of the server does not

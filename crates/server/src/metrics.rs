@@ -45,6 +45,11 @@ struct OutcomeLabels {
     outcome: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SignalLabels {
+    signal: &'static str,
+}
+
 /// Counters of the service.
 pub struct Metrics {
     registry: RwLock<Registry>,
@@ -53,6 +58,8 @@ pub struct Metrics {
     keys: Family<StatusLabels, Gauge>,
     found: Family<StatusLabels, Counter>,
     github_reports: Family<OutcomeLabels, Counter>,
+    signals: Family<SignalLabels, Counter>,
+    signals_withheld: Counter,
     verification: Histogram,
     commit: Histogram,
     records: Counter,
@@ -81,6 +88,8 @@ impl Default for Metrics {
             keys: Family::default(),
             found: Family::default(),
             github_reports: Family::default(),
+            signals: Family::default(),
+            signals_withheld: Counter::default(),
             verification: Histogram::new(exponential_buckets(1e-7, 4.0, 10)),
             commit: Histogram::new(exponential_buckets(5e-5, 2.0, 16)),
             records: Counter::default(),
@@ -160,6 +169,16 @@ impl Metrics {
             "Reports in the name of GitHub, by whether it signed them",
             self.github_reports.clone(),
         );
+        registry.register(
+            "signals",
+            "Signals about keys by type, recorded or not",
+            self.signals.clone(),
+        );
+        registry.register(
+            "signals_withheld",
+            "Signals about keys that were counted and not recorded",
+            self.signals_withheld.clone(),
+        );
     }
 
     /// Counts a request.
@@ -181,6 +200,16 @@ impl Metrics {
     pub fn note_github_report(&self, outcome: &'static str) {
         let labels = OutcomeLabels { outcome };
         self.github_reports.get_or_create(&labels).inc();
+    }
+
+    /// Counts a signal about a key.
+    pub fn note_signal(&self, signal: &'static str) {
+        self.signals.get_or_create(&SignalLabels { signal }).inc();
+    }
+
+    /// Counts a signal that is not recorded: its key had too many in this hour.
+    pub fn note_signal_withheld(&self) {
+        self.signals_withheld.inc();
     }
 
     /// Notes how long a verification took.

@@ -22,9 +22,9 @@ use http::{Method, Request};
 
 use crate::{
     api::{
-        advice, audit, blast, channels, found, github, keys, lines, log, members, orgs, policies,
-        requests, rotations, secrets, sign_ins, stream, usage, verify, whoami, workspace_tokens,
-        workspaces,
+        advice, audit, blast, channels, export, found, github, keys, lines, log, members, orgs,
+        policies, requests, rotations, secrets, sign_ins, stream, usage, verify, whoami,
+        workspace_tokens, workspaces,
     },
     app::App,
     failure::Failure,
@@ -80,11 +80,11 @@ fn declare(routes: &mut Routes) {
     declare_requests(routes);
     routes.add::<ReadKeys, _, _>(&get, "/org/tokens/{id}/activity", audit::activity,
         Doc::new("See what a key did, request by request, newest first; with `after`, oldest first after a number")
-            .query(&["actor", "workspace", "route", "method", "status", "since", "until", "limit", "cursor", "after"])
+            .query(&["kind", "q", "actor", "workspace", "route", "method", "status", "since", "until", "limit", "cursor", "after"])
             .answers::<wire::ledger::EventList>(200));
     routes.add::<ReadKeys, _, _>(&get, "/org/tokens/{id}/activity/stream", stream::of_key,
         Doc::new("Follow what a key does, as `/org/audit/stream` follows the trail")
-            .query(&["actor", "workspace", "route", "method", "status", "since", "until", "after"])
+            .query(&["kind", "q", "actor", "workspace", "route", "method", "status", "since", "until", "after"])
             .headers(&["Last-Event-ID"]).streams(stream::EVENT_STREAM));
     routes.add::<ReadKeys, _, _>(&get, "/org/tokens/{id}/usage", usage::usage,
         Doc::new("See what a key was used for, and from where").query(&["since", "until", "by"]).answers::<wire::usage::KeyUsage>(200));
@@ -238,15 +238,15 @@ fn declare_org(routes: &mut Routes) {
             .takes::<wire::policy::Policy>().answers::<wire::policy::PolicyEffect>(200));
     routes.add::<ReadAudit, _, _>(&get, "/org/audit", audit::query,
         Doc::new("Read the audit trail, newest first; with `after`, oldest first after a number")
-            .query(&["actor", "token", "under", "about", "workspace", "route", "method", "status", "since", "until", "limit", "cursor", "after"])
+            .query(&["kind", "q", "actor", "token", "under", "about", "workspace", "route", "method", "status", "since", "until", "limit", "cursor", "after"])
             .answers::<wire::ledger::EventList>(200));
     routes.add::<ReadAudit, _, _>(&get, "/org/audit/stream", stream::of_trail,
         Doc::new("Follow the audit trail: an event for each record, its number for an id; the event `end` says why it ends")
-            .query(&["actor", "token", "under", "about", "workspace", "route", "method", "status", "since", "until", "after"])
+            .query(&["kind", "q", "actor", "token", "under", "about", "workspace", "route", "method", "status", "since", "until", "after"])
             .headers(&["Last-Event-ID"]).streams(stream::EVENT_STREAM));
-    routes.add::<ReadAudit, _, _>(&get, "/org/audit/export", audit::export,
-        Doc::new("Export the audit trail: the exact bytes, one record a line")
-            .query(&["actor", "token", "under", "about", "workspace", "route", "method", "status", "since", "until", "format", "after"]).streams("application/jsonl"));
+    routes.add::<ReadAudit, _, _>(&get, "/org/audit/export", export::export,
+        Doc::new("Export the audit trail, oldest first: the exact bytes (`jsonl`), or as `csv`, `ocsf` or `cloudevents`")
+            .query(&["kind", "q", "actor", "token", "under", "about", "workspace", "route", "method", "status", "since", "until", "format", "after"]).streams("application/jsonl"));
     declare_log(routes);
 
     routes.add::<ReadKeys, _, _>(&get, "/org/advice", advice::of_org,

@@ -227,7 +227,7 @@ impl App {
     }
 
     /// Suspends a key on behalf of the policy, if it still is as it was found.
-    async fn stop(
+    pub(crate) async fn stop(
         self: &Arc<Self>,
         (org, id): (OrgId, KeyId),
         reason: String,

@@ -17,6 +17,8 @@ use std::{
 use claviger_core::{
     advice::ITSELF,
     id::{KeyId, WorkspaceId},
+    signal::Network,
+    tier::Tier,
     time::Timestamp,
 };
 use claviger_store::{
@@ -26,7 +28,11 @@ use http::Method;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::{metrics::Metrics, trace::Trace};
+use crate::{
+    metrics::Metrics,
+    signals::{Seen, Sighting},
+    trace::Trace,
+};
 
 /// For how long counts are kept.
 pub const USAGE_KEPT: Duration = Duration::from_secs(180 * 86_400);
@@ -62,6 +68,15 @@ struct CellKey {
 struct Counts {
     calls: u64,
     refusals: u64,
+    /// Calls with the key itself, and not in a session that it began: for signals.
+    own: u64,
+}
+
+/// An address of a key, and whether the key itself called from there since it was last written.
+#[derive(Debug)]
+struct Place {
+    seen: AddressUse,
+    is_own: bool,
 }
 
 /// What is known of a key beside its counts.
@@ -70,7 +85,7 @@ struct Book {
     hour: Timestamp,
     /// How many counts it began in this hour.
     begun: u32,
-    addresses: Vec<AddressUse>,
+    addresses: Vec<Place>,
 }
 
 #[derive(Debug, Default)]
@@ -96,6 +111,8 @@ pub struct Usage {
     /// Counts and addresses in memory.
     waiting: AtomicUsize,
     pressing: Notify,
+    /// What keys were seen to do, for signals.
+    sightings: Mutex<Vec<Sighting>>,
     /// Held while counts are on their way to the store: who reads waits for it.
     writing: tokio::sync::Mutex<()>,
 }
@@ -106,6 +123,7 @@ impl Default for Usage {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             waiting: AtomicUsize::new(0),
             pressing: Notify::new(),
+            sightings: Mutex::default(),
             writing: tokio::sync::Mutex::default(),
         }
     }
@@ -178,6 +196,7 @@ impl Usage {
         let counts = Counts {
             calls: u64::from(is_let_in),
             refusals: u64::from(!is_let_in),
+            own: u64::from(is_let_in && trace.principal.tier == Tier::OrgKey),
         };
         // Whoever is refused must not push out the addresses of those who were let in.
         let seen = is_let_in.then(|| AddressUse {
@@ -201,7 +220,8 @@ impl Usage {
             metrics.usage_lost.inc_by(lost);
             return;
         };
-        let begun = begun + seen.map_or(0, |seen| shard.see(at.key, seen));
+        let is_own = counts.own > 0;
+        let begun = begun + seen.map_or(0, |seen| shard.see(at.key, (seen, is_own)));
         if begun > 0 {
             // Under the lock: what is begun is counted before it can be forgotten.
             let before = self.waiting.fetch_add(begun, Ordering::Relaxed);
@@ -248,13 +268,26 @@ impl Usage {
 
     /// Takes what was counted. Counts that were begun stay for a while, empty.
     fn take(&self, now: Timestamp) -> UsageBatch {
-        let mut batch = UsageBatch::default();
+        let (mut batch, mut sightings) = (UsageBatch::default(), Vec::new());
         for shard in &self.shards {
             let mut shard = shard.lock();
-            let forgotten = shard.take(&mut batch, now);
+            let forgotten = shard.take((&mut batch, &mut sightings), now);
             self.waiting.fetch_sub(forgotten, Ordering::Relaxed);
         }
+        self.put_back_sightings(sightings);
         batch
+    }
+
+    /// What keys were seen to do, as far as it was taken to be written.
+    pub(crate) fn take_sightings(&self) -> Vec<Sighting> {
+        std::mem::take(&mut *self.sightings.lock())
+    }
+
+    /// Keeps what is to be looked at later. What finds no room is seen when the key does it again.
+    pub(crate) fn put_back_sightings(&self, more: impl IntoIterator<Item = Sighting>) {
+        let mut sightings = self.sightings.lock();
+        let room = CELLS_MAX.saturating_sub(sightings.len());
+        sightings.extend(more.into_iter().take(room));
     }
 
     /// Counts again what could not be written.
@@ -270,13 +303,14 @@ impl Usage {
             let counts = Counts {
                 calls: cell.calls,
                 refusals: cell.refusals,
+                own: 0,
             };
             self.add(at, counts, None, metrics);
         }
         for (key, seen) in &batch.addresses {
             if let Some(shard) = self.shard(*key) {
                 let mut shard = shard.lock();
-                let begun = shard.see(*key, *seen);
+                let begun = shard.see(*key, (*seen, false));
                 self.waiting.fetch_add(begun, Ordering::Relaxed);
             }
         }
@@ -320,10 +354,15 @@ impl Shard {
     }
 
     /// Adds to an address. Gives how many were begun for that.
-    fn see(&mut self, key: KeyId, seen: AddressUse) -> usize {
+    fn see(&mut self, key: KeyId, (seen, is_own): (AddressUse, bool)) -> usize {
         let book = self.book(key, hour_of(seen.last_at));
         let known = book.addresses.iter_mut();
-        if let Some(known) = known.into_iter().find(|one| one.address == seen.address) {
+        if let Some(place) = known
+            .into_iter()
+            .find(|one| one.seen.address == seen.address)
+        {
+            place.is_own |= is_own;
+            let known = &mut place.seen;
             // One that was written and is begun again is not known from before.
             known.first_at = match known.calls {
                 0 => seen.first_at,
@@ -335,23 +374,35 @@ impl Shard {
         }
         let most = usize::try_from(ADDRESSES_PER_KEY_MAX).unwrap_or(usize::MAX);
         if book.addresses.len() < most {
-            book.addresses.push(seen);
+            book.addresses.push(Place { seen, is_own });
             return 1;
         }
-        let oldest = book.addresses.iter_mut().min_by_key(|one| one.last_at);
+        let oldest = book.addresses.iter_mut().min_by_key(|one| one.seen.last_at);
         if let Some(oldest) = oldest {
-            *oldest = seen;
+            *oldest = Place { seen, is_own };
         }
         0
     }
 
     /// Adds what was counted since the last time. Gives how many counts were forgotten because
     /// nothing was added to them meanwhile.
-    fn take(&mut self, batch: &mut UsageBatch, now: Timestamp) -> usize {
+    fn take(
+        &mut self,
+        (batch, sightings): (&mut UsageBatch, &mut Vec<Sighting>),
+        now: Timestamp,
+    ) -> usize {
         let before = self.cells.len();
         self.cells.retain(|at, counts| {
             let taken = std::mem::take(counts);
             let is_used = taken.calls > 0 || taken.refusals > 0;
+            // What no route serves is no endpoint.
+            if taken.own > 0 && !at.route.is_empty() {
+                sightings.push(Sighting {
+                    key: at.key,
+                    at: now,
+                    what: Seen::Calls(at.method, at.route),
+                });
+            }
             if is_used {
                 batch.cells.push(UsageCell {
                     key: at.key,
@@ -368,8 +419,15 @@ impl Shard {
         let mut forgotten = before - self.cells.len();
         self.books.retain(|key, book| {
             let before = book.addresses.len();
-            book.addresses.retain_mut(|seen| {
+            book.addresses.retain_mut(|Place { seen, is_own }| {
                 let is_used = seen.calls > 0;
+                if std::mem::take(is_own) {
+                    sightings.push(Sighting {
+                        key: *key,
+                        at: seen.first_at,
+                        what: Seen::From(Network::of(seen.address), seen.address),
+                    });
+                }
                 if is_used {
                     batch.addresses.push((*key, *seen));
                     seen.calls = 0;
@@ -388,6 +446,7 @@ impl Counts {
     const fn add(&mut self, more: Self) {
         self.calls = self.calls.saturating_add(more.calls);
         self.refusals = self.refusals.saturating_add(more.refusals);
+        self.own = self.own.saturating_add(more.own);
     }
 }
 

@@ -124,6 +124,8 @@ mod overlaps;
 mod people;
 #[path = "api/policy.rs"]
 mod policy;
+#[path = "api/reading.rs"]
+mod reading;
 #[path = "api/requests.rs"]
 mod requests;
 #[path = "api/rotation.rs"]
@@ -134,6 +136,8 @@ mod service;
 mod sessions;
 #[path = "api/sessions_of_keys.rs"]
 mod sessions_of_keys;
+#[path = "api/signals.rs"]
+mod signals;
 #[path = "api/sso.rs"]
 mod sso;
 #[path = "api/sso_again.rs"]
@@ -154,5 +158,7 @@ mod trail;
 mod usage;
 #[path = "api/verify.rs"]
 mod verify;
+#[path = "api/verify_chapters.rs"]
+mod verify_chapters;
 #[path = "api/workspaces.rs"]
 mod workspaces;

@@ -40,12 +40,13 @@ pub struct RunRow {
     pub lines: Vec<u8>,
 }
 
-/// A row of `audit_index`, of a block that is known.
+/// A row of `audit_index`, of a block that is known, or of `audit_chapters`, of a chapter that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexRow {
-    /// Its number within the block.
+    /// Its number within the block or the chapter.
     pub bucket: u64,
-    /// What it holds; see [`Block::into_rows`](claviger_core::ledger::index::Block::into_rows).
+    /// What it holds; see [`Block::into_rows`](claviger_core::ledger::index::Block::into_rows) and
+    /// [`Chapter::into_rows`](claviger_core::ledger::index::Chapter::into_rows).
     pub places: Vec<u8>,
 }
 
@@ -80,6 +81,18 @@ pub trait AuditRowStore: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
     async fn next_block(&self, org: OrgId, from: u64) -> Result<Option<u64>>;
+
+    /// Every row of a chapter of the index, in the order of the buckets.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+    async fn rows_of_chapter(&self, org: OrgId, chapter: u64) -> Result<Vec<IndexRow>>;
+
+    /// The first chapter from this one on of which there is a row.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+    async fn next_chapter(&self, org: OrgId, from: u64) -> Result<Option<u64>>;
 
     /// A row of `audit_tiles`: level and number to hashes.
     ///

@@ -20,6 +20,7 @@ mod request_store;
 mod rows;
 mod scan;
 mod shelf_store;
+mod signal_store;
 mod sqlite;
 mod tiles;
 mod tree_store;
@@ -34,7 +35,7 @@ use claviger_core::{
     grant::Labels,
     id::{ChannelId, OrgId, WorkspaceId, WorkspaceTokenId},
     key::{Revocation, WorkspaceTokenRow},
-    ledger::batch::Batch,
+    ledger::{batch::Batch, search::Search},
     time::Timestamp,
 };
 
@@ -55,20 +56,21 @@ pub use request_store::{
 pub use rows::{
     Acting, AuditPart, AuditRow, Begun, Channel, ChannelChange, Deployment, DueFilter, Heir,
     Idempotency, KEYS_SELECTED_MAX, KeyChange, KeyFilter, LINKS_BELOW_KEY_MAX, LINKS_PER_MAKER_MAX,
-    Line, LinkMaker, LoadedKey, LoadedSession, LoadedWorkspaceToken, MintLimits, NewKey, NewSecret,
-    NewSecretOfKey, NewSession, Notice, NoticeKind, Org, OrgDeletion, Page, PersonRow, PersonTurn,
-    RefreshTurn, Removal, Removed, Revoked, RevokedKey, Rotated, RotationEnd,
-    SECRETS_PER_WORKSPACE_MAX, SESSIONS_PER_PERSON_MAX, Sealed, SealedRow, SecretName, SecretRow,
-    SecretUse, Selection, SignIn, Turn, Verdict, WhichSessions, Workspace, WorkspaceChange,
-    WorkspaceDeletion,
+    Line, LinkMaker, LoadedKey, LoadedSession, LoadedWorkspaceToken, MintLimits, NAMED_MAX, Named,
+    NewKey, NewSecret, NewSecretOfKey, NewSession, Notice, NoticeKind, Org, OrgDeletion, Page,
+    PersonRow, PersonTurn, RefreshTurn, Removal, Removed, Revoked, RevokedKey, Rotated,
+    RotationEnd, SECRETS_PER_WORKSPACE_MAX, SESSIONS_PER_PERSON_MAX, Sealed, SealedRow, SecretName,
+    SecretRow, SecretUse, Selection, SignIn, Turn, Verdict, WhichSessions, Workspace,
+    WorkspaceChange, WorkspaceDeletion,
 };
 pub(crate) use rows::{KEYS_SELECTED_LIMIT, to_turn, within_selection};
 pub use scan::SCAN_BYTES_MAX;
 pub use shelf_store::{DayUse, ShelfStore};
+pub use signal_store::SignalStore;
 pub use tree_store::{Checkpoint, CheckpointStore, LEAVES_MAX, TreeStore};
 pub use usage_store::{
-    ADDRESSES_PER_KEY_MAX, AddressUse, Descendant, HOUR, HourUse, KeyCalls, RouteOfKey, RouteUse,
-    Span, UsageBatch, UsageCell, UsageStore, hour_of,
+    ADDRESSES_PER_KEY_MAX, AddressUse, Descendant, HOUR, KeyCalls, RouteOfKey, RouteUse, Span,
+    Step, StepUse, UsageBatch, UsageCell, UsageStore, hour_of,
 };
 pub use written::{KeySink, Receipt, Recorder, Resealer, Result, Revocations, Sealer, Written};
 
@@ -93,6 +95,7 @@ pub trait Store:
     + ReachStore
     + UsageStore
     + ShelfStore
+    + SignalStore
     + PersonStore
     + SessionStore
 {
@@ -455,6 +458,13 @@ pub trait AuditStore: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Unavailable`].
     async fn audit_size(&self, org: OrgId) -> Result<u64>;
+
+    /// The keys and workspaces whose names have a text, in no order; `None` where these are more than
+    /// [`NAMED_MAX`] of one kind.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn named_like(&self, org: OrgId, search: Arc<Search>) -> Result<Option<Named>>;
 }
 
 /// Labels as they are stored: canonical JSON.

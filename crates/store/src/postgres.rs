@@ -28,6 +28,7 @@ mod runs;
 mod secrets;
 mod session;
 mod shelf;
+mod signals;
 mod tree;
 mod usage;
 mod workspace_tokens;
@@ -88,6 +89,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
     (
         "V0006__ledger_tree",
         include_str!("../migrations/postgres/V0006__ledger_tree.sql"),
+    ),
+    (
+        "V0007__signals",
+        include_str!("../migrations/postgres/V0007__signals.sql"),
     ),
 ];
 

@@ -278,3 +278,15 @@ pub struct AuditPart {
     /// bytes of the trail and no more.
     pub next: Option<u64>,
 }
+
+/// The most keys, and the most workspaces, that are found by a text in their names.
+pub const NAMED_MAX: u32 = 10_000;
+
+/// Those whose names have a text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Named {
+    /// Keys, revoked ones as well.
+    pub keys: Vec<KeyId>,
+    /// Workspaces.
+    pub workspaces: Vec<WorkspaceId>,
+}

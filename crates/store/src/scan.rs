@@ -1,14 +1,15 @@
 //! Looking through a trail, in one of two directions: the same for every database.
 //!
 //! The first blocks of a trail are indexed, the rest of it is not. Where the index can tell which
-//! records may fit, only the runs that hold those are read; elsewhere it is run by run.
+//! records may fit, only the runs that hold those are read; elsewhere it is run by run. Of a chapter of
+//! blocks only those are looked at that may hold something.
 
-use std::ops::ControlFlow;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 use claviger_core::{
     ledger::{
         filter::Matcher,
-        index::{BLOCK_RECORDS, Term, before_block, block_of, places},
+        index::{BLOCK_RECORDS, Blocks, CHAPTER_BLOCKS, before_block, block_of, chapter_of},
     },
     time::Timestamp,
 };
@@ -43,6 +44,8 @@ pub(crate) struct Bounds {
 pub(crate) enum Leg {
     /// The runs from the cursor on, up to where the index begins, if it lies ahead.
     Runs,
+    /// What this chapter says of its blocks.
+    Chapter(u64),
     /// This block, by the index.
     Block(u64),
     /// Nothing more.
@@ -58,8 +61,18 @@ pub(crate) struct Scan {
     bytes_left: usize,
     /// The number of the last record that the index knows of; 0 where it is of no use.
     indexed: u64,
+    /// What was asked of the index.
+    buckets: Vec<u8>,
+    /// What chapters said.
+    chapters: BTreeMap<u64, Blocks>,
     is_at_end: bool,
     part: AuditPart,
+}
+
+/// A row of the index, if there is one, by its bucket.
+fn row<'a>(buckets: &[u8], rows: &[Option<&'a [u8]>], bucket: u8) -> Option<&'a [u8]> {
+    let at = buckets.binary_search(&bucket).ok()?;
+    rows.get(at).copied().flatten()
 }
 
 impl Scan {
@@ -68,49 +81,103 @@ impl Scan {
             Order::NewestFirst => u64::MAX,
             Order::OldestFirst => 0,
         };
+        let matcher = Matcher::from(filter);
         Self {
-            matcher: filter.into(),
+            buckets: matcher.wanted().buckets(),
+            matcher,
             order,
             cursor: page.after.unwrap_or(start),
             limit: usize::try_from(page.limit).unwrap_or(usize::MAX),
             bytes_left: SCAN_BYTES_MAX,
             indexed: 0,
+            chapters: BTreeMap::new(),
             is_at_end: false,
             part: AuditPart::default(),
         }
     }
 
-    /// What the index has of every record that fits; empty where it is not worth asking.
-    pub(crate) fn terms(&self) -> &[Term] {
-        self.matcher.terms()
+    /// The rows of the index that say something; none where it is not worth asking.
+    pub(crate) fn buckets(&self) -> &[u8] {
+        &self.buckets
     }
 
     /// Says how many blocks are indexed.
     pub(crate) fn set_indexed(&mut self, blocks: u64) {
-        if !self.terms().is_empty() {
+        if !self.buckets.is_empty() {
             self.indexed = before_block(blocks);
         }
     }
 
-    /// Where to go on.
-    pub(crate) fn next_leg(&self) -> Leg {
-        match self.order {
-            _ if self.is_at_end => Leg::End,
-            Order::NewestFirst if self.cursor <= 1 => Leg::End,
-            Order::NewestFirst if self.has_reached_index() => Leg::Block(block_of(self.cursor - 1)),
-            Order::OldestFirst if self.cursor < self.indexed => {
-                Leg::Block(block_of(self.cursor + 1))
+    /// Where to go on. Blocks that hold nothing are passed by.
+    pub(crate) fn next_leg(&mut self) -> Leg {
+        loop {
+            let block = match self.order {
+                _ if self.is_at_end => return Leg::End,
+                Order::NewestFirst if self.cursor <= 1 => return Leg::End,
+                Order::NewestFirst if self.has_reached_index() => block_of(self.cursor - 1),
+                Order::OldestFirst if self.cursor < self.indexed => block_of(self.cursor + 1),
+                Order::NewestFirst | Order::OldestFirst => return Leg::Runs,
+            };
+            if self.is_unread(chapter_of(block)) {
+                if self.bytes_left == 0 && !self.chapters.is_empty() {
+                    self.set_next();
+                    return Leg::End;
+                }
+                return Leg::Chapter(chapter_of(block));
             }
-            Order::NewestFirst | Order::OldestFirst => Leg::Runs,
+            if self.may_hold(block) {
+                return Leg::Block(block);
+            }
+            self.leave_block(block);
         }
     }
 
-    /// The blocks that come after this one and are indexed, at most so many; with it.
+    /// Whether a chapter is whole, and was not asked yet.
+    fn is_unread(&self, chapter: u64) -> bool {
+        let end = (chapter + 1).saturating_mul(CHAPTER_BLOCKS);
+        end <= self.indexed / BLOCK_RECORDS && !self.chapters.contains_key(&chapter)
+    }
+
+    fn may_hold(&self, block: u64) -> bool {
+        let blocks = self.chapters.get(&chapter_of(block));
+        blocks.is_none_or(|blocks| blocks.has(block))
+    }
+
+    /// The chapters from this one on that were not asked yet, at most so many.
+    pub(crate) fn chapters_from(&self, chapter: u64, most: u64) -> Vec<u64> {
+        let mut chapters: Vec<u64> = match self.order {
+            Order::NewestFirst => (chapter.saturating_sub(most - 1)..=chapter).rev().collect(),
+            Order::OldestFirst => (chapter..chapter.saturating_add(most)).collect(),
+        };
+        chapters.retain(|one| self.is_unread(*one));
+        chapters
+    }
+
+    /// Takes in what the rows of a chapter say. It never ends a call: only what comes of it leads on.
+    pub(crate) fn read_chapter(&mut self, chapter: u64, rows: &[Option<&[u8]>]) {
+        let wanted = self.matcher.wanted();
+        let blocks = wanted.blocks(|bucket| row(&self.buckets, rows, bucket));
+        self.chapters.insert(chapter, blocks);
+        let bytes: usize = rows.iter().flatten().map(|row| row.len()).sum();
+        self.bytes_left = self.bytes_left.saturating_sub(bytes.max(SKIP_BYTES));
+    }
+
+    /// The blocks from this one on that are indexed and may hold something, at most so many; with it.
+    /// They end before a chapter that was not asked yet.
     pub(crate) fn blocks_from(&self, block: u64, most: u64) -> Vec<u64> {
         let end = self.indexed / BLOCK_RECORDS;
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let is_known = |block: &u64| !self.is_unread(chapter_of(*block));
+        let may_hold = |block: &u64| self.may_hold(*block);
         match self.order {
-            Order::NewestFirst => (block.saturating_sub(most - 1)..=block).rev().collect(),
-            Order::OldestFirst => (block..end.min(block.saturating_add(most))).collect(),
+            Order::NewestFirst => {
+                let blocks = (0..=block).rev().take_while(is_known);
+                blocks.filter(may_hold).take(most).collect()
+            }
+            Order::OldestFirst => {
+                let blocks = (block..end).take_while(is_known);
+                blocks.filter(may_hold).take(most).collect()
+            }
         }
     }
 
@@ -128,22 +195,11 @@ impl Scan {
         }
     }
 
-    /// The numbers of a block's records that may fit and have not been looked at, in order: those
-    /// that stand in the row of every term.
+    /// The numbers of a block's records that may fit and have not been looked at, in order, by its rows.
     pub(crate) fn candidates(&self, block: u64, rows: &[Option<&[u8]>]) -> Vec<u64> {
-        let mut found: Option<Vec<u16>> = None;
-        for (term, row) in self.terms().iter().zip(rows) {
-            let own = row.map(|row| places(row, *term)).unwrap_or_default();
-            found = Some(match found {
-                None => own,
-                Some(mut both) => {
-                    both.retain(|place| own.binary_search(place).is_ok());
-                    both
-                }
-            });
-        }
-        let number = |place: u16| before_block(block) + 1 + u64::from(place);
-        let numbers = found.unwrap_or_default().into_iter().map(number);
+        let wanted = self.matcher.wanted();
+        let places = wanted.places(|bucket| row(&self.buckets, rows, bucket));
+        let numbers = places.iter().map(|place| before_block(block) + 1 + place);
         let mut numbers: Vec<u64> = numbers.filter(|seq| self.is_ahead(*seq)).collect();
         if self.order == Order::NewestFirst {
             numbers.reverse();
@@ -161,12 +217,16 @@ impl Scan {
 
     /// All of a block that may fit has been looked at; its rows of the index had so many bytes.
     pub(crate) fn pass_block(&mut self, block: u64, bytes: usize) -> ControlFlow<()> {
+        self.leave_block(block);
+        self.pay(bytes.max(SKIP_BYTES))
+    }
+
+    fn leave_block(&mut self, block: u64) {
         let (before, last) = (before_block(block), before_block(block + 1));
         self.cursor = match self.order {
             Order::NewestFirst => self.cursor.min(before + 1),
             Order::OldestFirst => self.cursor.max(last),
         };
-        self.pay(bytes.max(SKIP_BYTES))
     }
 
     /// Up to where the trail has been seen: records before this number (or after it) come next.
@@ -250,9 +310,14 @@ impl Scan {
     }
 
     fn stop(&mut self) -> ControlFlow<()> {
+        self.set_next();
+        ControlFlow::Break(())
+    }
+
+    /// The next call goes on here.
+    fn set_next(&mut self) {
         let is_end = self.order == Order::NewestFirst && self.cursor <= 1;
         self.part.next = (!is_end).then_some(self.cursor);
-        ControlFlow::Break(())
     }
 
     /// What was found. Without a break before, the end of the trail was reached.

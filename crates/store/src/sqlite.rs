@@ -24,6 +24,7 @@ mod row;
 mod runs;
 mod secrets;
 mod shelf;
+mod signals;
 mod tree;
 mod usage;
 mod workspace_tokens;
@@ -362,6 +363,7 @@ fn migrations() -> std::result::Result<Vec<Migration>, refinery_core::Error> {
     let people = include_str!("../migrations/sqlite/V0004__people.sql");
     let audit_index = include_str!("../migrations/sqlite/V0005__audit_index.sql");
     let ledger_tree = include_str!("../migrations/sqlite/V0006__ledger_tree.sql");
+    let signals = include_str!("../migrations/sqlite/V0007__signals.sql");
     Ok(vec![
         Migration::unapplied("V0001__foundation", foundation)?,
         Migration::unapplied("V0002__usage", usage)?,
@@ -369,6 +371,7 @@ fn migrations() -> std::result::Result<Vec<Migration>, refinery_core::Error> {
         Migration::unapplied("V0004__people", people)?,
         Migration::unapplied("V0005__audit_index", audit_index)?,
         Migration::unapplied("V0006__ledger_tree", ledger_tree)?,
+        Migration::unapplied("V0007__signals", signals)?,
     ])
 }
 

@@ -64,12 +64,23 @@ pub trait TreeStore: Send + Sync + 'static {
         Ok(hashes.skip(before).collect())
     }
 
-    /// The tree as it was when it had so many records.
+    /// The tree as it was when it had so many records. Tiles that have still to be made for it are made.
     ///
     /// # Errors
     /// As [`Self::tiles`].
     async fn frontier_at(&self, org: OrgId, size: u64) -> Result<Frontier> {
-        let edge = self.tiles(org, tiles::edge(size)).await?;
+        let edge = loop {
+            let behind = match self.tiles(org, tiles::edge(size)).await {
+                Err(behind @ StoreError::Unavailable { .. }) => behind,
+                outcome => break outcome?,
+            };
+            match self.derive_tiles().await {
+                // A trail in which records are missing may be another one; then the next turn is ours.
+                Ok(true) | Err(StoreError::Corrupt { .. }) => {}
+                Ok(false) => return Err(behind),
+                Err(error) => return Err(error),
+            }
+        };
         tiles::frontier(size, &edge).map_err(|error| StoreError::Corrupt {
             what: format!("the tree of `{org}`"),
             reason: error.to_string(),

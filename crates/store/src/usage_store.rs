@@ -100,15 +100,38 @@ pub struct RouteUse {
     pub last_hour: Timestamp,
 }
 
-/// What keys did in one hour.
+/// How long the stretches are by which uses are told. They begin with those of UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HourUse {
-    /// The beginning of the hour.
-    pub hour: Timestamp,
+pub enum Step {
+    /// Hour by hour.
+    Hour,
+    /// Day by day.
+    Day,
+}
+
+impl Step {
+    /// In milliseconds.
+    pub(crate) const fn millis(self) -> i64 {
+        match self {
+            Self::Hour => 3_600_000,
+            Self::Day => 86_400_000,
+        }
+    }
+}
+
+/// What a key did in one hour or on one day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepUse {
+    /// When it begins.
+    pub from: Timestamp,
     /// Requests that were let in.
     pub calls: u64,
     /// Requests that were refused.
     pub refusals: u64,
+    /// In how many workspaces.
+    pub workspaces: u64,
+    /// On how many routes, each method for itself.
+    pub endpoints: u64,
 }
 
 /// How often one key called.
@@ -167,11 +190,17 @@ pub trait UsageStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<RouteUse>>;
 
-    /// What a key did hour by hour, oldest first; hours without a request are left out.
+    /// What a key did hour by hour or day by day, oldest first; those without a request are left out.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
-    async fn usage_by_hour(&self, org: OrgId, key: KeyId, span: Span) -> Result<Vec<HourUse>>;
+    async fn usage_by(
+        &self,
+        org: OrgId,
+        key: KeyId,
+        span: Span,
+        step: Step,
+    ) -> Result<Vec<StepUse>>;
 
     /// From where these keys were let in at or after an instant, last seen first. The counts are
     /// those of each address since it was first seen.

@@ -61,6 +61,8 @@ mod secrets;
 mod sessions;
 #[path = "conformance/shelf.rs"]
 mod shelf;
+#[path = "conformance/signals.rs"]
+mod signals;
 #[path = "conformance/support.rs"]
 mod support;
 #[path = "conformance/target.rs"]
@@ -103,6 +105,7 @@ macro_rules! conformance {
 }
 
 conformance! {
+    signals::habits_of_a_key_are_kept_and_replaced,
     clock::policy_is_kept_for_each_org,
     clock::notice_is_kept_once_for_each_instant,
     clock::what_is_due_is_listed,
@@ -218,10 +221,13 @@ conformance! {
     audit::export_resumes_where_it_ended,
     audit_index::queries_find_the_same_however_much_is_indexed,
     audit_index::few_records_of_a_long_trail_are_found_in_one_call,
+    audit_index::seldom_things_are_found_past_whole_chapters,
+    audit_index::names_are_found_by_any_part_of_them,
     audit_index::indexing_goes_on_where_it_was,
     tree::tree_is_that_of_the_records_whoever_writes_them,
     tree::what_fails_leaves_the_tree_as_it_was,
     tree::tiles_are_those_of_the_records_however_many_are_made,
+    tree::edge_of_a_trail_that_grew_faster_than_its_tiles_is_there,
     tree::what_a_tree_does_not_have_is_not_found,
     tree::trail_from_before_gets_its_tree_when_it_is_opened,
     tree::trail_with_a_missing_record_has_no_tiles_and_others_have,
@@ -236,6 +242,7 @@ conformance! {
     shelf::keys_are_found_by_id_and_by_tag,
     shelf::calls_of_keys_are_told_day_by_day,
     usage::counts_are_added_up_by_hour_route_and_workspace,
+    usage::days_are_those_of_utc_and_count_each_thing_once,
     usage::span_begins_with_its_first_hour_and_ends_before_its_last_instant,
     usage::counts_of_keys_of_another_org_are_not_read,
     usage::calls_and_routes_are_those_of_each_key,

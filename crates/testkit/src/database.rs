@@ -55,7 +55,7 @@ impl Database {
 
     /// Runs statements behind the back of whoever serves it.
     pub fn run(&self, sql: &str) {
-        if let Err(problem) = psql(&self.url(), sql) {
+        if let Err(problem) = self.query(sql) {
             panic!("{sql}: {problem}");
         }
     }

@@ -42,6 +42,10 @@ pub struct Policy {
     /// Whether a key whose rotation is overdue is suspended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend_overdue: Option<bool>,
+    /// The types of signals that suspend the key which they are about, at once: of `new_network`,
+    /// `new_endpoint`, `refusal_burst`, `revoked_secret_used`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend_on: Option<Vec<String>>,
 }
 
 /// `PUT /org/policy`: what the policy does to the keys that live.

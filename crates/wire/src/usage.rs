@@ -16,6 +16,8 @@ pub struct KeyUsage {
     pub refusals: u64,
     /// When the key was last accepted, ever.
     pub last_used_at: Option<String>,
+    /// How many different ones there are in all; the lists below have the first of them.
+    pub distinct: DistinctUse,
     /// By hour or by day (in UTC), oldest first; those without a request are left out.
     pub by: Vec<UsageBucket>,
     /// By method, route and workspace, most calls first; at most 200.
@@ -24,6 +26,18 @@ pub struct KeyUsage {
     pub workspaces: Vec<WorkspaceUse>,
     /// From where the key was let in, last seen first; at most 256.
     pub addresses: Vec<AddressUse>,
+}
+
+/// How many different things were used: of the 10,000 counts by method, route and workspace with the most
+/// calls.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct DistinctUse {
+    /// Methods and routes.
+    pub endpoints: u64,
+    /// Workspaces.
+    pub workspaces: u64,
+    /// Addresses, of which 256 are kept.
+    pub addresses: u64,
 }
 
 /// An hour or a day.
@@ -35,6 +49,10 @@ pub struct UsageBucket {
     pub calls: u64,
     /// Requests that were refused.
     pub refusals: u64,
+    /// In how many workspaces.
+    pub workspaces: u64,
+    /// On how many routes, each method for itself.
+    pub endpoints: u64,
 }
 
 /// Requests on one route, in one workspace.

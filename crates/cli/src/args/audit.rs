@@ -19,8 +19,8 @@ pub(crate) enum AuditCommand {
     },
     /// List records, newest first
     Query(QueryArgs),
-    /// Write the whole trail: a JSON record per line, exactly as it is kept; or as a folder that tools for
-    /// transparency logs read
+    /// Write the trail: a JSON record per line, exactly as it is kept; in a format for spreadsheets or for
+    /// other systems; or as a folder that tools for transparency logs read
     Export(ExportArgs),
     /// Put a new key before those that sign the trails; with --finish, take the older ones away. Offline:
     /// stop the server
@@ -33,6 +33,12 @@ pub(crate) enum AuditCommand {
 /// Which records.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FilterArgs {
+    /// Only this kind of record, such as `signal`
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// Only with this text in the path, or in the name of the key, the workspace or the person
+    #[arg(long, short = 'q')]
+    pub(crate) text: Option<String>,
     /// Only this actor
     #[arg(long)]
     pub(crate) actor: Option<String>,
@@ -79,8 +85,15 @@ pub(crate) struct QueryArgs {
 /// What an export looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExportFormat {
-    /// A record per line
+    /// A record per line, exactly as it is kept: what can be verified
     Jsonl,
+    /// A table for spreadsheets (RFC 4180)
+    Csv,
+    /// Events of the class API Activity (OCSF 6003), one per line
+    Ocsf,
+    /// CloudEvents 1.0 in JSON, one per line
+    #[value(name = "cloudevents")]
+    CloudEvents,
     /// A folder with the signed checkpoint, the hashes and the records (C2SP tlog-tiles)
     Tlog,
 }
@@ -91,17 +104,15 @@ pub(crate) struct ExportArgs {
     /// What it looks like
     #[arg(long, value_enum, default_value = "jsonl")]
     pub(crate) format: ExportFormat,
-    /// Only from this time on (RFC 3339)
-    #[arg(long, value_name = "TIME")]
-    pub(crate) since: Option<String>,
-    /// Only until this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
-    pub(crate) until: Option<String>,
+    /// Which records; `tlog` has them all
+    #[command(flatten)]
+    pub(crate) filter: Box<FilterArgs>,
     /// Only what witnesses have signed as well: the folder then proves itself with their keys. For `tlog`
     #[arg(long)]
     pub(crate) cosigned: bool,
-    /// The file to write, whole or not at all; standard output if left out. For `tlog` the folder, to which
-    /// a later export adds what is new
+    /// The file to write; standard output if left out. A file that is there is gone on with, behind its last
+    /// whole record: with the format and the filters that it was begun with. For `tlog` the folder, to which a
+    /// later export adds what is new
     #[arg(long, short, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
 }

@@ -105,6 +105,9 @@ fn usage_fields(usage: &KeyUsage) -> Table {
     table.field("calls", usage.calls.to_string());
     table.field("refusals", usage.refusals.to_string());
     table.field("last used at", or_dash(usage.last_used_at.as_deref()));
+    table.field("endpoints", usage.distinct.endpoints.to_string());
+    table.field("workspaces", usage.distinct.workspaces.to_string());
+    table.field("addresses", usage.distinct.addresses.to_string());
     for one in &usage.by {
         let refused = match one.refusals {
             0 => String::new(),

@@ -115,6 +115,7 @@ fn fields(policy: &Policy) -> Table {
         ("keys above a key", number(policy.depth_max)),
         ("suspend when idle", policy.suspend_idle_after.clone()),
         ("suspend overdue", yes(policy.suspend_overdue)),
+        ("suspend on signals", list(&policy.suspend_on)),
     ] {
         table.field(name, value.as_deref().unwrap_or("any"));
     }

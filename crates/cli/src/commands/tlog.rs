@@ -22,7 +22,7 @@ use claviger_server::log_key::verifies;
 
 use self::folder::Folder;
 use self::levels::Levels;
-use super::audit::Progress;
+use super::export::Progress;
 use crate::{client::Client, error::Failure, output::Output};
 
 mod folder;

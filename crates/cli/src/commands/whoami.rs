@@ -92,12 +92,19 @@ pub(super) fn push_grant_of(of: &str, table: &mut Table, grant: &Grant) {
         field("requests", said.collect::<Vec<_>>().join(", "));
     }
     if let Some(bounds) = &grant.delegation {
-        let depth = bounds.depth.map(|depth| format!("{depth} generations"));
-        let keys = bounds.keys.map(|keys| format!("{keys} living keys"));
+        let depth = bounds
+            .depth
+            .map(|depth| counted(depth.into(), "generation"));
+        let keys = bounds.keys.map(|keys| counted(keys.into(), "living key"));
         let lifetime = bounds.lifetime.as_ref().map(|span| format!("{span} each"));
         let said: Vec<_> = [depth, keys, lifetime].into_iter().flatten().collect();
         field("passed on to", said.join(", "));
     }
+}
+
+fn counted(count: u64, what: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{ending}")
 }
 
 #[cfg(test)]
@@ -110,7 +117,8 @@ mod tests {
         let text = format!(
             r#"{{"actor": "session:user_1", "tier": "1", "org": {{"id": "org_1", "name": "acme"}},
             "key": null, {person} "root": "session:user_1", "within": [],
-            "grant": {{"permissions": ["*"], "workspaces": "*"}}}}"#
+            "grant": {{"permissions": ["*"], "workspaces": "*",
+            "delegation": {{"depth": 1, "keys": 2}}}}}}"#
         );
         let me: Option<WhoAmI> = serde_json::from_str(&text).ok();
         me.map(|me| table(&me).plain()).unwrap_or_default()
@@ -141,5 +149,7 @@ mod tests {
     fn key_is_no_person() {
         let key = shown("");
         assert!(key.contains("actor") && !key.contains("person"), "{key}");
+        let passed_on = "passed on to\t1 generation, 2 living keys";
+        assert!(key.lines().any(|own| own == passed_on), "{key}");
     }
 }

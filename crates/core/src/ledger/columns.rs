@@ -3,7 +3,7 @@
 
 use memchr::memmem::find;
 
-use super::index::{Block, SPOT_BYTES, before_block, block_of, first_difference};
+use super::index::{Blocks, CHAPTER_BLOCKS, Places, SPOT_BYTES, before_block, first_difference};
 use crate::{id::OrgId, time::Timestamp};
 
 /// Within so many bytes a record has said whose it is, and when it was.
@@ -126,70 +126,96 @@ fn text<'a>(head: &'a [u8], name: &[u8]) -> Option<&'a str> {
     std::str::from_utf8(rest.get(..end)?).ok()
 }
 
-/// Holds the rows of a block of the index, by bucket, against its records. `spots` is the bucket that
-/// says where the records stand in their runs, where there is one.
+/// The rows of a block or of a chapter, by bucket, as they have to be and as they are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    /// As they have to be; see [`Block::into_rows`](super::index::Block::into_rows).
+    pub own: &'a [(u8, Vec<u8>)],
+    /// As they are kept.
+    pub kept: &'a [(u64, Vec<u8>)],
+}
+
+impl<'a> Rows<'a> {
+    /// The rows that are not alike, by bucket. One of the two may not be there.
+    fn unlike(self) -> impl Iterator<Item = (u64, Option<&'a [u8]>, Option<&'a [u8]>)> {
+        let kept_of = |bucket: u64| self.kept.iter().find(move |row| row.0 == bucket);
+        let own = self.own.iter().map(move |(bucket, own)| {
+            let bucket = u64::from(*bucket);
+            let kept = kept_of(bucket).map(|(_, kept)| kept.as_slice());
+            (bucket, Some(own.as_slice()), kept)
+        });
+        let is_own = |bucket: u64| self.own.iter().any(|(own, _)| u64::from(*own) == bucket);
+        let others = self.kept.iter().filter(move |row| !is_own(row.0));
+        let others = others.map(|(bucket, kept)| (*bucket, None, Some(kept.as_slice())));
+        own.chain(others).filter(|(_, own, kept)| own != kept)
+    }
+}
+
+/// Holds the rows of a block of the index against those that its records give. `spots` is the bucket
+/// that says where the records stand in their runs, where there is one.
 #[must_use]
-pub fn of_block(
-    first_seq: u64,
-    own: Block,
-    kept: &[(u64, Vec<u8>)],
-    spots: Option<u8>,
-) -> Option<Difference> {
-    let block = block_of(first_seq);
-    let own_spots = spots.map(|bucket| (bucket, own.spots().to_vec()));
-    let mut rows = own.into_rows();
-    rows.extend(own_spots);
-    let mut found: Option<(u16, &'static str)> = None;
-    let mut note = |place: u16, column| {
-        if found.is_none_or(|(first, _)| place < first) {
-            found = Some((place, column));
-        }
+pub fn of_block(block: u64, rows: Rows<'_>, spots: Option<u8>) -> Option<Difference> {
+    let unlike = rows.unlike().map(|(bucket, own, kept)| {
+        let is_there = own.is_some() && kept.is_some();
+        let (own, kept) = (own.unwrap_or_default(), kept.unwrap_or_default());
+        let place = if spots.map(u64::from) == Some(bucket) {
+            different_spot(own, kept)
+        } else {
+            first_difference::<Places>(bucket, own, kept)
+        };
+        (place.unwrap_or(0), is_there)
+    });
+    let (place, is_there) = unlike.min_by_key(|(place, _)| *place)?;
+    let column = match is_there {
+        true => "audit_index.places",
+        false => "audit_index.bucket",
     };
-    for (bucket, own) in &rows {
-        let is_spots = spots == Some(*bucket);
-        let of_bucket = |row: &&(u64, Vec<u8>)| row.0 == u64::from(*bucket);
-        match kept.iter().find(of_bucket) {
-            None if is_spots => note(0, "audit_index.bucket"),
-            None => note(
-                first_difference(own, &[]).unwrap_or(0),
-                "audit_index.bucket",
-            ),
-            Some((_, kept)) if is_spots => {
-                if let Some(place) = different_spot(own, kept) {
-                    note(place, "audit_index.places");
-                }
-            }
-            Some((_, kept)) => {
-                if let Some(place) = first_difference(own, kept) {
-                    note(place, "audit_index.places");
-                }
-            }
-        }
-    }
-    let is_own = |bucket: u64| rows.iter().any(|(own, _)| u64::from(*own) == bucket);
-    for (_, places) in kept.iter().filter(|(bucket, _)| !is_own(*bucket)) {
-        note(
-            first_difference(&[], places).unwrap_or(0),
-            "audit_index.bucket",
-        );
-    }
-    let (place, column) = found?;
-    let seq = before_block(block)
-        .saturating_add(1)
-        .saturating_add(place.into());
+    let seq = before_block(block).saturating_add(1).saturating_add(place);
     let what = "the index says otherwise than this record: filters may miss it".to_owned();
     Some(Difference::new(column, seq, what))
 }
 
+/// Holds the rows of a chapter of the index against those that the records of its blocks give. Of each
+/// column the first block is named of which it says something else.
+#[must_use]
+pub fn of_chapter(chapter: u64, rows: Rows<'_>) -> Vec<Difference> {
+    let (mut blocks, mut buckets) = (None::<u64>, None::<u64>);
+    for (bucket, own, kept) in rows.unlike() {
+        let first = match own.is_some() && kept.is_some() {
+            true => &mut blocks,
+            false => &mut buckets,
+        };
+        let (own, kept) = (own.unwrap_or_default(), kept.unwrap_or_default());
+        let block = first_difference::<Blocks>(bucket, own, kept).unwrap_or(0);
+        *first = Some(first.map_or(block, |first| first.min(block)));
+    }
+    let named = [
+        ("audit_chapters.blocks", blocks),
+        ("audit_chapters.bucket", buckets),
+    ];
+    let differences = named.into_iter().filter_map(|(column, block)| {
+        let block = chapter
+            .saturating_mul(CHAPTER_BLOCKS)
+            .saturating_add(block?);
+        let last = before_block(block.saturating_add(1));
+        let what = format!(
+            "the chapter says otherwise than the records up to {last}: filters may pass them by"
+        );
+        let seq = before_block(block).saturating_add(1);
+        Some(Difference::new(column, seq, what))
+    });
+    differences.collect()
+}
+
 /// The place of the first record that stands elsewhere than the row says.
-fn different_spot(own: &[u8], kept: &[u8]) -> Option<u16> {
+fn different_spot(own: &[u8], kept: &[u8]) -> Option<u64> {
     if own == kept {
         return None;
     }
     let mut pairs = own.iter().zip(kept);
     let at = pairs.position(|(own, kept)| own != kept);
     let at = at.unwrap_or_else(|| own.len().min(kept.len()));
-    u16::try_from(at / SPOT_BYTES).ok()
+    u64::try_from(at / SPOT_BYTES).ok()
 }
 
 #[cfg(test)]

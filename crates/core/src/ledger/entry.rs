@@ -42,9 +42,32 @@ pub enum Kind {
     Operation,
     /// What became of a checkpoint outside the database. It is no reason to anchor another.
     Anchor,
+    /// Something that deserves a look: what a key did for the first time, or should not do at all.
+    Signal,
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[
+        Self::Request,
+        Self::BreakGlass,
+        Self::Bootstrap,
+        Self::Refusals,
+        Self::Cascade,
+        Self::Notice,
+        Self::StreamEnd,
+        Self::Operation,
+        Self::Anchor,
+        Self::Signal,
+    ];
+
+    /// The kind that this word stands for.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        let mut all = Self::ALL.iter();
+        all.find(|kind| kind.as_str() == word).copied()
+    }
+
     /// The word in records.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -58,6 +81,7 @@ impl Kind {
             Self::StreamEnd => "stream_end",
             Self::Operation => "operation",
             Self::Anchor => "anchor",
+            Self::Signal => "signal",
         }
     }
 

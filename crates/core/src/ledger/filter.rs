@@ -1,6 +1,6 @@
 //! Which records a query wants. The kept bytes are the only truth there is: a filter reads them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use memchr::memmem::find;
 use serde::Deserialize;
@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 
 use super::{
     entry::Kind,
-    index::{Member, STATUS_MIN, Term, USUAL_KIND, USUAL_METHOD, status_terms},
+    index::{Member, STATUS_MIN, USUAL_KIND, USUAL_METHOD, Wanted, status_terms},
+    search::Search,
 };
 use crate::{
     id::{KeyId, WorkspaceId},
@@ -41,6 +42,8 @@ pub struct AuditFilter {
     pub since: Option<Timestamp>,
     /// Before.
     pub until: Option<Timestamp>,
+    /// A text in the path, or in the name of who acted, or of the workspace.
+    pub search: Option<Arc<Search>>,
 }
 
 /// What a filter reads of a record.
@@ -93,14 +96,19 @@ pub struct Matcher {
     /// What a record that fits must hold, byte for byte. Callers cannot forge it: in their texts a
     /// quotation mark is escaped.
     needles: Vec<String>,
-    terms: Vec<Term>,
+    wanted: Arc<Wanted>,
     is_open: bool,
+    /// Nothing but a text.
+    is_search: bool,
 }
 
 /// What the index has of all records that fit.
-fn terms(filter: &AuditFilter) -> Vec<Term> {
-    let mut terms = Vec::new();
-    let mut add = |member, value: &[u8]| terms.push(Term::new(member, value));
+fn wanted(filter: &AuditFilter) -> Wanted {
+    let mut wanted = Wanted::default();
+    if let Some(search) = &filter.search {
+        wanted.and_search(search);
+    }
+    let mut add = |member, value: &[u8]| wanted.and(member, value);
     if let Some(key) = filter.key {
         add(Member::Key, key.to_string().as_bytes());
     }
@@ -141,7 +149,7 @@ fn terms(filter: &AuditFilter) -> Vec<Term> {
         let (member, number) = if lowest == highest { one } else { class };
         add(member, &number.to_be_bytes());
     }
-    terms
+    wanted
 }
 
 impl From<AuditFilter> for Matcher {
@@ -187,7 +195,12 @@ impl From<AuditFilter> for Matcher {
         }
         Self {
             is_open: filter == AuditFilter::default(),
-            terms: terms(&filter),
+            is_search: filter
+                == AuditFilter {
+                    search: filter.search.clone(),
+                    ..AuditFilter::default()
+                },
+            wanted: Arc::new(wanted(&filter)),
             filter,
             key,
             under,
@@ -205,11 +218,11 @@ impl Matcher {
         self.is_open
     }
 
-    /// What the index has of every record that fits: where one of these is not, nothing fits. Empty
-    /// when the index says nothing about the conditions.
+    /// What the index has of every record that fits: where that is not, nothing fits. Empty when the
+    /// index says nothing about the conditions.
     #[must_use]
-    pub fn terms(&self) -> &[Term] {
-        &self.terms
+    pub fn wanted(&self) -> &Wanted {
+        &self.wanted
     }
 
     /// Whether any of several records can fit that began within these times, the bounds included.
@@ -235,6 +248,13 @@ impl Matcher {
         }
         if !self.can_fit_within(record) {
             return false;
+        }
+        let search = self.filter.search.as_ref();
+        if !search.is_none_or(|search| search.fits(record)) {
+            return false;
+        }
+        if self.is_search {
+            return true;
         }
         let Ok(read) = serde_json::from_slice::<Record<'_>>(record) else {
             return false;

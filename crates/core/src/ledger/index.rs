@@ -2,17 +2,33 @@
 //! block; it only says where to look, and a filter still reads what is found there.
 //!
 //! A value is kept as a hash, so two values can share a place. Then more is read than fits, and
-//! nothing that fits is missed.
+//! nothing that fits is missed. The parts of paths are kept as they are: free text is looked for in them.
+//!
+//! What 64 blocks have is gathered once more, in a chapter: which of them have a value at all. So what is
+//! seldom, or nowhere, is found out without a look at each block.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod chapter;
+mod found;
+mod words;
 
-use memchr::{memchr2, memmem::find};
+use std::collections::BTreeMap;
+
+pub(super) use self::found::first_difference;
+use self::words::Words;
+pub use self::{
+    chapter::{CHAPTER_BLOCKS, Chapter, chapter_of},
+    found::{Blocks, Places, Wanted},
+};
+use super::fields::Fields;
 
 /// How many records a block has. The first one of a trail begins with its first record.
 pub const BLOCK_RECORDS: u64 = 4096;
 
 /// Into how many rows the index of a block is divided: who looks for one value reads one of them.
 pub const BUCKETS: u8 = 128;
+
+/// The row of a block, and of a chapter, with the parts of paths.
+pub const WORDS: u8 = BUCKETS + 1;
 
 /// How many bytes say where a record stands in its run: three for where it begins, three for how long
 /// it is. Zeros: look for yourself.
@@ -91,6 +107,11 @@ impl Term {
     pub const fn bucket(self) -> u8 {
         self.bucket
     }
+
+    /// What tells it from others in that row.
+    pub(super) const fn tag(self) -> u32 {
+        self.tag
+    }
 }
 
 /// The block that holds the record with this number.
@@ -110,6 +131,7 @@ pub const fn before_block(block: u64) -> u64 {
 pub struct Block {
     before: u64,
     places: BTreeMap<Term, Vec<u16>>,
+    words: Words,
     spots: Vec<u8>,
 }
 
@@ -128,10 +150,11 @@ fn spot(begin: usize, length: usize) -> [u8; SPOT_BYTES] {
 impl Block {
     /// A block without records.
     #[must_use]
-    pub const fn new(number: u64) -> Self {
+    pub fn new(number: u64) -> Self {
         Self {
             before: before_block(number),
             places: BTreeMap::new(),
+            words: Words::default(),
             spots: Vec::new(),
         }
     }
@@ -157,7 +180,11 @@ impl Block {
             }
             self.spots.extend(spot(begin, line.len()));
             let place = u16::try_from(place).unwrap_or(u16::MAX);
-            for_each_term(line, |term| {
+            let Some(fields) = Fields::read(line) else {
+                continue;
+            };
+            self.words.add(fields.path, place);
+            for_each_term(&fields, |term| {
                 let places = self.places.entry(term).or_default();
                 if places.last() != Some(&place) {
                     places.push(place);
@@ -167,7 +194,8 @@ impl Block {
     }
 
     /// The rows: of each bucket that is not empty, the terms in order, each with its places. All
-    /// numbers are big-endian: four bytes of the term, two for how many places follow, two for each.
+    /// numbers are big-endian: four bytes of the term, two for how many places follow, two for each. The
+    /// last row, [`WORDS`], has the parts of the paths in the same way, each with its length before it.
     #[must_use]
     pub fn into_rows(self) -> Vec<(u8, Vec<u8>)> {
         let mut rows: Vec<(u8, Vec<u8>)> = Vec::new();
@@ -183,61 +211,9 @@ impl Block {
                 row.extend(places.iter().flat_map(|place| place.to_be_bytes()));
             }
         }
+        rows.push((WORDS, self.words.into_row()));
         rows
     }
-}
-
-/// The places of a term in its row, in order; none when the row has none of it.
-#[must_use]
-pub fn places(row: &[u8], term: Term) -> Vec<u16> {
-    let mut rest = row;
-    while let Some((head, after)) = rest.split_at_checked(6) {
-        let [a, b, c, d, high, low] = *head else {
-            break;
-        };
-        let bytes = usize::from(u16::from_be_bytes([high, low])) * 2;
-        let Some((own, others)) = after.split_at_checked(bytes) else {
-            break;
-        };
-        if u32::from_be_bytes([a, b, c, d]) == term.tag {
-            let pairs = own.chunks_exact(2);
-            let place = |pair: &[u8]| Some(u16::from_be_bytes(pair.try_into().ok()?));
-            return pairs.filter_map(place).collect();
-        }
-        rest = others;
-    }
-    Vec::new()
-}
-
-/// The place of the first record of which two rows of one bucket say different things; the first
-/// place where one of them cannot be read.
-pub(super) fn first_difference(one: &[u8], other: &[u8]) -> Option<u16> {
-    if one == other {
-        return None;
-    }
-    let (Some(one), Some(other)) = (terms(one), terms(other)) else {
-        return Some(0);
-    };
-    let differing = one.symmetric_difference(&other);
-    Some(differing.map(|(_, place)| *place).min().unwrap_or(0))
-}
-
-/// What a row says: the tags, each with a place. `None` for a row that is cut short.
-fn terms(row: &[u8]) -> Option<BTreeSet<(u32, u16)>> {
-    let mut found = BTreeSet::new();
-    let mut rest = row;
-    while !rest.is_empty() {
-        let (head, after) = rest.split_first_chunk::<6>()?;
-        let [a, b, c, d, high, low] = *head;
-        let bytes = usize::from(u16::from_be_bytes([high, low])) * 2;
-        let (own, others) = after.split_at_checked(bytes)?;
-        let tag = u32::from_be_bytes([a, b, c, d]);
-        for pair in own.chunks_exact(2) {
-            found.insert((tag, u16::from_be_bytes(pair.try_into().ok()?)));
-        }
-        rest = others;
-    }
-    Some(found)
 }
 
 /// The method of most requests: where it stands nobody needs to be told.
@@ -247,95 +223,34 @@ pub(super) const USUAL_KIND: &str = "request";
 /// From here on a status is indexed: most requests succeed.
 pub(super) const STATUS_MIN: u16 = 400;
 
-/// Reads a record in the order in which it was written, up to its status. What a caller chose stands
-/// there with its quotation marks escaped, so it cannot end a text.
-fn for_each_term(record: &[u8], mut each: impl FnMut(Term)) {
-    let Some(mut rest) = after(record, b",\"kind\":\"") else {
-        return;
-    };
-    let mut text = |rest: &mut &[u8], member: Option<Member>| {
-        let (value, behind) = text_end(rest)?;
-        *rest = behind;
-        if let Some(member) = member {
-            each(Term::new(member, value));
-        }
-        Some(())
-    };
-    let mut walk = || {
-        let kind = text_end(rest)?.0;
-        let is_usual = kind == USUAL_KIND.as_bytes();
-        text(&mut rest, (!is_usual).then_some(Member::Kind))?;
-        rest = rest.strip_prefix(b",\"tier\":\"")?;
-        text(&mut rest, None)?;
-        rest = rest.strip_prefix(b",\"actor\":\"")?;
-        text(&mut rest, Some(Member::Actor))?;
-        if let Some(key) = rest.strip_prefix(b",\"key\":\"") {
-            for member in [Member::Line, Member::Key] {
-                rest = key;
-                text(&mut rest, Some(member))?;
-            }
-        }
-        if let Some(mut chain) = rest.strip_prefix(b",\"chain\":[\"") {
-            text(&mut chain, Some(Member::Line))?;
-            while let Some(next) = chain.strip_prefix(b",\"") {
-                chain = next;
-                text(&mut chain, Some(Member::Line))?;
-            }
-            rest = chain.strip_prefix(b"]")?;
-        }
-        rest = rest.strip_prefix(b",\"root\":\"")?;
-        text(&mut rest, None)?;
-        if let Some(mut other) = rest.strip_prefix(b",\"impersonator\":\"") {
-            text(&mut other, None)?;
-            rest = other;
-        }
-        rest = rest.strip_prefix(b",\"method\":\"")?;
-        let method = text_end(rest)?.0;
-        let is_usual = method == USUAL_METHOD.as_bytes();
-        text(&mut rest, (!is_usual).then_some(Member::Method))?;
-        rest = rest.strip_prefix(b",\"path\":\"")?;
-        text(&mut rest, None)?;
-        rest = rest.strip_prefix(b",\"route\":\"")?;
-        text(&mut rest, Some(Member::Route))?;
-        if let Some(mut workspace) = rest.strip_prefix(b",\"workspace\":\"") {
-            text(&mut workspace, Some(Member::Workspace))?;
-            rest = workspace;
-        }
-        Some(())
-    };
-    if walk().is_none() {
-        return;
+/// The terms of a record.
+fn for_each_term(fields: &Fields<'_>, mut each: impl FnMut(Term)) {
+    if fields.kind != USUAL_KIND.as_bytes() {
+        each(Term::new(Member::Kind, fields.kind));
     }
-    let status = rest.strip_prefix(b",\"status\":").unwrap_or_default();
-    let digits = status.iter().take_while(|byte| byte.is_ascii_digit());
-    let status = digits.fold(0_u16, |number, digit| {
-        number
-            .saturating_mul(10)
-            .saturating_add(u16::from(digit - b'0'))
-    });
+    each(Term::new(Member::Actor, fields.actor));
+    if let Some(key) = fields.key {
+        each(Term::new(Member::Line, key));
+        each(Term::new(Member::Key, key));
+    }
+    for above in fields.chain() {
+        each(Term::new(Member::Line, above));
+    }
+    if fields.method != USUAL_METHOD.as_bytes() {
+        each(Term::new(Member::Method, fields.method));
+    }
+    each(Term::new(Member::Route, fields.route));
+    if let Some(workspace) = fields.workspace {
+        each(Term::new(Member::Workspace, workspace));
+    }
+    let status = fields.status();
     if status >= STATUS_MIN {
         for (member, number) in status_terms(status) {
             each(Term::new(member, &number.to_be_bytes()));
         }
     }
-    for_each_changed_key(rest, each);
-}
-
-/// Reads what a record changed, behind its status.
-fn for_each_changed_key(rest: &[u8], mut each: impl FnMut(Term)) {
-    // Most records stand for no change, and end soon after their status.
-    let Some(mut change) = after(rest, b",\"change\":{") else {
-        return;
-    };
-    // `id`, or `token_id` where the id is that of a request. Deeper ones are found too, and do not fit.
-    while let Some(id) = after(change, b"id\":\"") {
-        let Some((value, behind)) = text_end(id) else {
-            return;
-        };
-        if value.starts_with(b"tok_") {
-            each(Term::new(Member::About, value));
-        }
-        change = behind;
+    for key in fields.changed_keys() {
+        each(Term::new(Member::About, key));
     }
 }
 
@@ -345,22 +260,6 @@ pub(super) const fn status_terms(status: u16) -> [(Member, u16); 2] {
         (Member::Status, status),
         (Member::StatusClass, status / 100),
     ]
-}
-
-fn after<'a>(text: &'a [u8], needle: &[u8]) -> Option<&'a [u8]> {
-    text.get(find(text, needle)? + needle.len()..)
-}
-
-/// A JSON text up to its closing quotation mark, and what stands behind that.
-fn text_end(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut from = 0;
-    loop {
-        let at = from + memchr2(b'"', b'\\', text.get(from..)?)?;
-        if text.get(at) == Some(&b'"') {
-            return Some((text.get(..at)?, text.get(at + 1..)?));
-        }
-        from = at + 2;
-    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! Policies as they are written: the shape in the store and in records.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Minters, Policy, REQUIRED_METADATA_MAX};
 use crate::{
     grant::{GrantError, IP_ALLOW_MAX},
     permission::PermissionSet,
+    signal::SignalType,
     time::{format_duration, parse_duration},
 };
 
@@ -46,12 +49,20 @@ pub struct PolicyText {
     /// Whether a key whose rotation is overdue is suspended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend_overdue: Option<bool>,
+    /// The types of signals that suspend the key which they are about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend_on: Option<Vec<String>>,
 }
 
 impl From<&Policy> for PolicyText {
     fn from(policy: &Policy) -> Self {
         let some = |is: bool| is.then_some(true);
         let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+        let signals: Vec<_> = policy
+            .suspends_on
+            .iter()
+            .map(|one| one.as_str().to_owned())
+            .collect();
         let nets: Vec<_> = policy.ip_allow.iter().map(ToString::to_string).collect();
         Self {
             permissions: policy.permissions.clone(),
@@ -65,6 +76,7 @@ impl From<&Policy> for PolicyText {
             depth_max: policy.depth_max,
             suspend_idle_after: policy.idle_max.map(format_duration),
             suspend_overdue: some(policy.suspends_overdue),
+            suspend_on: list(&signals),
         }
     }
 }
@@ -118,7 +130,21 @@ impl PolicyText {
             depth_max: self.depth_max,
             idle_max: duration("suspend_idle_after", &self.suspend_idle_after)?,
             suspends_overdue: self.suspend_overdue.unwrap_or(false),
+            suspends_on: self.signals()?,
         })
+    }
+
+    fn signals(&self) -> Result<Vec<SignalType>, GrantError> {
+        let words = self.suspend_on.as_deref().unwrap_or_default();
+        let read = |word: &String| {
+            let found: Option<SignalType> = word.parse().ok();
+            found.filter(|signal| signal.is_of_key()).ok_or_else(|| {
+                let known = SignalType::words_of_keys().join("`, `");
+                bad("suspend_on", format!("`{word}` is none of `{known}`"))
+            })
+        };
+        let signals: Result<BTreeSet<_>, _> = words.iter().map(read).collect();
+        Ok(signals?.into_iter().collect())
     }
 
     fn ceiling(&self) -> Result<PermissionSet, GrantError> {
@@ -245,6 +271,7 @@ mod tests {
                 depth_max: depth,
                 suspend_idle_after: days.map(|days| format!("{days}h")),
                 suspend_overdue: Some(flag),
+                suspend_on: flag.then(|| vec!["refusal_burst".to_owned(), "new_network".to_owned()]),
             };
             let policy = text.check().expect("a policy");
             assert_eq!(Policy::from_json(&policy.to_json()), Ok(policy));
@@ -263,6 +290,8 @@ mod tests {
             (r#"{"minters":["robots"]}"#, "minters"),
             (r#"{"keys_max":0}"#, "keys_max"),
             (r#"{"suspend_idle_after":"x"}"#, "suspend_idle_after"),
+            (r#"{"suspend_on":["bad_luck"]}"#, "suspend_on"),
+            (r#"{"suspend_on":["ledger_anchored"]}"#, "suspend_on"),
             (r#"{"more":1}"#, "policy"),
         ];
         for (text, field) in table {

@@ -30,7 +30,14 @@ startVerifying();
 document.addEventListener("click", (event) => {
   event.target.closest("[data-close-flash]")?.closest(".flash")?.remove();
   // A menu that is open closes when something else is touched.
-  for (const menu of document.querySelectorAll("details.menu[open]")) {
+  for (const menu of document.querySelectorAll("details[data-menu][open]")) {
     if (!menu.contains(event.target)) menu.open = false;
   }
+});
+
+document.addEventListener("keydown", (event) => {
+  const menu = event.key === "Escape" && event.target.closest?.("details[data-menu][open]");
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
 });

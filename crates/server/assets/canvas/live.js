@@ -4,6 +4,7 @@
 //   <template id="row"><tr>
 //     <td><time data-time="at"></time>
 //     <td data-text="actor">                      the text of a member; `a.b` for a member of a member
+//                                                 data-else: another member, where that is empty
 //     <td><a data-href="/canvas/keys/{key}" data-text="prefix"></a>
 //     <td><span class="status" data-code="status"></span>      a status of HTTP, with its tone
 //     <td data-name="workspace" data-nameless="none">   the name of an id, from data-live-names='{"id": "name"}'
@@ -41,7 +42,8 @@ function fill(row, value, names) {
     element.append(small);
   }
   for (const element of row.querySelectorAll("[data-text]")) {
-    element.textContent = member(value, element.dataset.text) ?? "";
+    const text = member(value, element.dataset.text) || member(value, element.dataset.else ?? "");
+    element.textContent = text ?? "";
   }
   for (const element of row.querySelectorAll("[data-time]")) {
     const at = new Date(member(value, element.dataset.time));

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use claviger_core::{id::OrgId, ledger::tree::Hash, time::Timestamp};
 use claviger_store::{Result, Store, StoreError};
 
-use super::file::Base;
+use super::{FILE, file::Base};
 
 /// A place knows records that the database does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,20 @@ pub(super) enum There {
         /// Why.
         reason: String,
     },
+}
+
+impl Rollback {
+    /// The anchor file has records that the database does not have.
+    pub(super) fn of_file(org: OrgId, base: &Base, there: There) -> Self {
+        Self {
+            org,
+            place: FILE.into(),
+            size: Some(base.size),
+            root: Some(base.root),
+            at: Some(base.at),
+            there,
+        }
+    }
 }
 
 impl fmt::Display for Rollback {
@@ -115,8 +129,8 @@ pub(super) async fn there(store: &dyn Store, org: OrgId, size: Option<u64>) -> R
     let has = tree.size();
     let then = match size.filter(|size| *size <= has) {
         None => None,
-        Some(size) => match root_at(store, org, size).await {
-            Ok(root) => Some(root),
+        Some(size) => match store.frontier_at(org, size).await {
+            Ok(tree) => Some(tree.root()),
             Err(StoreError::Corrupt { reason, .. }) => {
                 return Ok(There::Broken { size: has, reason });
             }
@@ -128,17 +142,4 @@ pub(super) async fn there(store: &dyn Store, org: OrgId, size: Option<u64>) -> R
         root: tree.root(),
         then,
     })
-}
-
-/// The root of the first records, from what is kept of them. Tiles that are still to be made are made.
-///
-/// # Errors
-/// When they cannot be read.
-pub(super) async fn root_at(store: &dyn Store, org: OrgId, size: u64) -> Result<Hash> {
-    loop {
-        match store.frontier_at(org, size).await {
-            Err(StoreError::Unavailable { .. }) if store.derive_tiles().await? => {}
-            outcome => return outcome.map(|tree| tree.root()),
-        }
-    }
 }

@@ -19,7 +19,7 @@ use claviger_store::{Anchored, Checkpoint, Page, Store, StoreError};
 
 use super::{
     Anchors, FILE, OrgState, State,
-    rollback::{Rollback, There, compare, root_at},
+    rollback::{Rollback, There, compare},
     sentence, told,
 };
 use crate::{ServeError, checkpoints, clock, config::Config, log_key::LogKeys};
@@ -76,14 +76,7 @@ impl Anchors {
         };
         for (org, base) in file.bases() {
             if let Err(there) = compare(store, org, &base).await? {
-                found.push(Rollback {
-                    org,
-                    place: FILE.into(),
-                    size: Some(base.size),
-                    root: Some(base.root),
-                    at: Some(base.at),
-                    there,
-                });
+                found.push(Rollback::of_file(org, &base, there));
             }
         }
         Ok(found)
@@ -244,7 +237,6 @@ fn nothing(keys: &LogKeys, org: OrgId) -> Result<Checkpoint, ServeError> {
 /// contradict: without that nothing could be signed again.
 async fn settle(store: &dyn Store, org: OrgId) -> Result<(), ServeError> {
     let size = store.frontier(org).await?.size();
-    root_at(store, org, size).await?;
     let tree = store.frontier_at(org, size).await?;
     let last = last_that_fits(store, org, size).await?;
     let is_changed = store.frontier(org).await?.root() != tree.root();
@@ -267,7 +259,7 @@ async fn last_that_fits(
     let mut tried = store.last_checkpoint(org).await?;
     while let Some(checkpoint) = tried {
         let fits = checkpoint.size <= size
-            && root_at(store, org, checkpoint.size).await? == checkpoint.root;
+            && store.frontier_at(org, checkpoint.size).await?.root() == checkpoint.root;
         if fits {
             fitting = Some(checkpoint.size);
         } else {

@@ -13,8 +13,8 @@ use claviger_store::{AuditFilter, Page, StoreError};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    FILE, OrgState, State,
-    rollback::{Rollback, There, compare},
+    OrgState, State,
+    rollback::{Rollback, compare},
     rounds::Round,
     sentence, told,
 };
@@ -186,18 +186,13 @@ async fn anchor_known(
 async fn compare_file(app: &App, org: OrgId) -> Result<(), Stop> {
     let base = app.anchors.file.as_ref().and_then(|file| file.base(org));
     let Some(base) = base else { return Ok(()) };
-    let there: There = match compare(&*app.store, org, &base).await? {
-        Ok(()) => return Ok(()),
-        Err(there) => there,
-    };
-    Err(Stop::Rollback(vec![Rollback {
-        org,
-        place: FILE.into(),
-        size: Some(base.size),
-        root: Some(base.root),
-        at: Some(base.at),
-        there,
-    }]))
+    match compare(&*app.store, org, &base).await? {
+        Ok(()) => Ok(()),
+        Err(there) => {
+            let found = vec![Rollback::of_file(org, &base, there)];
+            Err(Stop::Rollback(found))
+        }
+    }
 }
 
 /// Whether there are records that are not about anchors, since the last one.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use bytes::Bytes;
-use claviger_core::action::{ReadAudit, ReadKeys};
+use claviger_core::{
+    action::{ReadAudit, ReadKeys},
+    ledger::{entry::Kind, search::Search},
+};
 use claviger_store::{AuditFilter, AuditPart, AuditRow, Page};
-use http::{StatusCode, header};
+use http::StatusCode;
 
 use crate::{
     failure::Failure,
@@ -16,6 +17,8 @@ use crate::{
 
 /// The conditions that a query may give.
 const FILTERS: &[&str] = &[
+    "kind",
+    "q",
     "actor",
     "token",
     "under",
@@ -27,8 +30,6 @@ const FILTERS: &[&str] = &[
     "since",
     "until",
 ];
-/// How many records of an export are fetched at a time.
-const EXPORT_PAGE: u32 = 1000;
 
 /// `GET /org/audit`: newest first, or with `after` the records that follow a number, oldest first.
 ///
@@ -103,62 +104,10 @@ pub(super) fn push_event(body: &mut Vec<u8>, row: &AuditRow) {
     body.extend_from_slice(row.bytes.strip_prefix(b"{").unwrap_or(&row.bytes));
 }
 
-/// `GET /org/audit/export`: the exact bytes of each record, one a line, oldest first, streamed.
-///
-/// # Errors
-/// 400 for a query that cannot be used, 503. A store that fails later breaks the stream off.
-pub async fn export(call: Call<ReadAudit>) -> Result<Reply, Failure> {
-    let query = call.query(&known(&["format", "after"]))?;
-    if query.get("format").is_some_and(|format| format != "jsonl") {
-        return Err(Failure::out_of_range("format", "must be `jsonl`"));
-    }
-    let filter = filter(&query)?;
-    audit::may_read(&call.app, &call.permit, &filter).await?;
-    let first = query
-        .parse::<u64>("after", "the number of a record")?
-        .unwrap_or(0);
-    let (watch, org) = (Arc::new(call.watch()), call.permit.org());
-    let app = call.app;
-    // What is recorded after this moment is not part of the export, so that it ends.
-    let end = app.store.audit_size(org).await?;
-    let stream = futures_util::stream::try_unfold(Some(first), move |after| {
-        let (app, filter, watch) = (Arc::clone(&app), filter.clone(), Arc::clone(&watch));
-        async move {
-            let Some(after) = after else { return Ok(None) };
-            // Whoever is not let in any more gets no more of it.
-            watch.check()?;
-            let page = Page {
-                after: Some(after),
-                limit: EXPORT_PAGE,
-            };
-            // A place for each step: an export must not keep short reads waiting.
-            let place = app.scans.acquire().await;
-            let found = app.store.export_audit(org, filter, page).await?;
-            drop(place);
-            let next = found.next.filter(|next| *next < end);
-            let mut part = Vec::new();
-            for row in found.rows.iter().filter(|row| row.seq <= end) {
-                part.extend_from_slice(&row.bytes);
-                part.push(b'\n');
-            }
-            Ok::<_, Failure>(Some((Bytes::from(part), next)))
-        }
-    });
-    Ok(Reply::body(
-        StatusCode::OK,
-        "application/jsonl",
-        Body::from_stream(stream),
-    )
-    .with(
-        header::CONTENT_DISPOSITION,
-        "attachment; filename=\"audit.jsonl\"",
-    ))
-}
-
 /// The conditions of a query.
 pub(crate) fn filter(query: &Query) -> Result<AuditFilter, Failure> {
     Ok(AuditFilter {
-        kind: None,
+        kind: query.get("kind").map(kind).transpose()?,
         actor: query.get("actor").map(str::to_owned),
         key: query.parse("token", "the id of a key")?,
         under: query.parse("under", "the id of a key")?,
@@ -169,7 +118,26 @@ pub(crate) fn filter(query: &Query) -> Result<AuditFilter, Failure> {
         status: query.get("status").map(status_range).transpose()?,
         since: query.parse("since", "an RFC 3339 time")?,
         until: query.parse("until", "an RFC 3339 time")?,
+        search: query.get("q").map(search).transpose()?,
     })
+}
+
+/// A kind of record, by its word.
+fn kind(text: &str) -> Result<Kind, Failure> {
+    let words: Vec<_> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+    Kind::of_word(text).ok_or_else(|| Failure::Malformed {
+        code: "bad_query",
+        field: Some("kind".to_owned()),
+        reason: format!("query parameter `kind` must be one of {}", words.join(", ")),
+    })
+}
+
+/// A free text.
+fn search(text: &str) -> Result<Arc<Search>, Failure> {
+    match Search::parse(text) {
+        Ok(search) => Ok(Arc::new(search)),
+        Err(error) => Err(Failure::out_of_range("q", error)),
+    }
 }
 
 /// `403`, or a class such as `4xx`.

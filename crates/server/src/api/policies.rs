@@ -120,6 +120,7 @@ pub(crate) fn view(policy: &Policy) -> wire::Policy {
         depth_max: text.depth_max,
         suspend_idle_after: text.suspend_idle_after,
         suspend_overdue: text.suspend_overdue,
+        suspend_on: text.suspend_on,
     }
 }
 
@@ -136,5 +137,6 @@ fn text(body: wire::Policy) -> PolicyText {
         depth_max: body.depth_max,
         suspend_idle_after: body.suspend_idle_after,
         suspend_overdue: body.suspend_overdue,
+        suspend_on: body.suspend_on,
     }
 }

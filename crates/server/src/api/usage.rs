@@ -1,13 +1,16 @@
 //! `/org/tokens/{id}/usage`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use claviger_core::{
     action::ReadKeys,
     id::{KeyId, WorkspaceId},
     time::Timestamp,
 };
-use claviger_store::{HourUse, RouteUse, Span, hour_of};
+use claviger_store::{RouteUse, Span, Step, StepUse, hour_of};
 use claviger_wire::usage as wire;
 use http::StatusCode;
 
@@ -24,8 +27,6 @@ const SPAN: Duration = Duration::from_secs(7 * 86_400);
 const HOURS_MAX: u32 = 1000;
 /// How many routes, and how many workspaces, are answered.
 const LISTED_MAX: usize = 200;
-/// One day in milliseconds.
-const DAY_MS: i64 = 86_400_000;
 
 /// `GET /org/tokens/{id}/usage`.
 ///
@@ -35,9 +36,9 @@ pub async fn usage(call: Call<ReadKeys>) -> Result<Reply, Failure> {
     let id: KeyId = call.id(0, "key")?;
     let query = call.query(&["since", "until", "by"])?;
     let span = span(&query, clock::now())?;
-    let by_hour = match query.get("by") {
-        None | Some("day") => false,
-        Some("hour") => true,
+    let step = match query.get("by") {
+        None | Some("day") => Step::Day,
+        Some("hour") => Step::Hour,
         Some(_) => {
             return Err(Failure::Malformed {
                 code: "bad_query",
@@ -46,21 +47,27 @@ pub async fn usage(call: Call<ReadKeys>) -> Result<Reply, Failure> {
             });
         }
     };
-    if by_hour && span.until.since(span.since) > claviger_store::HOUR * HOURS_MAX {
+    if step == Step::Hour && span.until.since(span.since) > claviger_store::HOUR * HOURS_MAX {
         let reason = format!("can be `hour` for {HOURS_MAX} hours at most; use `day`");
         return Err(Failure::out_of_range("by", reason));
     }
-    let uses = usage::of_key(&call.app, &call.permit, id, span).await?;
-    let sum = |of: fn(&HourUse) -> u64| uses.by_hour.iter().map(of).sum();
+    let uses = usage::of_key(&call.app, &call.permit, id, (span, step)).await?;
+    let sum = |of: fn(&StepUse) -> u64| uses.steps.iter().map(of).sum();
+    let workspaces = workspaces(&uses.rows);
     let answer = wire::KeyUsage {
         since: hour_of(span.since).to_string(),
         until: span.until.to_string(),
-        calls: sum(|hour| hour.calls),
-        refusals: sum(|hour| hour.refusals),
+        calls: sum(|step| step.calls),
+        refusals: sum(|step| step.refusals),
         last_used_at: uses.key.last_use.map(|last| last.at.to_string()),
-        by: buckets(&uses.by_hour, by_hour),
+        distinct: wire::DistinctUse {
+            endpoints: endpoints(&uses.rows),
+            workspaces: count(workspaces.len()),
+            addresses: count(uses.addresses.len()),
+        },
+        by: uses.steps.iter().map(bucket).collect(),
         endpoints: uses.rows.iter().take(LISTED_MAX).map(endpoint).collect(),
-        workspaces: workspaces(&uses.rows),
+        workspaces: workspaces.into_iter().take(LISTED_MAX).collect(),
         addresses: uses.addresses.iter().map(address).collect(),
     };
     Ok(Reply::json(StatusCode::OK, &answer))
@@ -78,25 +85,24 @@ fn span(query: &Query, now: Timestamp) -> Result<Span, Failure> {
     Ok(Span { since, until })
 }
 
-/// The hours as they are, or added up by day.
-fn buckets(hours: &[HourUse], by_hour: bool) -> Vec<wire::UsageBucket> {
-    let mut sums: BTreeMap<Timestamp, (u64, u64)> = BTreeMap::new();
-    for one in hours {
-        let millis = one.hour.millis();
-        let from = if by_hour {
-            one.hour
-        } else {
-            Timestamp::from_millis(millis - millis.rem_euclid(DAY_MS))
-        };
-        let sum = sums.entry(from).or_default();
-        *sum = (sum.0 + one.calls, sum.1 + one.refusals);
+fn bucket(step: &StepUse) -> wire::UsageBucket {
+    wire::UsageBucket {
+        from: step.from.to_string(),
+        calls: step.calls,
+        refusals: step.refusals,
+        workspaces: step.workspaces,
+        endpoints: step.endpoints,
     }
-    let bucket = |(from, (calls, refusals)): (Timestamp, (u64, u64))| wire::UsageBucket {
-        from: from.to_string(),
-        calls,
-        refusals,
-    };
-    sums.into_iter().map(bucket).collect()
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+/// How many methods and routes there are in these rows, whatever the workspace.
+fn endpoints(rows: &[RouteUse]) -> u64 {
+    let named = rows.iter().map(|row| (&row.method, &row.route));
+    count(named.collect::<BTreeSet<_>>().len())
 }
 
 pub(super) fn endpoint(row: &RouteUse) -> wire::EndpointUse {
@@ -124,7 +130,7 @@ fn workspaces(rows: &[RouteUse]) -> Vec<wire::WorkspaceUse> {
         calls,
         refusals,
     };
-    sums.into_iter().take(LISTED_MAX).map(used).collect()
+    sums.into_iter().map(used).collect()
 }
 
 pub(super) fn address(seen: &claviger_store::AddressUse) -> wire::AddressUse {

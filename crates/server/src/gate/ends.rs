@@ -1,6 +1,9 @@
 //! Records of what came of a request after its answer began. The request has one of its own.
 
-use claviger_core::ledger::entry::{Draft, Kind};
+use claviger_core::{
+    ledger::entry::{Draft, Kind},
+    signal::SignalType,
+};
 
 use super::finish::write_line;
 use crate::{
@@ -16,7 +19,12 @@ pub(crate) fn record_stream_end(app: &App, trace: &Trace, code: &str, change: &s
 
 /// Records that the trail was verified for somebody, and is not as it was signed. Nobody waits for it.
 pub(crate) fn record_failed_verification(app: &App, trace: &Trace, change: &serde_json::Value) {
-    record(app, trace, (Kind::Notice, "verification_failed"), change);
+    record(
+        app,
+        trace,
+        (Kind::Signal, SignalType::VerificationFailed.as_str()),
+        change,
+    );
 }
 
 fn record(app: &App, trace: &Trace, (kind, code): (Kind, &str), change: &serde_json::Value) {

@@ -120,6 +120,7 @@ async fn finish_failure(app: &App, trace: &Arc<Trace>, failure: &Failure) -> Res
     let answer = problem::answer(failure);
     let status = answer.status.as_u16();
     app.metrics.note_refusal(answer.code);
+    app.signals.note_refusal(trace, (status, answer.code));
     if app.refusals.note(trace, status, Some(answer.code)) {
         let draft = trace.draft(Ending {
             status,

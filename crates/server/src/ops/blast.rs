@@ -8,7 +8,7 @@ use claviger_core::{
     grant::{Grant, WorkspaceFacts, Workspaces},
     id::{KeyId, OrgId, WorkspaceId},
     key::{KeyStatus, OrgKey},
-    ledger::record::Record,
+    ledger::{entry::Kind, record::Record},
     permission::{Permission, PermissionSet},
     time::Timestamp,
 };
@@ -33,7 +33,7 @@ const ENDPOINTS_MAX: u32 = 100;
 /// How many records are read for what only the trail knows.
 const RECORDS_MAX: u32 = 2000;
 /// The same for a page, which shows a few of them.
-const RECORDS_ON_PAGE: u32 = 200;
+const RECORDS_ON_PAGE: u32 = 60;
 /// How many records are told one by one.
 const EVENTS_MAX: usize = 50;
 /// How many user agents and workspaces with revealed secrets are told.
@@ -331,7 +331,9 @@ async fn agents(
 ) -> Result<(Vec<AgentUse>, Option<Timestamp>), Failure> {
     let (records, since) = newest(app, org, of_line(of), limit).await?;
     let mut seen: BTreeMap<Option<String>, AgentUse> = BTreeMap::new();
-    for record in records {
+    // A signal is about a call, and is none.
+    let is_call = |record: &Record| record.kind != Kind::Signal.as_str();
+    for record in records.into_iter().filter(is_call) {
         let agent = record.user_agent;
         let use_of = seen.entry(agent.clone()).or_insert(AgentUse {
             agent,

@@ -132,7 +132,11 @@ pub async fn inclusion(
     let (size, note) = sized(app, org, ("size", size)).await?;
     let plan = seq.checked_sub(1).map(|index| Plan::inclusion(index, size));
     let Some(Ok(plan)) = plan else {
-        let reason = format!("must be 1 to {size}: the tree has no other record");
+        let reason = if size == 0 {
+            "must be a record of the tree, and this tree has none".to_owned()
+        } else {
+            format!("must be 1 to {size}: the tree has no other record")
+        };
         return Err(Failure::out_of_range("seq", reason));
     };
     let root = Plan::root(size);

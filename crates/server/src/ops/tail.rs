@@ -50,6 +50,7 @@ impl Tail {
     ) -> Result<Self, Failure> {
         audit::may_read(app, permit, &filter).await?;
         let bound = (!permit.is_unbound()).then(|| permit.clone());
+        let filter = audit::with_names(app, permit, filter).await?;
         Self::begin(app, permit.org(), (filter, bound), after).await
     }
 
@@ -68,7 +69,7 @@ impl Tail {
         keys::may_see_uses(permit, &key)?;
         let filter = AuditFilter {
             key: Some(id),
-            ..filter
+            ..audit::with_names(app, permit, filter).await?
         };
         Self::begin(app, permit.org(), (filter, None), after).await
     }

@@ -1,7 +1,9 @@
 //! What keys were used for.
 
 use claviger_core::{action::ReadKeys, authorize::Permit, id::KeyId, key::OrgKey, time::Timestamp};
-use claviger_store::{ADDRESSES_PER_KEY_MAX, AddressUse, HOUR, HourUse, KeyCalls, RouteUse, Span};
+use claviger_store::{
+    ADDRESSES_PER_KEY_MAX, AddressUse, HOUR, KeyCalls, RouteUse, Span, Step, StepUse,
+};
 
 use super::keys;
 use crate::{app::App, clock, failure::Failure};
@@ -14,8 +16,8 @@ pub const ROWS_MAX: u32 = 10_000;
 pub struct Uses {
     /// The key.
     pub key: OrgKey,
-    /// By hour, oldest first.
-    pub by_hour: Vec<HourUse>,
+    /// By hour or by day, oldest first.
+    pub steps: Vec<StepUse>,
     /// By method, route and workspace, most calls first; at most [`ROWS_MAX`].
     pub rows: Vec<RouteUse>,
     /// From where, last seen first.
@@ -31,14 +33,14 @@ pub async fn of_key(
     app: &App,
     permit: &Permit<ReadKeys>,
     id: KeyId,
-    span: Span,
+    (span, step): (Span, Step),
 ) -> Result<Uses, Failure> {
     let key = keys::get(app, permit, id).await?;
     keys::may_see_uses(permit, &key)?;
     let place = app.scan_place().await?;
     app.flush_usage().await?;
     let (org, store) = (permit.org(), &app.store);
-    let by_hour = store.usage_by_hour(org, id, span).await?;
+    let steps = store.usage_by(org, id, span, step).await?;
     let rows = store.usage_of_keys(org, &[id], span, ROWS_MAX).await?;
     let addresses = addresses(app, permit, &[id], span.since).await?;
     drop(place);
@@ -48,7 +50,7 @@ pub async fn of_key(
             .filter(|seen| seen.first_at < span.until)
             .collect(),
         key,
-        by_hour,
+        steps,
         rows,
     })
 }

@@ -11,6 +11,7 @@ use claviger_core::{
     authorize::Permit,
     id::OrgId,
     ledger::{columns::Difference, verify::Finding},
+    signal::SignalType,
 };
 use serde_json::json;
 use tokio::{runtime::Handle, sync::mpsc};
@@ -193,7 +194,8 @@ fn record(app: &App, trace: &Trace, verdict: &Verdict) {
     let (findings, first) = (verdict.findings, verdict.first);
     tracing::error!(%org, findings, first, intact = verdict.intact, "the audit trail was verified, and is not as it was signed");
     if app.verifications.is_due(org, clock::now()) {
-        let change = json!({"verification_failed": {
+        let change = json!({"signal": {
+            "type": SignalType::VerificationFailed.as_str(),
             "findings": findings,
             "first": first,
             "intact": verdict.intact,

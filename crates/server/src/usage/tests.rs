@@ -30,6 +30,7 @@ fn seen() -> AddressUse {
 const ONE: Counts = Counts {
     calls: 1,
     refusals: 0,
+    own: 0,
 };
 
 #[test]

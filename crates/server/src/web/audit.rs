@@ -5,11 +5,11 @@ mod record;
 mod verify;
 
 use askama::Template;
-use claviger_core::{action::ReadAudit, ledger::record::Record, tier::Actor};
+use claviger_core::{action::ReadAudit, ledger::record::Record, signal, tier::Actor};
 use claviger_store::{AuditRow, Page as Part};
 use http::{Method, StatusCode};
 
-use self::filters::Filters;
+use self::filters::{Download, Filters};
 use self::record::one;
 use self::verify::verify;
 
@@ -55,7 +55,7 @@ struct AuditPage {
     pager: Pager,
     /// Where the new records come from, if this is the newest part.
     live: String,
-    export: String,
+    exports: Vec<Download>,
     /// The part that was looked through holds nothing, and there is more.
     goes_on: bool,
 }
@@ -70,6 +70,8 @@ struct Row {
     name: String,
     method: String,
     path: String,
+    /// What it tells, where it is about no request.
+    words: String,
     /// What it did to something, in a word; empty for a record that changed nothing.
     did: String,
     status: u16,
@@ -121,7 +123,7 @@ async fn list(call: Call<ReadAudit>) -> Result<Reply, Failure> {
                 key_names: KeyNames::new(),
                 pager: Pager::default(),
                 live: String::new(),
-                export: String::new(),
+                exports: vec![],
                 goes_on: false,
                 filters,
             };
@@ -177,7 +179,7 @@ async fn shown(
         } else {
             String::new()
         },
-        export: filters.export(page.now),
+        exports: filters.exports(page.now),
         pager: Pager {
             shown: u64::try_from(rows.len()).unwrap_or(u64::MAX),
             total: None,
@@ -250,6 +252,7 @@ impl Row {
             actor: record.actor.clone(),
             method: record.method.clone(),
             path: record.path.clone(),
+            words: words(record),
             did: did(record),
             status: record.status,
             tone: tone(record.status),
@@ -284,12 +287,21 @@ fn name_of(app: &App, call: &Call<ReadAudit>, label: &str, names: &KeyNames) -> 
 
 /// The word for what was changed: a record names it first.
 fn did(record: &Record) -> String {
+    if let Some(signal) = record.change.as_ref().and_then(signal::type_of) {
+        return signal.as_str().replace('_', " ");
+    }
     let change = record
         .change
         .as_ref()
         .and_then(serde_json::Value::as_object);
     let word = change.and_then(|change| change.keys().next());
     word.map(|word| word.replace('_', " ")).unwrap_or_default()
+}
+
+/// What a record tells that is about no request: a signal in words, or what was done.
+fn words(record: &Record) -> String {
+    let said = record.change.as_ref().and_then(signal::words);
+    said.unwrap_or_else(|| did(record))
 }
 
 /// The tone of an answer's status.

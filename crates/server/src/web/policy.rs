@@ -35,7 +35,7 @@ const PATH: &str = "/canvas/policy";
 const KEYS_NAMED_MAX: usize = 50;
 /// The fields that have a place for what is wrong with them.
 const FIELDS: &str = "permissions presets ip_allow lifetime_max required_metadata minters keys_max \
-    depth_max suspend_idle_after";
+    depth_max suspend_idle_after suspend_on";
 
 /// The page.
 #[derive(Debug, Template)]
@@ -199,6 +199,37 @@ impl PolicyPage {
         minters
             .map(|(value, label, help)| Choice {
                 is_chosen: self.fields.minters.iter().any(|chosen| chosen == value),
+                ..Choice::new(value, label, "").help(help)
+            })
+            .into()
+    }
+
+    fn signals(&self) -> Vec<Choice> {
+        let signals = [
+            (
+                "new_network",
+                "First use from a new network",
+                "Not the first network of a key. Leave it out for keys that move.",
+            ),
+            (
+                "new_endpoint",
+                "First call to a new endpoint",
+                "What a key calls in its first 24 hours is learnt.",
+            ),
+            (
+                "refusal_burst",
+                "A burst of refusals",
+                "20 within a minute.",
+            ),
+            (
+                "revoked_secret_used",
+                "Use of a secret that has ended",
+                "Above all of one that a rotation replaced: somebody still has it.",
+            ),
+        ];
+        signals
+            .map(|(value, label, help)| Choice {
+                is_chosen: self.fields.suspend_on.iter().any(|chosen| chosen == value),
                 ..Choice::new(value, label, "").help(help)
             })
             .into()

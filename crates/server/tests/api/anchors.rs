@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     log::{Outsider, note},
-    service::{ADMIN, Backend, Service, logged, text},
+    service::{ADMIN, Backend, Backup, Service, logged, text},
 };
 
 on_each_database!(
@@ -72,6 +72,15 @@ pub(crate) async fn refused(service: &mut Service) -> String {
     }
 }
 
+/// A backup of what is there after so many requests. The service goes on.
+pub(crate) async fn backup_after(service: &mut Service, count: usize) -> Backup {
+    requests(service, count).await;
+    service.stop().await;
+    let backup = service.backup();
+    service.start().await.expect("nothing is missing");
+    backup
+}
+
 /// Starts although the database is behind, and is as it was for the next start.
 pub(crate) async fn accepted(service: &mut Service) {
     service.flags().accepts_rollback = true;
@@ -116,10 +125,7 @@ async fn file_gets_a_line_where_a_trail_has_grown_and_only_there(backend: Backen
 
 async fn restored_backup_is_refused_until_it_is_accepted(backend: Backend) {
     let mut service = anchored(backend).await;
-    requests(&service, 5).await;
-    service.stop().await;
-    let backup = service.backup();
-    service.start().await.expect("nothing is missing");
+    let backup = backup_after(&mut service, 5).await;
     requests(&service, 10).await;
     service.stop().await;
     let before = lines(&service);
@@ -225,10 +231,7 @@ async fn records_that_change_meanwhile_stop_the_service(backend: Backend) {
 
 async fn deleted_org_is_no_rollback_and_a_missing_one_is(backend: Backend) {
     let mut service = anchored(backend).await;
-    requests(&service, 1).await;
-    service.stop().await;
-    let backup = service.backup();
-    service.start().await.expect("nothing is missing");
+    let backup = backup_after(&mut service, 1).await;
     let made = service
         .make(ADMIN, "/admin/orgs", json!({"name": "acme"}))
         .await;
@@ -259,10 +262,7 @@ async fn deleted_org_is_no_rollback_and_a_missing_one_is(backend: Backend) {
 
 async fn cut_and_forged_lines_count_for_nothing_and_lose_no_other(backend: Backend) {
     let mut service = anchored(backend).await;
-    requests(&service, 4).await;
-    service.stop().await;
-    let backup = service.backup();
-    service.start().await.expect("nothing is missing");
+    let backup = backup_after(&mut service, 4).await;
     requests(&service, 4).await;
     service.stop().await;
     let whole = fs::read_to_string(file(&service)).expect("the file");

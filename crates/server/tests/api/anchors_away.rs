@@ -9,7 +9,7 @@ use claviger_testkit::stand_in::{AnchorStandIn, Behaviour, WitnessStandIn};
 use serde_json::{Value, json};
 
 use crate::{
-    anchors::{accepted, file, lines, refused, requests, told},
+    anchors::{accepted, backup_after, file, lines, refused, requests, told},
     log::Outsider,
     service::{ADMIN, Backend, Service, text},
 };
@@ -271,10 +271,7 @@ async fn witness_that_knows_more_keeps_from_starting_until_that_is_accepted(back
     let (mut service, witness) = witnessed(backend).await;
     service.flags().anchors.file = None;
     service.restart().await;
-    requests(&service, 3).await;
-    service.stop().await;
-    let backup = service.backup();
-    service.start().await.expect("nothing is missing");
+    let backup = backup_after(&mut service, 3).await;
     requests(&service, 9).await;
     service.stop().await;
     let known = witness.with(|state| state.signed.clone());

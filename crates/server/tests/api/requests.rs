@@ -237,7 +237,7 @@ async fn bad_queries_name_the_parameter(backend: Backend) {
         assert!(answer.status < 500, "{query}: {}", answer.text());
     }
     let format = service
-        .ask_as(ADMIN, "GET", "/org/audit/export?format=csv")
+        .ask_as(ADMIN, "GET", "/org/audit/export?format=xml")
         .send()
         .await;
     assert_eq!(format.field(422, "out_of_range"), "format");

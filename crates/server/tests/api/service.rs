@@ -164,6 +164,13 @@ impl Service {
         running.app.flush_uses().await;
     }
 
+    /// Records the signals that everything until now comes to.
+    pub(crate) async fn tell_signals(&self) {
+        self.flush().await;
+        let running = self.running.as_ref().expect("it runs");
+        running.app.tell_signals().await;
+    }
+
     /// Asks who this bearer is, from `127.0.0.<end>`.
     pub(crate) async fn call_from(&self, end: u8, token: &str) {
         let here = std::net::IpAddr::from([127, 0, 0, end]);

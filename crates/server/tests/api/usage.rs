@@ -91,6 +91,13 @@ async fn each_call_is_counted_by_route_and_workspace(backend: Backend) {
         let calls: u64 = by.iter().filter_map(|one| one["calls"].as_u64()).sum();
         assert_eq!(calls, 6, "{query}");
     }
+    let distinct = json!({"endpoints": 3, "workspaces": 2, "addresses": 1});
+    assert_eq!(found["distinct"], distinct);
+    let day = &found["by"][0];
+    assert_eq!(
+        (&day["workspaces"], &day["endpoints"]),
+        (&json!(2), &json!(3))
+    );
     let before = "?since=2020-01-01T00:00:00Z&until=2020-02-01T00:00:00Z";
     let before = usage(&service, &key, before).await;
     assert_eq!((&before["calls"], &before["by"]), (&json!(0), &json!([])));

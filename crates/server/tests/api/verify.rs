@@ -25,7 +25,7 @@ on_each_database!(
 const NOBODY: Actor = Actor::AdminToken;
 
 /// Opens the database of a server that is stopped.
-async fn store(service: &Service) -> Arc<dyn Store> {
+pub(crate) async fn store(service: &Service) -> Arc<dyn Store> {
     let options = OpenOptions {
         url: service.config().database_url,
         sync_audit: false,
@@ -36,7 +36,7 @@ async fn store(service: &Service) -> Arc<dyn Store> {
 }
 
 /// Record `n` of a trail: `/r/<n>` is its path.
-fn record(org: OrgId, n: u64) -> Entry {
+pub(crate) fn record(org: OrgId, n: u64) -> Entry {
     let at = Timestamp::from_millis(1_700_000_000_000 + i64::try_from(n).expect("small"));
     let path = format!("/r/{n}");
     let id = claviger_core::id::EventId::from_u128(u128::from(n));
@@ -62,13 +62,13 @@ async fn fill(store: &dyn Store, org: OrgId, count: u64) {
     }
 }
 
-async fn derive(store: &dyn Store) {
+pub(crate) async fn derive(store: &dyn Store) {
     while store.index_audit().await.expect("indexed") {}
     while store.derive_tiles().await.expect("derived") {}
 }
 
 /// A verification of an org: its findings, and the last line.
-async fn verified(service: &Service, org: OrgId) -> (Vec<Value>, Value) {
+pub(crate) async fn verified(service: &Service, org: OrgId) -> (Vec<Value>, Value) {
     let ask = service.ask_as(ADMIN, "GET", "/org/audit/verify");
     let answer = ask.header("x-org-id", &org.to_string()).send().await;
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -88,7 +88,7 @@ fn lines(text: &str) -> (Vec<Value>, Value) {
 }
 
 /// How bytes are written in a statement.
-fn blob(backend: Backend, bytes: &[u8]) -> String {
+pub(crate) fn blob(backend: Backend, bytes: &[u8]) -> String {
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     match backend {
         Backend::Sqlite => format!("x'{hex}'"),
@@ -425,9 +425,10 @@ async fn untouched_trail_is_sound_and_a_failed_one_is_recorded_once_an_hour(back
     let [record] = records.as_slice() else {
         panic!("{records:#?}");
     };
-    assert_eq!(record["kind"], "notice");
+    assert_eq!(record["kind"], "signal");
     assert_eq!(record["route"], "/org/audit/verify");
-    let said = &record["change"]["verification_failed"];
+    let said = &record["change"]["signal"];
+    assert_eq!(said["type"], "verification_failed");
     assert_eq!((&said["findings"], &said["first"]), (&json!(1), &json!(1)));
 }
 

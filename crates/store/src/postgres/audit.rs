@@ -4,10 +4,11 @@ use std::{collections::HashMap, ops::ControlFlow, sync::Arc};
 
 use async_trait::async_trait;
 use claviger_core::{
-    id::OrgId,
+    id::{Id, Kind, OrgId},
     ledger::{
         batch::Batch,
         index::{BLOCK_RECORDS, SPOT_BYTES},
+        search::Search,
     },
 };
 use tokio_postgres::Row;
@@ -20,7 +21,7 @@ use super::{
     session::Params,
 };
 use crate::{
-    AuditFilter, AuditPart, AuditStore, Page, Result,
+    AuditFilter, AuditPart, AuditStore, NAMED_MAX, Named, Page, Result,
     scan::{Bounds, Leg, Order, Scan},
 };
 
@@ -67,12 +68,21 @@ const APART_MIN: usize = 8;
 /// How many blocks are looked up in one round trip: few at first, for most keys are busy or young.
 const BLOCKS_MIN: u64 = 8;
 const BLOCKS_MAX: u64 = 256;
+/// How many chapters are asked in one round trip, once the newest did not say enough.
+const CHAPTERS_MAX: u64 = 16;
 /// How many records are looked for in one round trip.
 const RUNS_MAX: usize = 256;
 /// How many runs are looked at in one round trip.
 const BOUNDS_MAX: i64 = 512;
 /// How many bytes of lines are fetched in one round trip, beyond the first run.
 const FETCH_BYTES: u64 = 1024 * 1024;
+
+/// Keys with a text in their names.
+const KEYS_LIKE: &str = "select id, name from keys
+    where org = $1 and strpos(lower(name collate \"C\"), $2) > 0 limit $3";
+/// Workspaces likewise.
+const WORKSPACES_LIKE: &str = "select id, name from workspaces
+    where org = $1 and strpos(lower(name collate \"C\"), $2) > 0 limit $3";
 
 #[async_trait]
 impl AuditStore for Postgres {
@@ -117,19 +127,60 @@ impl AuditStore for Postgres {
         })
         .await
     }
+
+    async fn named_like(&self, org: OrgId, search: Arc<Search>) -> Result<Option<Named>> {
+        self.read("look for names", async {
+            let keys = self.ids_like(KEYS_LIKE, org, &search).await?;
+            let workspaces = self.ids_like(WORKSPACES_LIKE, org, &search).await?;
+            let named = keys.zip(workspaces);
+            Ok(named.map(|(keys, workspaces)| Named { keys, workspaces }))
+        })
+        .await
+    }
 }
 
 impl Postgres {
+    /// The ids whose names have a text; `None` where too many have to be looked at. The database is
+    /// asked about ASCII alone, and leaves out what cannot fit.
+    async fn ids_like<K: Kind>(
+        &self,
+        sql: &'static str,
+        org: OrgId,
+        search: &Search,
+    ) -> Outcome<Option<Vec<Id<K>>>> {
+        let session = self.sessions.session().await?;
+        let most = i64::from(NAMED_MAX + 1);
+        let params: Params<'_> = &[&org.to_string(), &search.ascii_part(), &most];
+        let rows = session.rows(sql, params).await?;
+        if u32::try_from(rows.len()).map_or(true, |count| count > NAMED_MAX) {
+            return Ok(None);
+        }
+        let mut found = Vec::new();
+        for row in &rows {
+            let columns = Columns::of("names", row);
+            if search.is_in(columns.get("name")?) {
+                found.push(columns.parse("id")?);
+            }
+        }
+        Ok(Some(found))
+    }
+
     /// By leaps where the index helps, and run by run where it does not.
     async fn walk(&self, runs: &'static str, org: OrgId, mut scan: Scan) -> Outcome<AuditPart> {
-        if !scan.terms().is_empty() {
+        if !scan.buckets().is_empty() {
             scan.set_indexed(self.indexed_blocks(org).await?);
         }
-        let mut at_once = BLOCKS_MIN;
+        let (mut at_once, mut chapters_at_once) = (BLOCKS_MIN, 1);
         loop {
             let flow = match scan.next_leg() {
                 Leg::End => break,
                 Leg::Runs => self.walk_runs(runs, org, &mut scan).await?,
+                Leg::Chapter(chapter) => {
+                    let chapters = scan.chapters_from(chapter, chapters_at_once);
+                    chapters_at_once = CHAPTERS_MAX;
+                    self.read_chapter(org, &chapters, &mut scan).await?;
+                    continue;
+                }
                 Leg::Block(block) => {
                     let blocks = scan.blocks_from(block, at_once);
                     at_once = BLOCKS_MAX;
@@ -176,6 +227,16 @@ impl Postgres {
         }
     }
 
+    /// Asks chapters which of their blocks may hold something.
+    async fn read_chapter(&self, org: OrgId, chapters: &[u64], scan: &mut Scan) -> Outcome<()> {
+        let buckets = scan.buckets().to_vec();
+        let rows = self.chapter_rows(org, chapters, &buckets).await?;
+        for chapter in chapters {
+            scan.read_chapter(*chapter, &own_rows(&rows, *chapter, &buckets));
+        }
+        Ok(())
+    }
+
     /// Reads the runs that hold what the index names, some at a time.
     async fn walk_blocks(
         &self,
@@ -183,15 +244,12 @@ impl Postgres {
         blocks: &[u64],
         scan: &mut Scan,
     ) -> Outcome<ControlFlow<()>> {
-        let rows = self.index_rows(org, blocks, scan.terms()).await?;
+        let buckets = scan.buckets().to_vec();
+        let rows = self.index_rows(org, blocks, &buckets).await?;
         // What the index names in blocks that hold little is fetched together.
         let (mut named, mut passed) = (Vec::new(), Vec::new());
         for (at, block) in blocks.iter().enumerate() {
-            let own = scan.terms().iter().map(|term| {
-                let row = rows.get(&(*block, term.bucket()));
-                row.map(Vec::as_slice)
-            });
-            let own: Vec<Option<&[u8]>> = own.collect();
+            let own = own_rows(&rows, *block, &buckets);
             named.extend(scan.candidates(*block, &own));
             passed.push((*block, own.iter().flatten().map(|row| row.len()).sum()));
             let is_last = at + 1 == blocks.len();
@@ -324,6 +382,16 @@ impl Postgres {
         }
         Ok(ControlFlow::Continue(()))
     }
+}
+
+/// The rows of one block or chapter among those that were read.
+fn own_rows<'a>(
+    rows: &'a HashMap<(u64, u8), Vec<u8>>,
+    number: u64,
+    buckets: &[u8],
+) -> Vec<Option<&'a [u8]>> {
+    let row = |bucket: &u8| rows.get(&(number, *bucket)).map(Vec::as_slice);
+    buckets.iter().map(row).collect()
 }
 
 /// Whether these records, in order, stand far apart.

@@ -82,6 +82,37 @@ impl AuditRowStore for Postgres {
         .await
     }
 
+    async fn rows_of_chapter(&self, org: OrgId, chapter: u64) -> Result<Vec<IndexRow>> {
+        self.read("read a chapter of the index", async {
+            let session = self.sessions.session().await?;
+            let sql = "select bucket, blocks from audit_chapters where org = $1 and chapter = $2
+                 order by bucket";
+            let params: Params<'_> = &[&org.to_string(), &chapter.cast_signed()];
+            let rows = session.rows(sql, params).await?;
+            Ok(row::all(&rows, |row| {
+                let columns = Columns::of("audit_chapters", row);
+                Ok(IndexRow {
+                    bucket: columns.count("bucket")?,
+                    places: columns.get("blocks")?,
+                })
+            })?)
+        })
+        .await
+    }
+
+    async fn next_chapter(&self, org: OrgId, from: u64) -> Result<Option<u64>> {
+        self.read("read which chapters are made", async {
+            let session = self.sessions.session().await?;
+            let sql = "select chapter from audit_chapters where org = $1 and chapter >= $2
+                 order by chapter limit 1";
+            let params: Params<'_> = &[&org.to_string(), &from.cast_signed()];
+            let found = session.row(sql, params).await?;
+            let chapter = |row| Columns::of("audit_chapters", row).count("chapter");
+            Ok(found.as_ref().map(chapter).transpose()?)
+        })
+        .await
+    }
+
     async fn tile_row(&self, org: OrgId, (level, tile): (u8, u64)) -> Result<Option<Vec<u8>>> {
         self.read("read a tile of a tree", async {
             let session = self.sessions.session().await?;

@@ -16,8 +16,8 @@ use super::{
     session::{Change, Params},
 };
 use crate::{
-    ADDRESSES_PER_KEY_MAX, AddressUse, Descendant, HourUse, KeyCalls, Result, RouteOfKey, RouteUse,
-    Span, UsageBatch, UsageCell, UsageStore, hour_of,
+    ADDRESSES_PER_KEY_MAX, AddressUse, Descendant, KeyCalls, Result, RouteOfKey, RouteUse, Span,
+    Step, StepUse, UsageBatch, UsageCell, UsageStore, hour_of,
 };
 
 /// Where most of these rows come from, for errors.
@@ -56,21 +56,33 @@ impl UsageStore for Postgres {
         row::all(&rows?, route_use)
     }
 
-    async fn usage_by_hour(&self, org: OrgId, key: KeyId, span: Span) -> Result<Vec<HourUse>> {
-        let sql = "select hour, sum(calls)::bigint as calls, sum(refusals)::bigint as refusals \
+    async fn usage_by(
+        &self,
+        org: OrgId,
+        key: KeyId,
+        span: Span,
+        step: Step,
+    ) -> Result<Vec<StepUse>> {
+        let sql = "select hour - hour % $5 as begin, sum(calls)::bigint as calls, \
+                       sum(refusals)::bigint as refusals, \
+                       count(distinct nullif(workspace, '')) as workspaces, \
+                       count(distinct method || ' ' || route) as endpoints \
                    from key_usage \
                    where key_id = (select id from keys where org = $1 and id = $2) \
                        and hour >= $3 and hour < $4 \
-                   group by hour order by hour";
+                   group by begin order by begin";
         let (since, until) = span.bounds();
-        let params: Params<'_> = &[&org.to_string(), &key.to_string(), &since, &until];
+        let (org, key) = (org.to_string(), key.to_string());
+        let params: Params<'_> = &[&org, &key, &since, &until, &step.millis()];
         let rows = self.list("read when a key was used", sql, params).await;
         row::all(&rows?, |row| {
             let columns = Columns::of(TABLE, row);
-            Ok(HourUse {
-                hour: columns.time("hour")?,
+            Ok(StepUse {
+                from: columns.time("begin")?,
                 calls: columns.count("calls")?,
                 refusals: columns.count("refusals")?,
+                workspaces: columns.count("workspaces")?,
+                endpoints: columns.count("endpoints")?,
             })
         })
     }

@@ -3,15 +3,18 @@
 use std::{ops::ControlFlow, sync::Arc};
 
 use async_trait::async_trait;
-use claviger_core::{id::OrgId, ledger::batch::Batch};
+use claviger_core::{
+    id::{Id, Kind, OrgId},
+    ledger::{batch::Batch, search::Search},
+};
 use rusqlite::{Connection, Row, params};
 
 use super::{
     Outcome, Sqlite, audit_index, row,
-    row::{IdText, bytes, count, time},
+    row::{IdText, bytes, count, parsed, text, time},
 };
 use crate::{
-    AuditFilter, AuditPart, AuditStore, Page, Result,
+    AuditFilter, AuditPart, AuditStore, NAMED_MAX, Named, Page, Result,
     scan::{Bounds, Leg, Order, Scan},
 };
 
@@ -26,6 +29,13 @@ const OLDEST_RUNS: &str = "select first_seq, last_seq, at_min, at_max, lines fro
 /// The run that holds a record.
 const RUN_OF_RECORD: &str = "select first_seq, last_seq, at_min, at_max, lines from audit_runs
     where org = ?1 and first_seq <= ?2 order by first_seq desc limit 1";
+
+/// Keys with a text in their names.
+const KEYS_LIKE: &str = "select id, name from keys
+    where org = ?1 and instr(lower(name), ?2) > 0 limit ?3";
+/// Workspaces likewise.
+const WORKSPACES_LIKE: &str = "select id, name from workspaces
+    where org = ?1 and instr(lower(name), ?2) > 0 limit ?3";
 
 #[async_trait]
 impl AuditStore for Sqlite {
@@ -72,17 +82,48 @@ impl AuditStore for Sqlite {
             .await?
             .unwrap_or(0))
     }
+
+    async fn named_like(&self, org: OrgId, search: Arc<Search>) -> Result<Option<Named>> {
+        self.read("look for names", move |sql| {
+            let keys = ids_like(sql, KEYS_LIKE, org, &search)?;
+            let workspaces = ids_like(sql, WORKSPACES_LIKE, org, &search)?;
+            let named = keys.zip(workspaces);
+            Ok(named.map(|(keys, workspaces)| Named { keys, workspaces }))
+        })
+        .await
+    }
+}
+
+/// The ids whose names have a text; `None` where too many have to be looked at. The database knows of
+/// ASCII alone, and leaves out what cannot fit.
+fn ids_like<K: Kind>(
+    sql: &Connection,
+    query: &str,
+    org: OrgId,
+    search: &Search,
+) -> Outcome<Option<Vec<Id<K>>>> {
+    let bound = params![IdText::of(org), search.ascii_part(), NAMED_MAX + 1];
+    let found = row::all(sql, query, bound, |row| {
+        let is_in = search.is_in(text(row, 1)?);
+        Ok(is_in.then_some(parsed(row, 0)?))
+    })?;
+    let is_whole = u32::try_from(found.len()).is_ok_and(|count| count <= NAMED_MAX);
+    Ok(is_whole.then(|| found.into_iter().flatten().collect()))
 }
 
 /// By leaps where the index helps, and run by run where it does not.
 fn walk(sql: &Connection, runs: &str, org: OrgId, mut scan: Scan) -> Outcome<AuditPart> {
-    if !scan.terms().is_empty() {
+    if !scan.buckets().is_empty() {
         scan.set_indexed(audit_index::indexed_blocks(sql, org)?);
     }
     loop {
         let flow = match scan.next_leg() {
             Leg::End => break,
             Leg::Runs => walk_runs(sql, runs, org, &mut scan)?,
+            Leg::Chapter(chapter) => {
+                read_chapter(sql, org, chapter, &mut scan)?;
+                continue;
+            }
             Leg::Block(block) => walk_block(sql, org, block, &mut scan)?,
         };
         if flow.is_break() {
@@ -114,6 +155,14 @@ fn walk_runs(
     Ok(ControlFlow::Continue(()))
 }
 
+/// Asks a chapter which of its blocks may hold something.
+fn read_chapter(sql: &Connection, org: OrgId, chapter: u64, scan: &mut Scan) -> Outcome<()> {
+    let rows = audit_index::chapter_rows(sql, org, chapter, scan.buckets())?;
+    let rows: Vec<Option<&[u8]>> = rows.iter().map(Option::as_deref).collect();
+    scan.read_chapter(chapter, &rows);
+    Ok(())
+}
+
 /// Reads the runs that hold what the index names.
 fn walk_block(
     sql: &Connection,
@@ -121,7 +170,7 @@ fn walk_block(
     block: u64,
     scan: &mut Scan,
 ) -> Outcome<ControlFlow<()>> {
-    let rows = audit_index::index_rows(sql, org, block, scan.terms())?;
+    let rows = audit_index::index_rows(sql, org, block, scan.buckets())?;
     let rows: Vec<Option<&[u8]>> = rows.iter().map(Option::as_deref).collect();
     let mut statement = sql.prepare_cached(RUN_OF_RECORD)?;
     for seq in scan.candidates(block, &rows) {

@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 use claviger_core::{
     id::OrgId,
-    ledger::index::{BLOCK_RECORDS, Block, Term, before_block},
+    ledger::index::{BLOCK_RECORDS, Block, CHAPTER_BLOCKS, Chapter, before_block, chapter_of},
 };
 use rusqlite::{Connection, params};
 
 use super::{
     Outcome, Sqlite,
-    row::{self, IdText, blob, count, parsed},
+    row::{self, IdText, blob, bytes, count, parsed},
     runs,
     writer::{Order, Tx},
 };
@@ -20,10 +20,10 @@ impl AuditIndexStore for Sqlite {
     async fn index_audit(&self) -> Result<bool> {
         // Read beside the thread that writes: it only gets what is to be kept.
         let next = self.read("read what is to be indexed", build_next).await?;
-        let Some((org, block, rows)) = next else {
+        let Some(built) = next else {
             return Ok(false);
         };
-        let work = move |tx: &mut Tx<'_>| keep(tx.sql, org, block, &rows);
+        let work = move |tx: &mut Tx<'_>| keep(tx.sql, &built);
         self.writer
             .change(Order::quick("index the audit trail"), work)
             .await?;
@@ -31,8 +31,16 @@ impl AuditIndexStore for Sqlite {
     }
 }
 
-/// A block that is ready to be kept: its org, its number, its rows.
-type Built = (OrgId, i64, Vec<(u8, Vec<u8>)>);
+type Rows = Vec<(u8, Vec<u8>)>;
+
+/// A block that is ready to be kept.
+struct Built {
+    org: OrgId,
+    block: u64,
+    rows: Rows,
+    /// The rows of the chapter that it ends, if it ends one.
+    chapter: Option<Rows>,
+}
 
 fn build_next(sql: &Connection) -> Outcome<Option<Built>> {
     let query = "select ledgers.org, coalesce(head.blocks, 0) as done from ledgers
@@ -50,18 +58,56 @@ fn build_next(sql: &Connection) -> Outcome<Option<Built>> {
     runs::each_run(sql, org, (before + 1, last), |first_seq, lines| {
         built.add_run(first_seq, lines);
     })?;
-    Ok(Some((org, block.cast_signed(), built.into_rows())))
+    let rows = built.into_rows();
+    let ends_chapter = (block + 1) % CHAPTER_BLOCKS == 0;
+    let chapter = ends_chapter.then(|| build_chapter(sql, org, block, &rows));
+    Ok(Some(Built {
+        org,
+        block,
+        rows,
+        chapter: chapter.transpose()?,
+    }))
 }
 
-fn keep(sql: &Connection, org: OrgId, block: i64, rows: &[(u8, Vec<u8>)]) -> Outcome<()> {
+/// Gathers the rows of a chapter from those of its blocks, of which the last is not kept yet.
+fn build_chapter(sql: &Connection, org: OrgId, last: u64, rows: &Rows) -> Outcome<Rows> {
+    let mut chapter = Chapter::default();
+    let query = "select block, bucket, places from audit_index
+         where org = ?1 and block >= ?2 and block < ?3 order by block, bucket";
+    let first = chapter_of(last) * CHAPTER_BLOCKS;
+    let bound = params![IdText::of(org), first.cast_signed(), last.cast_signed()];
+    let mut statement = sql.prepare_cached(query)?;
+    let mut found = statement.query(bound)?;
+    while let Some(row) = found.next()? {
+        let bucket = u8::try_from(count(row, 1)?).unwrap_or(u8::MAX);
+        chapter.add_row(count(row, 0)?, bucket, bytes(row, 2)?);
+    }
+    for (bucket, places) in rows {
+        chapter.add_row(last, *bucket, places);
+    }
+    Ok(chapter.into_rows())
+}
+
+fn keep(sql: &Connection, built: &Built) -> Outcome<()> {
+    let (org, block) = (built.org, built.block.cast_signed());
     let head = "insert into audit_index_heads (org, blocks) values (?1, ?2 + 1)
          on conflict (org) do update set blocks = ?2 + 1 where blocks = ?2";
     if row::run(sql, head, params![IdText::of(org), block])? == 0 {
         return Ok(());
     }
     let insert = "insert into audit_index (org, block, bucket, places) values (?1, ?2, ?3, ?4)";
-    for (bucket, places) in rows {
+    for (bucket, places) in &built.rows {
         row::run(sql, insert, params![IdText::of(org), block, bucket, places])?;
+    }
+    let insert =
+        "insert into audit_chapters (org, chapter, bucket, blocks) values (?1, ?2, ?3, ?4)";
+    let chapter = chapter_of(built.block).cast_signed();
+    for (bucket, blocks) in built.chapter.iter().flatten() {
+        row::run(
+            sql,
+            insert,
+            params![IdText::of(org), chapter, bucket, blocks],
+        )?;
     }
     Ok(())
 }
@@ -73,17 +119,32 @@ pub(super) fn indexed_blocks(sql: &Connection, org: OrgId) -> Outcome<u64> {
     Ok(found.unwrap_or(0))
 }
 
-/// The row of each of these terms in a block.
+/// These rows of a block.
 pub(super) fn index_rows(
     sql: &Connection,
     org: OrgId,
     block: u64,
-    terms: &[Term],
+    buckets: &[u8],
 ) -> Outcome<Vec<Option<Vec<u8>>>> {
     let query = "select places from audit_index where org = ?1 and block = ?2 and bucket = ?3";
-    let row_of = |term: &Term| {
-        let bound = params![IdText::of(org), block.cast_signed(), term.bucket()];
+    let row_of = |bucket: &u8| {
+        let bound = params![IdText::of(org), block.cast_signed(), bucket];
         row::first(sql, query, bound, |row| blob(row, 0))
     };
-    terms.iter().map(row_of).collect()
+    buckets.iter().map(row_of).collect()
+}
+
+/// These rows of a chapter.
+pub(super) fn chapter_rows(
+    sql: &Connection,
+    org: OrgId,
+    chapter: u64,
+    buckets: &[u8],
+) -> Outcome<Vec<Option<Vec<u8>>>> {
+    let query = "select blocks from audit_chapters where org = ?1 and chapter = ?2 and bucket = ?3";
+    let row_of = |bucket: &u8| {
+        let bound = params![IdText::of(org), chapter.cast_signed(), bucket];
+        row::first(sql, query, bound, |row| blob(row, 0))
+    };
+    buckets.iter().map(row_of).collect()
 }

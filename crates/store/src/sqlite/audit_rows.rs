@@ -69,6 +69,31 @@ impl AuditRowStore for Sqlite {
         self.read("read which blocks are indexed", work).await
     }
 
+    async fn rows_of_chapter(&self, org: OrgId, chapter: u64) -> Result<Vec<IndexRow>> {
+        let query = "select bucket, blocks from audit_chapters where org = ?1 and chapter = ?2
+             order by bucket";
+        let work = move |sql: &Connection| {
+            let bound = params![IdText::of(org), chapter.cast_signed()];
+            row::all(sql, query, bound, |row| {
+                Ok(IndexRow {
+                    bucket: count(row, 0)?,
+                    places: blob(row, 1)?,
+                })
+            })
+        };
+        self.read("read a chapter of the index", work).await
+    }
+
+    async fn next_chapter(&self, org: OrgId, from: u64) -> Result<Option<u64>> {
+        let query = "select chapter from audit_chapters where org = ?1 and chapter >= ?2
+             order by chapter limit 1";
+        let work = move |sql: &Connection| {
+            let bound = params![IdText::of(org), from.cast_signed()];
+            row::first(sql, query, bound, |row| count(row, 0))
+        };
+        self.read("read which chapters are made", work).await
+    }
+
     async fn tile_row(&self, org: OrgId, (level, tile): (u8, u64)) -> Result<Option<Vec<u8>>> {
         let query = "select hashes from audit_tiles where org = ?1 and level = ?2 and number = ?3";
         let work = move |sql: &Connection| {

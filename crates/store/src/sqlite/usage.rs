@@ -15,8 +15,8 @@ use super::{
     writer::{Order, Tx},
 };
 use crate::{
-    ADDRESSES_PER_KEY_MAX, AddressUse, Descendant, HourUse, KeyCalls, Result, RouteOfKey, RouteUse,
-    Span, UsageBatch, UsageCell, UsageStore, hour_of,
+    ADDRESSES_PER_KEY_MAX, AddressUse, Descendant, KeyCalls, Result, RouteOfKey, RouteUse, Span,
+    Step, StepUse, UsageBatch, UsageCell, UsageStore, hour_of,
 };
 
 #[async_trait]
@@ -61,19 +61,35 @@ impl UsageStore for Sqlite {
         .await
     }
 
-    async fn usage_by_hour(&self, org: OrgId, key: KeyId, span: Span) -> Result<Vec<HourUse>> {
-        let query = "select hour, sum(calls), sum(refusals) from key_usage
+    async fn usage_by(
+        &self,
+        org: OrgId,
+        key: KeyId,
+        span: Span,
+        step: Step,
+    ) -> Result<Vec<StepUse>> {
+        let query = "select hour - hour % ?5 as begin, sum(calls), sum(refusals),
+                 count(distinct nullif(workspace, '')), count(distinct method || ' ' || route)
+             from key_usage
              where key_id = (select id from keys where org = ?1 and id = ?2)
                  and hour >= ?3 and hour < ?4
-             group by hour order by hour";
+             group by begin order by begin";
         let (since, until) = span.bounds();
         self.read("read when a key was used", move |sql| {
-            let bound = params![IdText::of(org), IdText::of(key), since, until];
+            let bound = params![
+                IdText::of(org),
+                IdText::of(key),
+                since,
+                until,
+                step.millis()
+            ];
             row::all(sql, query, bound, |row| {
-                Ok(HourUse {
-                    hour: time(row, 0)?,
+                Ok(StepUse {
+                    from: time(row, 0)?,
                     calls: count(row, 1)?,
                     refusals: count(row, 2)?,
+                    workspaces: count(row, 3)?,
+                    endpoints: count(row, 4)?,
                 })
             })
         })

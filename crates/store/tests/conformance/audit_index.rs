@@ -5,15 +5,20 @@ use claviger_core::{
     ledger::{
         entry::{Draft, Entry},
         filter::Matcher,
-        index::BLOCK_RECORDS,
+        index::{BLOCK_RECORDS, CHAPTER_BLOCKS},
+        search::Search,
     },
     tier::Actor,
 };
-use claviger_store::{AuditFilter, AuditRow, SCAN_BYTES_MAX};
+use claviger_store::{AuditFilter, AuditRow, Named, Page, SCAN_BYTES_MAX};
 
 use crate::{
     bed::{Bed, Db},
-    support::{batch, default_org, draft, entry, first, id, later, other_org, walk_trail},
+    support::{
+        NOBODY, batch, default_org, draft, entry, first, id, key, later, mint, other_org,
+        walk_trail, workspace,
+    },
+    witness::done,
 };
 
 const BLOCK: usize = 4096;
@@ -72,7 +77,20 @@ fn filters(keys: &[KeyId], workspace: claviger_core::id::WorkspaceId) -> Vec<Aud
         set(&mut filter);
         filter
     };
+    let text = |text: &str| Search::parse(text).expect("a text");
     vec![
+        one(&|f| f.search = Some(text("/RAR").into())),
+        one(&|f| f.search = Some(text("b\u{dc}ro/x-1").into())),
+        one(&|f| f.search = Some(text("nowhere").into())),
+        one(&|f| {
+            let named =
+                text("nowhere").with_named(&keys[..1], &[], &["session:\u{fc} \"1\"".to_owned()]);
+            f.search = Some(named.into());
+        }),
+        one(&|f| {
+            f.search = Some(text("rare").with_named(&[], &[workspace], &[]).into());
+            f.method = Some("DELETE".to_owned());
+        }),
         one(&|f| f.key = Some(keys[0])),
         one(&|f| f.key = Some(keys[1])),
         one(&|f| f.key = Some(id())),
@@ -108,6 +126,11 @@ pub(crate) async fn queries_find_the_same_however_much_is_indexed(bed: &Bed) {
             &Actor::AdminToken
         },
         route: if at % 1000 == 0 { "/rare" } else { "/usual" },
+        path: match at {
+            _ if at % 1000 == 0 => "/Rare",
+            _ if at % 970 == 4 => "/usual/Bu\u{308}ro/x-1",
+            _ => "/usual",
+        },
         method: if at % 600 == 0 { "DELETE" } else { "GET" },
         status: [200, 201, 403, 404][usize::from(at % 90 == 0) * 2 + at % 2],
         ..draft(org)
@@ -163,6 +186,101 @@ pub(crate) async fn few_records_of_a_long_trail_are_found_in_one_call(bed: &Bed)
         let found = found.expect("a part");
         let seen: Vec<_> = found.rows.iter().map(|row| row.seq).collect();
         assert_eq!((seen.as_slice(), found.next), (&numbers[..], None));
+    }
+}
+
+pub(crate) async fn seldom_things_are_found_past_whole_chapters(bed: &Bed) {
+    let db = bed.open().await;
+    let org = default_org(&db).await;
+    let own = id::<KeyKind>();
+    let wanted = Draft {
+        key: Some(own),
+        path: "/seldom",
+        ..draft(org)
+    };
+    let wanted = wanted.write();
+    let blocks = usize::try_from(CHAPTER_BLOCKS).expect("few") + 2;
+    let other = vec![entry(org); BLOCK];
+    for at in 0..blocks {
+        // In the third block, in the last of the chapter, and in the one behind it.
+        if [2, blocks - 3, blocks - 1].contains(&at) {
+            db.append(batch(vec![wanted.clone()]))
+                .await
+                .expect("written");
+        }
+        db.append(batch(other.clone())).await.expect("written");
+    }
+    index(&db, blocks).await;
+    let at = |block: usize, more: u64| u64::try_from(block * BLOCK).expect("few") + more;
+    let expected = [at(2, 1), at(blocks - 3, 2), at(blocks - 1, 3)];
+    let of_key = AuditFilter {
+        key: Some(own),
+        ..AuditFilter::default()
+    };
+    let text = |text| AuditFilter {
+        search: Search::parse(text).ok().map(Into::into),
+        ..AuditFilter::default()
+    };
+    let numbers = |rows: &[AuditRow]| rows.iter().map(|row| row.seq).collect::<Vec<_>>();
+    for (filter, expected) in [
+        (of_key, &expected[..]),
+        (text("SELDOM"), &expected),
+        (text("/seldom"), &expected),
+        (text("selten"), &[]),
+    ] {
+        let oldest = db.export_audit(org, filter.clone(), first(10)).await;
+        let oldest = oldest.expect("a part");
+        assert_eq!((&*numbers(&oldest.rows), oldest.next), (expected, None));
+        let newest = db.query_audit(org, filter.clone(), first(10)).await;
+        let newest = newest.expect("a part");
+        let backwards: Vec<_> = expected.iter().rev().copied().collect();
+        assert_eq!((numbers(&newest.rows), newest.next), (backwards, None));
+        let after = Page {
+            after: Some(expected.first().copied().unwrap_or(9)),
+            limit: 1,
+        };
+        let second = db.export_audit(org, filter, after).await.expect("a part");
+        assert_eq!(
+            numbers(&second.rows),
+            expected.get(1..2).unwrap_or_default()
+        );
+    }
+}
+
+pub(crate) async fn names_are_found_by_any_part_of_them(bed: &Bed) {
+    let db = bed.open().await;
+    let (org, other) = (default_org(&db).await, other_org(&db).await);
+    let mut keys = Vec::new();
+    for (org, name) in [
+        (org, "Deploy B\u{fc}ro"),
+        (org, "100%_sure"),
+        (other, "deploy"),
+    ] {
+        keys.push(mint(&db, key(org, name)).await.id);
+    }
+    let place = workspace(org, "\u{dc}ber deploy");
+    let workspaces = [place.id];
+    done(&db, org, |record| {
+        db.insert_workspace(place, NOBODY, record)
+    })
+    .await;
+    let table: [(&str, &[KeyId], &[_]); 7] = [
+        ("deploy", &keys[..1], &workspaces),
+        ("B\u{dc}RO", &keys[..1], &[]),
+        ("\u{fc}", &keys[..1], &workspaces),
+        ("\u{fc}ber D", &[], &workspaces),
+        ("%_S", &keys[1..2], &[]),
+        ("0_s", &[], &[]),
+        ("'", &[], &[]),
+    ];
+    for (text, keys, workspaces) in table {
+        let search = Search::parse(text).expect("a text");
+        let named = db.named_like(org, search.into()).await.expect("an answer");
+        let expected = Named {
+            keys: keys.to_vec(),
+            workspaces: workspaces.to_vec(),
+        };
+        assert_eq!(named, Some(expected), "{text}");
     }
 }
 

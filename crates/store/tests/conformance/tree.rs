@@ -212,6 +212,19 @@ async fn fetch(db: &Db, org: OrgId, plan: &Plan) -> Tiles {
     tiles
 }
 
+pub(crate) async fn edge_of_a_trail_that_grew_faster_than_its_tiles_is_there(bed: &Bed) {
+    let db = bed.open().await;
+    let org = default_org(&db).await;
+    // More than is read without tiles.
+    let count = 65_536 + 256;
+    for _ in 0..8 {
+        append(&db, entries(org, count / 8)).await;
+    }
+    let size = number(count);
+    let then = db.frontier_at(org, size).await.expect("a frontier");
+    assert_eq!(then, db.frontier(org).await.expect("a frontier"));
+}
+
 pub(crate) async fn what_a_tree_does_not_have_is_not_found(bed: &Bed) {
     let db = bed.open().await;
     let org = default_org(&db).await;
@@ -243,12 +256,15 @@ pub(crate) async fn what_a_tree_does_not_have_is_not_found(bed: &Bed) {
 
 /// Takes the schema back to where it was before there were trees.
 const BEFORE_TREES: &str = "
+    drop table if exists audit_sent;
+    drop table if exists audit_sinks;
+    drop table key_habits;
     drop table audit_anchors;
     drop table audit_checkpoints;
     drop table audit_tiles;
     drop table audit_tile_heads;
     alter table ledgers drop column peaks;
-    delete from refinery_schema_history where version = 6;
+    delete from refinery_schema_history where version >= 6;
 ";
 
 pub(crate) async fn trail_from_before_gets_its_tree_when_it_is_opened(bed: &Bed) {

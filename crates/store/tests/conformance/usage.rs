@@ -9,7 +9,7 @@ use claviger_core::{
     time::Timestamp,
 };
 use claviger_store::{
-    ADDRESSES_PER_KEY_MAX, AddressUse, HOUR, HourUse, KeyCalls, RouteUse, Span, UsageBatch,
+    ADDRESSES_PER_KEY_MAX, AddressUse, HOUR, KeyCalls, RouteUse, Span, Step, StepUse, UsageBatch,
     UsageCell, hour_of,
 };
 
@@ -100,15 +100,47 @@ pub(crate) async fn counts_are_added_up_by_hour_route_and_workspace(bed: &Bed) {
     assert_eq!(found, [in_workspace.clone(), elsewhere]);
     let most = db.usage_of_keys(key.org, &[key.id], ALWAYS, 1).await;
     assert_eq!(most.expect("an answer"), [in_workspace]);
-    let by_hour = db.usage_by_hour(key.org, key.id, ALWAYS).await;
-    let of = |at, calls, refusals| HourUse {
-        hour: hour(at),
+    let by_hour = db.usage_by(key.org, key.id, ALWAYS, Step::Hour).await;
+    let of = |at, calls, refusals, workspaces| StepUse {
+        from: hour(at),
         calls,
         refusals,
+        workspaces,
+        endpoints: 1,
     };
-    let expected = [of(0, 2, 0), of(1, 111, 4), of(2, 5, 0)];
+    let expected = [of(0, 2, 0, 0), of(1, 111, 4, 1), of(2, 5, 0, 0)];
     assert_eq!(by_hour.expect("an answer"), expected);
     assert_eq!(db.usage_begins().await.expect("an answer"), Some(hour(0)));
+}
+
+pub(crate) async fn days_are_those_of_utc_and_count_each_thing_once(bed: &Bed) {
+    let db = bed.open().await;
+    let key = mint(&db, key(default_org(&db).await, "agent")).await;
+    let workspace: WorkspaceId = id();
+    let midnight = Timestamp::from_millis(86_400_000 * 20_000);
+    let at = |hour: u32| midnight.plus(HOUR * hour);
+    let named = |hour, method| UsageCell {
+        method,
+        workspace: Some(workspace),
+        ..cell(key.id, at(hour), 1)
+    };
+    let cells = vec![
+        named(0, "GET"),
+        named(23, "GET"),
+        named(23, "PUT"),
+        cell(key.id, at(23), 5),
+        named(24, "GET"),
+    ];
+    add(&db, cells, vec![]).await;
+    let by_day = db.usage_by(key.org, key.id, ALWAYS, Step::Day).await;
+    let of = |hour, calls, endpoints| StepUse {
+        from: at(hour),
+        calls,
+        refusals: 0,
+        workspaces: 1,
+        endpoints,
+    };
+    assert_eq!(by_day.expect("an answer"), [of(0, 8, 2), of(24, 1, 1)]);
 }
 
 pub(crate) async fn span_begins_with_its_first_hour_and_ends_before_its_last_instant(bed: &Bed) {
@@ -125,7 +157,7 @@ pub(crate) async fn span_begins_with_its_first_hour_and_ends_before_its_last_ins
         let span = Span { since, until };
         let found = used(&db, key.org, &[key.id], span).await;
         assert_eq!(found.iter().map(|row| row.calls).sum::<u64>(), calls);
-        let by_hour = db.usage_by_hour(key.org, key.id, span).await;
+        let by_hour = db.usage_by(key.org, key.id, span, Step::Hour).await;
         let by_hour = by_hour.expect("an answer");
         assert_eq!(by_hour.iter().map(|row| row.calls).sum::<u64>(), calls);
     }
@@ -140,7 +172,7 @@ pub(crate) async fn counts_of_keys_of_another_org_are_not_read(bed: &Bed) {
     let keys = [key.id];
     assert_eq!(used(&db, other, &keys, ALWAYS).await, []);
     let zero = Timestamp::from_millis(0);
-    let by_hour = db.usage_by_hour(other, key.id, ALWAYS).await;
+    let by_hour = db.usage_by(other, key.id, ALWAYS, Step::Hour).await;
     assert_eq!(by_hour.expect("an answer"), []);
     let found = db.addresses_of_keys(other, &keys, zero, 10).await;
     assert_eq!(found.expect("an answer"), []);
@@ -281,11 +313,11 @@ pub(crate) async fn purge_forgets_what_is_old_a_bounded_part_at_a_time(bed: &Bed
     assert_eq!(db.usage_begins().await.expect("an answer"), Some(hour(2)));
     assert_eq!(purge(2).await.expect("purged"), 2);
     assert_eq!(purge(2).await.expect("purged"), 0);
-    let left = db.usage_by_hour(key.org, key.id, ALWAYS).await;
+    let left = db.usage_by(key.org, key.id, ALWAYS, Step::Hour).await;
     let left: Vec<_> = left
         .expect("an answer")
         .iter()
-        .map(|row| row.hour)
+        .map(|row| row.from)
         .collect();
     assert_eq!(left, [hour(3), hour(4)]);
     assert_eq!(self::addresses(&db, &key, NOW.minus(HOUR)).await.len(), 2);

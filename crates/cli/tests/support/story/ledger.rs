@@ -164,7 +164,7 @@ pub(crate) fn folder(bed: &Bed) {
         "--since",
         "2026-01-01T00:00:00Z",
     ]);
-    usage(&["audit", "export", "--format", "csv"]);
+    usage(&["audit", "export", "--format", "xml"]);
     server.stop();
 }
 

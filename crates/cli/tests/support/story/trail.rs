@@ -1,6 +1,6 @@
 //! The audit trail followed, and the blast radius of a key, on the command line.
 
-use std::process::Stdio;
+use std::{fs, process::Stdio};
 
 use crate::{
     bed::Bed,
@@ -82,4 +82,54 @@ pub(crate) fn radius(bed: &Bed) {
         admin.json(&since, "")["reveals"].as_array().map(Vec::len),
         Some(0)
     );
+}
+
+/// A file that was cut off is finished by the same command, in every format, and holds what one export at
+/// once holds; a file of another format is left as it is.
+pub(crate) fn exported(bed: &Bed) {
+    let server = Server::start(bed.serve(&[]));
+    let nobody = Cli::new(bed, &server, "");
+    let admin = nobody.with(&nobody.mint("admin"));
+    for name in ["one", "two", "three", "four"] {
+        admin.mint(name);
+    }
+    let folder = bed.data.with_file_name("exports");
+    fs::create_dir(&folder).expect("made");
+    let place = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
+    for format in ["jsonl", "csv", "ocsf", "cloudevents"] {
+        // By the method: what the exports themselves leave in the trail does not fit.
+        let words = |path| {
+            [
+                "audit", "export", "--format", format, "--method", "POST", "-o", path,
+            ]
+        };
+        let (whole, part) = (
+            place(&format!("{format}.whole")),
+            place(&format!("{format}.part")),
+        );
+        admin.text(&words(&whole), "");
+        let bytes = fs::read(&whole).expect("an export");
+        let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+        assert_eq!(lines, 5 + usize::from(format == "csv"), "{format}");
+        for cut in [0, 3, bytes.len() / 2, bytes.len() - 1, bytes.len()] {
+            fs::write(&part, bytes.get(..cut).expect("a part")).expect("written");
+            admin.text(&words(&part), "");
+            let gone_on = fs::read(&part).expect("an export");
+            assert!(
+                gone_on == bytes,
+                "{format} behind {cut} of {} bytes",
+                bytes.len()
+            );
+        }
+    }
+    let notes = place("notes");
+    fs::write(&notes, "my notes").expect("written");
+    let refused = admin.run(&["audit", "export", "-o", &notes], "");
+    assert_eq!(refused.code, Some(1), "{}", refused.err);
+    assert_eq!(fs::read(&notes).expect("notes"), b"my notes");
+    let found = admin.json(
+        &["audit", "query", "--text", "TOKENS", "--method", "post"],
+        "",
+    );
+    assert_eq!(found["events"].as_array().map(Vec::len), Some(5));
 }

@@ -1,11 +1,11 @@
 //! Each column is tampered with, and named with the record.
 
-use super::{Difference, RunColumns, of_block, of_run};
+use super::{Difference, Rows, RunColumns, of_block, of_chapter, of_run};
 use crate::{
     id::{EventId, OrgId},
     ledger::{
         entry::Draft,
-        index::{BUCKETS, Block},
+        index::{BUCKETS, Block, CHAPTER_BLOCKS, Chapter, WORDS, before_block},
     },
     tier::Actor,
     time::Timestamp,
@@ -22,6 +22,7 @@ fn lines(org: OrgId, times: &[i64]) -> Vec<u8> {
     let mut lines = Vec::new();
     for (at, time) in (1_u128..).zip(times) {
         let draft = Draft {
+            path: &format!("/all/path-{at}"),
             route: &format!("/route/{at}"),
             ..Draft::of_operation(
                 EventId::from_u128(at),
@@ -104,62 +105,147 @@ fn each_column_of_a_run_is_held_against_its_lines() {
     );
 }
 
-fn block(text: &[u8]) -> Block {
-    let mut block = Block::new(1);
-    block.add_run(4097, text);
-    block
+fn rows(block: u64, text: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut built = Block::new(block);
+    built.add_run(before_block(block) + 1, text);
+    let spots = (BUCKETS, built.spots().to_vec());
+    built.into_rows().into_iter().chain([spots]).collect()
 }
 
-fn kept(text: &[u8]) -> Vec<(u64, Vec<u8>)> {
-    let block = block(text);
-    let spots = (u64::from(BUCKETS), block.spots().to_vec());
-    let rows = block.into_rows().into_iter();
-    rows.map(|(bucket, row)| (u64::from(bucket), row))
-        .chain([spots])
+type Kept = Vec<(u64, Vec<u8>)>;
+
+fn kept(rows: &[(u8, Vec<u8>)]) -> Kept {
+    let rows = rows.iter();
+    rows.map(|(bucket, row)| (u64::from(*bucket), row.clone()))
         .collect()
+}
+
+fn without(rows: &Kept, bucket: u8) -> Kept {
+    let others = rows.iter().filter(|row| row.0 != u64::from(bucket));
+    others.cloned().collect()
+}
+
+/// Every way to flip the lowest bit of a byte, with the row it is in.
+fn each_flip(rows: &Kept) -> impl Iterator<Item = (usize, Kept)> {
+    let bytes = (0..rows.len()).flat_map(|at| (0..rows[at].1.len()).map(move |byte| (at, byte)));
+    bytes.map(|(at, byte)| {
+        let mut other = rows.clone();
+        other[at].1[byte] ^= 1;
+        (at, other)
+    })
 }
 
 #[test]
 fn each_row_of_a_block_is_held_against_its_records() {
     let text = lines(org(), &[1; 50]);
-    let rows = kept(&text);
+    let own = rows(1, &text);
+    let rows_kept = kept(&own);
     let spots = Some(BUCKETS);
-    let found = |rows: &[(u64, Vec<u8>)]| {
-        let found = of_block(4097, block(&text), rows, spots);
+    let found = |kept: &Kept| {
+        let found = of_block(1, Rows { own: &own, kept }, spots);
         found.map(|one| (one.column, one.seq))
     };
-    assert_eq!(found(&rows), None);
-    let without = |bucket: u64| -> Vec<_> {
-        let others = rows.iter().filter(|row| row.0 != bucket);
-        others.cloned().collect()
+    assert_eq!(found(&rows_kept), None);
+    let spotless: Vec<_> = own.iter().filter(|row| row.0 != BUCKETS).cloned().collect();
+    let bare = Rows {
+        own: &spotless,
+        kept: &without(&rows_kept, BUCKETS),
     };
+    assert_eq!(of_block(1, bare, None), None);
     assert_eq!(
-        found(&without(u64::from(BUCKETS))),
+        found(&without(&rows_kept, BUCKETS)),
         Some(("audit_index.bucket", 4097))
     );
-    assert_eq!(of_block(4097, block(&text), &without(128), None), None);
-    for at in 0..rows.len() {
-        assert!(found(&without(rows[at].0)).is_some());
-        // Any byte of any row.
-        for byte in 0..rows[at].1.len() {
-            let mut other = rows.clone();
-            other[at].1[byte] ^= 1;
-            let (column, seq) = found(&other).expect("it is named");
-            assert_eq!(column, "audit_index.places");
-            assert!((4097..4097 + 50).contains(&seq), "{seq}");
-        }
-        let mut other = rows.clone();
+    for at in 0..rows_kept.len() {
+        assert!(found(&without(&rows_kept, own[at].0)).is_some());
+        let mut other = rows_kept.clone();
         other[at].0 = 1000;
         let (column, _) = found(&other).expect("it is named");
         assert_eq!(column, "audit_index.bucket");
     }
-    // The route of the ninth record alone.
-    let mut other = text.clone();
-    let at = text
-        .windows(8)
-        .position(|part| part == b"/route/9")
-        .expect("it is there");
-    other[at + 7] = b'x';
-    let ninth = found(&kept(&other)).map(|(_, seq)| seq);
-    assert_eq!(ninth, Some(4097 + 8));
+    for (_, other) in each_flip(&rows_kept) {
+        let (column, seq) = found(&other).expect("it is named");
+        assert_eq!(column, "audit_index.places");
+        assert!((4097..4097 + 50).contains(&seq), "{seq}");
+    }
+    // The route, and then the path, of the ninth record alone.
+    for part in [&b"/route/9"[..], b"/all/path-9"] {
+        let mut other = text.clone();
+        let at = text.windows(part.len()).position(|found| found == part);
+        other[at.expect("it is there") + part.len() - 1] = b'x';
+        let ninth = found(&kept(&rows(1, &other))).map(|(_, seq)| seq);
+        assert_eq!(ninth, Some(4097 + 8));
+    }
+}
+
+#[test]
+fn what_stands_anywhere_is_not_the_same_as_some_places() {
+    // All have one part of a path: where does not need to be said.
+    let own = rows(0, &lines(org(), &[1; 1100]));
+    let mut other = kept(&own);
+    let words = other.iter_mut().find(|row| row.0 == u64::from(WORDS));
+    let (_, words) = words.expect("a row");
+    assert_eq!(words[..6], *b"\x03all\xff\xff");
+    // Only the first two of them.
+    words.splice(4..6, [0, 2, 0, 0, 0, 1]);
+    let found = of_block(
+        0,
+        Rows {
+            own: &own,
+            kept: &other,
+        },
+        Some(BUCKETS),
+    );
+    let named = found.map(|one| (one.column, one.seq));
+    assert_eq!(named, Some(("audit_index.places", 3)));
+}
+
+#[test]
+fn each_row_of_a_chapter_is_held_against_its_blocks() {
+    let text = lines(org(), &[1; 5]);
+    let mut chapter = Chapter::default();
+    let (first, last) = (CHAPTER_BLOCKS + 7, 2 * CHAPTER_BLOCKS - 1);
+    for block in [first, last] {
+        for (bucket, row) in rows(block, &text) {
+            chapter.add_row(block, bucket, &row);
+        }
+    }
+    let own = chapter.into_rows();
+    let rows_kept = kept(&own);
+    let found = |kept: &Kept| {
+        let found = of_chapter(1, Rows { own: &own, kept });
+        found.iter().map(|one| (one.column, one.seq)).collect()
+    };
+    let none: Vec<(&str, u64)> = found(&rows_kept);
+    assert_eq!(none, []);
+    let (first, last) = (before_block(first) + 1, before_block(last) + 1);
+    for at in 0..rows_kept.len() {
+        let of_bucket = [("audit_chapters.bucket", first)];
+        assert_eq!(found(&without(&rows_kept, own[at].0)), of_bucket);
+        let mut other = rows_kept.clone();
+        other[at].0 = 1000;
+        // What stands in a row of parts of paths is read as values there.
+        let named = found(&other);
+        assert!(
+            named[0].0 == of_bucket[0].0 && named[0].1 <= first,
+            "{named:?}"
+        );
+    }
+    for (_, other) in each_flip(&rows_kept) {
+        let [("audit_chapters.blocks", seq)] = found(&other)[..] else {
+            panic!("{:?}", found(&other));
+        };
+        assert!(seq >= before_block(CHAPTER_BLOCKS) && seq <= last);
+    }
+    // The bit of the last block of a value.
+    let mut other = rows_kept.clone();
+    other[0].1[4] ^= 0x80;
+    assert_eq!(found(&other), [("audit_chapters.blocks", last)]);
+    // One row less, and one of another value.
+    let mut other = without(&rows_kept, WORDS);
+    other[0].1[0] ^= 1;
+    assert_eq!(
+        found(&other),
+        ["audit_chapters.blocks", "audit_chapters.bucket"].map(|column| (column, first))
+    );
 }

@@ -6,12 +6,16 @@ use proptest::{
     prelude::{any, proptest},
 };
 
-use super::{BLOCK_RECORDS, Block, Member, Term, before_block, block_of, places};
+use super::{
+    BLOCK_RECORDS, Block, CHAPTER_BLOCKS, Chapter, Member, Term, WORDS, Wanted, before_block,
+    block_of,
+};
 use crate::{
     id::{EventId, KeyId, OrgId, WorkspaceId},
     ledger::{
         entry::{Draft, Kind},
         filter::{AuditFilter, Matcher},
+        search::Search,
     },
     tier::Actor,
     time::Timestamp,
@@ -22,15 +26,48 @@ fn draft(actor: &Actor) -> Draft<'_> {
     Draft::of_operation(id, 0, Timestamp::from_millis(1), org, actor)
 }
 
-/// The numbers that a block of these lines has of a term.
-fn found(block: u64, first_seq: u64, lines: &[u8], term: Term) -> Vec<u64> {
+/// A query for one value.
+fn only(member: Member, value: &[u8]) -> Wanted {
+    let mut wanted = Wanted::default();
+    wanted.and(member, value);
+    wanted
+}
+
+type Rows = Vec<(u8, Vec<u8>)>;
+
+fn row(rows: &Rows, bucket: u8) -> Option<&[u8]> {
+    let row = rows.iter().find(|(own, _)| *own == bucket);
+    row.map(|(_, row)| row.as_slice())
+}
+
+fn rows(block: u64, first_seq: u64, lines: &[u8]) -> Rows {
     let mut built = Block::new(block);
     built.add_run(first_seq, lines);
-    let rows = built.into_rows();
-    let row = rows.iter().find(|(bucket, _)| *bucket == term.bucket());
-    let places = row.map(|(_, row)| places(row, term)).unwrap_or_default();
-    let number = |place| before_block(block) + 1 + u64::from(place);
-    places.into_iter().map(number).collect()
+    built.into_rows()
+}
+
+/// The numbers that a block of these lines has of what is wanted.
+fn found(block: u64, first_seq: u64, lines: &[u8], wanted: &Wanted) -> Vec<u64> {
+    let rows = rows(block, first_seq, lines);
+    let places = wanted.places(|bucket| row(&rows, bucket));
+    let numbers = places.iter().map(|place| before_block(block) + 1 + place);
+    numbers.collect()
+}
+
+fn rows_of(lines: &[u8]) -> Rows {
+    rows(0, 1, lines)
+}
+
+/// Whether a chapter of this block alone says that it has what is wanted.
+fn is_in_chapter(block: u64, rows: &Rows, wanted: &Wanted) -> bool {
+    let mut chapter = Chapter::default();
+    for (bucket, row) in rows {
+        chapter.add_row(block, *bucket, row);
+    }
+    let rows = chapter.into_rows();
+    let blocks = wanted.blocks(|bucket| row(&rows, bucket));
+    assert!((0..CHAPTER_BLOCKS).all(|other| other == block % CHAPTER_BLOCKS || !blocks.has(other)));
+    blocks.has(block)
 }
 
 proptest! {
@@ -67,6 +104,7 @@ proptest! {
             route: Some(route.clone()),
             method: Some(method.clone()).filter(|method| method.len() <= 32),
             status: Some((status, status)),
+            search: Search::parse(&path.chars().take(100).collect::<String>()).ok().map(Into::into),
             ..AuditFilter::default()
         };
         let class = AuditFilter {
@@ -77,9 +115,12 @@ proptest! {
         for filter in [whole, class] {
             let matcher = Matcher::from(filter);
             assert!(matcher.fits(record.write().bytes()));
-            for term in matcher.terms() {
-                assert_eq!(found(0, 1, &lines, *term), [1], "{term:?} of {matcher:?}");
+            if matcher.wanted().is_empty() {
+                continue;
             }
+            let found = found(0, 1, &lines, matcher.wanted());
+            assert!(found == [1], "{matcher:?}");
+            assert!(is_in_chapter(70, &rows(0, 1, &lines), matcher.wanted()), "{matcher:?}");
         }
     }
 }
@@ -94,9 +135,61 @@ fn what_is_kept_means_the_same_for_ever() {
     block.add_run(3, draft(&actor).write().bytes());
     let rows = block.into_rows();
     let term = Term::new(Member::Actor, b"admin-token");
-    let row = rows.iter().find(|(bucket, _)| *bucket == term.bucket());
     let expected = [&term.tag.to_be_bytes()[..], &[0, 1, 0, 2]].concat();
-    assert_eq!(row.map(|(_, row)| row), Some(&expected));
+    assert_eq!(row(&rows, term.bucket()), Some(&*expected));
+    let mut chapter = Chapter::default();
+    chapter.add_row(66, term.bucket(), &expected);
+    let expected = [&term.tag.to_be_bytes()[..], &[0, 0, 0, 0, 0, 0, 0, 4]].concat();
+    assert_eq!(row(&chapter.into_rows(), term.bucket()), Some(&*expected));
+}
+
+#[test]
+fn parts_of_paths_are_kept_as_they_are() {
+    let line = |path: &str| {
+        let draft = Draft {
+            path,
+            ..draft(&Actor::AdminToken)
+        };
+        [draft.write().bytes(), b"\n"].concat()
+    };
+    let long = format!("/x/{}", "y".repeat(129));
+    let lines = ["/B/a", "/b", &long].map(line).concat();
+    let rows = rows(0, 1, &lines);
+    let expected = b"\0\0\x01\0\x02\x01a\0\x01\0\0\x01b\0\x02\0\0\0\x01\x01x\0\x01\0\x02";
+    assert_eq!(row(&rows, WORDS), Some(&expected[..]));
+    let of = |text: &str| {
+        let search = Search::parse(text).expect("a text");
+        let wanted = Matcher::from(AuditFilter {
+            search: Some(search.into()),
+            ..AuditFilter::default()
+        });
+        assert!(is_in_chapter(3, &rows, wanted.wanted()), "the long one");
+        found(0, 1, &lines, wanted.wanted())
+    };
+    // What is not kept may be anything.
+    assert_eq!(of("b"), [1, 2, 3]);
+    assert_eq!(of("b/a"), [1, 3]);
+    assert_eq!(of("zz"), [3]);
+    let none = rows_of(&line("/b/a"));
+    let wanted = |text: &str| {
+        Matcher::from(AuditFilter {
+            search: Search::parse(text).ok().map(Into::into),
+            ..AuditFilter::default()
+        })
+    };
+    for (text, is_there) in [
+        ("/b/", true),
+        ("b/a", true),
+        ("/a", true),
+        ("a/c", false),
+        ("ab", false),
+        ("/b/a/", true),
+        ("x", false),
+    ] {
+        let found = is_in_chapter(9, &none, wanted(text).wanted());
+        assert_eq!(found, is_there, "{text}");
+    }
+    assert!(wanted("/").wanted().is_empty());
 }
 
 const KEPT: (u8, u32) = (97, 4_111_431_342);
@@ -106,11 +199,11 @@ fn records_of_other_blocks_are_left_out() {
     let (one, other) = (Actor::AdminToken, Actor::Bootstrap);
     let line = |actor| [draft(actor).write().bytes(), b"\n"].concat();
     let lines = [line(&one), line(&other), line(&one), line(&one)].concat();
-    let term = Term::new(Member::Actor, b"admin-token");
+    let wanted = only(Member::Actor, b"admin-token");
     let last = BLOCK_RECORDS;
-    assert_eq!(found(0, last - 2, &lines, term), [last - 2, last]);
-    assert_eq!(found(1, last - 2, &lines, term), [last + 1]);
-    assert!(found(2, last - 2, &lines, term).is_empty());
+    assert_eq!(found(0, last - 2, &lines, &wanted), [last - 2, last]);
+    assert_eq!(found(1, last - 2, &lines, &wanted), [last + 1]);
+    assert!(found(2, last - 2, &lines, &wanted).is_empty());
     for (seq, block) in [(1, 0), (last, 0), (last + 1, 1), (2 * last, 1)] {
         assert_eq!(block_of(seq), block);
     }
@@ -128,12 +221,12 @@ fn spots_say_where_records_stand_in_their_runs() {
 
 #[test]
 fn what_is_no_index_holds_nothing() {
-    let term = Term::new(Member::Key, b"x");
-    let tag = term.tag.to_be_bytes();
+    let wanted = only(Member::Key, b"x");
+    let tag = Term::new(Member::Key, b"x").tag.to_be_bytes();
     for row in [&[][..], &tag, &[&tag[..], &[0, 2, 0, 1]].concat()] {
-        assert!(places(row, term).is_empty(), "{row:?}");
+        assert_eq!(wanted.places(|_| Some(row)).iter().count(), 0, "{row:?}");
     }
     let mut block = Block::new(0);
     block.add_run(1, b"{}\n\n{\"v\":1,\"actor\":\"x\n");
-    assert!(block.into_rows().is_empty());
+    assert_eq!(block.into_rows(), [(WORDS, vec![])]);
 }

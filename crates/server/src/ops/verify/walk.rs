@@ -8,13 +8,13 @@ use std::{
 use claviger_core::{
     id::OrgId,
     ledger::{
-        columns::{Difference, RunColumns, of_block, of_run},
-        index::{Block, before_block},
+        columns::{Difference, Rows, RunColumns, of_block, of_chapter, of_run},
+        index::{Block, CHAPTER_BLOCKS, Chapter, before_block, chapter_of},
         tree::{Frontier, leaf_hash},
         verify::{Kind, Report, TileClaims, Verifier},
     },
 };
-use claviger_store::{LedgerRow, RunRow, StoreError};
+use claviger_store::{IndexRow, LedgerRow, RunRow, StoreError};
 use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{
@@ -129,6 +129,7 @@ pub(super) fn walk(
         tiles: &tiles,
         block: Block::new(0),
         blocks: 0,
+        chapter: Chapter::default(),
         next: 1,
         end,
         ledger,
@@ -218,6 +219,8 @@ struct Stretch<'a, C> {
     /// The block that is not full, and its number.
     block: Block,
     blocks: u64,
+    /// The chapter that is not full.
+    chapter: Chapter,
     /// The number of the next record, as the runs say.
     next: u64,
     /// Up to here somebody vouches for the records.
@@ -329,31 +332,76 @@ impl<C: claviger_core::ledger::verify::Claims> Stretch<'_, C> {
         Ok(())
     }
 
-    fn full_block(&self, full: Block) -> Result<(), Stop> {
+    /// Compares a block, and its chapter once that is full as well.
+    fn full_block(&mut self, full: Block) -> Result<(), Stop> {
         let (context, store) = (self.context, &self.context.app.store);
-        let rows = context.ask(store.block_rows(context.org, self.blocks))?;
-        let rows = rows.into_iter().map(|row| (row.bucket, row.places));
-        let first = before_block(self.blocks) + 1;
-        match of_block(first, full, &rows.collect::<Vec<_>>(), store.spots_bucket()) {
-            Some(difference) => context.found(difference.into()),
-            None => Ok(()),
+        let (org, block) = (context.org, self.blocks);
+        let spots = store.spots_bucket();
+        let own_spots = spots.map(|bucket| (bucket, full.spots().to_vec()));
+        let mut own = full.into_rows();
+        own.extend(own_spots);
+        let kept = by_bucket(context.ask(store.block_rows(org, block))?);
+        let rows = Rows {
+            own: &own,
+            kept: &kept,
+        };
+        if let Some(difference) = of_block(block, rows, spots) {
+            context.found(difference.into())?;
         }
+        let chapter = chapter_of(block);
+        if chapter >= chapters(self.ledger.blocks) {
+            return Ok(());
+        }
+        for (bucket, row) in &own {
+            self.chapter.add_row(block, *bucket, row);
+        }
+        if (block + 1) % CHAPTER_BLOCKS > 0 {
+            return Ok(());
+        }
+        let own = std::mem::take(&mut self.chapter).into_rows();
+        let kept = by_bucket(context.ask(store.rows_of_chapter(org, chapter))?);
+        let rows = Rows {
+            own: &own,
+            kept: &kept,
+        };
+        let mut differences = of_chapter(chapter, rows).into_iter();
+        differences.try_for_each(|difference| context.found(difference.into()))
+    }
+
+    /// Rows of the index behind those that there should be.
+    fn strays(&self) -> Result<(), Stop> {
+        let (context, store) = (self.context, &self.context.app.store);
+        let blocks = self.ledger.blocks;
+        let block = context.ask(store.next_block(context.org, blocks))?;
+        let chapter = context.ask(store.next_chapter(context.org, chapters(blocks)))?;
+        // More may have been made meanwhile.
+        let now = context.ask(store.ledger_row(context.org))?;
+        if let Some(block) = block.filter(|block| *block >= now.blocks) {
+            let what = format!("it says {} blocks, and the index has more", now.blocks);
+            let seq = before_block(block).saturating_add(1);
+            let difference = Difference::new("audit_index_heads.blocks", seq, what);
+            context.found(difference.into())?;
+        }
+        if let Some(chapter) = chapter.filter(|chapter| *chapter >= chapters(now.blocks)) {
+            let what = format!(
+                "there is a chapter over more than the {} blocks",
+                now.blocks
+            );
+            let seq = before_block(chapter.saturating_mul(CHAPTER_BLOCKS)).saturating_add(1);
+            let difference = Difference::new("audit_chapters.chapter", seq, what);
+            context.found(difference.into())?;
+        }
+        Ok(())
     }
 
     /// What is said of index and tiles as a whole.
     fn heads(&self) -> Result<(), Stop> {
-        let (context, store) = (self.context, &self.context.app.store);
-        let stray = context.ask(store.next_block(context.org, self.ledger.blocks))?;
-        let now = context.ask(store.ledger_row(context.org))?;
-        let blocks = "audit_index_heads.blocks";
-        if let Some(block) = stray.filter(|block| *block >= now.blocks) {
-            let what = format!("it says {} blocks, and the index has more", now.blocks);
-            let difference = Difference::new(blocks, before_block(block) + 1, what);
-            context.found(difference.into())?;
-        }
+        self.strays()?;
+        let context = self.context;
+        let now = context.ask(context.app.store.ledger_row(context.org))?;
         let heads = [
             (
-                blocks,
+                "audit_index_heads.blocks",
                 now.blocks,
                 now.blocks.saturating_mul(before_block(1)),
             ),
@@ -378,4 +426,14 @@ impl<C: claviger_core::ledger::verify::Claims> Stretch<'_, C> {
         let peaks = self.tree.size() == self.ledger.size && self.tree.peaks() == self.ledger.peaks;
         (self.check.finish(), peaks)
     }
+}
+
+fn by_bucket(rows: Vec<IndexRow>) -> Vec<(u64, Vec<u8>)> {
+    let rows = rows.into_iter();
+    rows.map(|row| (row.bucket, row.places)).collect()
+}
+
+/// How many chapters so many blocks fill.
+const fn chapters(blocks: u64) -> u64 {
+    blocks / CHAPTER_BLOCKS
 }

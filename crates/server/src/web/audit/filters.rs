@@ -4,6 +4,7 @@ use claviger_core::{
     action::ReadAudit,
     id::KeyId,
     key::KeyStatus,
+    ledger::entry::Kind,
     time::{Timestamp, parse_duration},
 };
 use claviger_store::{KeyFilter, Page as Part};
@@ -22,9 +23,20 @@ use crate::{
 /// How many keys are looked at for one that is named by something else than its id.
 const KEYS_LOOKED_AT: u32 = 2;
 
+/// A file that the API gives.
+#[derive(Debug)]
+pub(super) struct Download {
+    pub(super) href: String,
+    pub(super) file: &'static str,
+    pub(super) label: &'static str,
+    pub(super) hint: &'static str,
+}
+
 /// What the trail is filtered by. An empty text is no condition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Filters {
+    /// A text in the path or in a name.
+    pub(super) q: String,
     pub(super) actor: String,
     /// The id of a key.
     pub(super) token: String,
@@ -35,6 +47,8 @@ pub(super) struct Filters {
     pub(super) workspace: String,
     pub(super) route: String,
     pub(super) method: String,
+    /// The word of a kind of record.
+    pub(super) kind: String,
     pub(super) status: String,
     /// So long ago at most: `24h`. Only where there is no `since`.
     pub(super) last: String,
@@ -47,6 +61,7 @@ impl Filters {
         let text = |name| query.get(name).unwrap_or_default().trim().to_owned();
         let since = text("since");
         Self {
+            q: text("q"),
             actor: text("actor"),
             token: text("token"),
             under: text("under"),
@@ -54,6 +69,7 @@ impl Filters {
             workspace: text("workspace"),
             route: text("route"),
             method: text("method"),
+            kind: text("kind"),
             status: text("status"),
             last: if since.is_empty() {
                 text("last")
@@ -65,8 +81,9 @@ impl Filters {
         }
     }
 
-    fn pairs(&self) -> [(&'static str, &str); 11] {
+    fn pairs(&self) -> [(&'static str, &str); 13] {
         [
+            ("q", &self.q),
             ("actor", &self.actor),
             ("token", &self.token),
             ("under", &self.under),
@@ -74,6 +91,7 @@ impl Filters {
             ("workspace", &self.workspace),
             ("route", &self.route),
             ("method", &self.method),
+            ("kind", &self.kind),
             ("status", &self.status),
             ("last", &self.last),
             ("since", &self.since),
@@ -134,8 +152,39 @@ impl Filters {
         address(path, pairs.chain(since).chain(more))
     }
 
-    pub(super) fn export(&self, now: Timestamp) -> String {
-        self.of_api("/org/audit/export", now, None)
+    /// The same records in every format.
+    pub(super) fn exports(&self, now: Timestamp) -> Vec<Download> {
+        let formats = [
+            (
+                "jsonl",
+                "audit.jsonl",
+                "JSON Lines",
+                "The exact records: these can be verified",
+            ),
+            ("csv", "audit.csv", "CSV", "For spreadsheets"),
+            (
+                "ocsf",
+                "audit.ocsf.jsonl",
+                "OCSF",
+                "API Activity, for a SIEM",
+            ),
+            (
+                "cloudevents",
+                "audit.cloudevents.jsonl",
+                "CloudEvents",
+                "For event pipelines",
+            ),
+        ];
+        let download = |(format, file, label, hint): (&str, _, _, _)| {
+            let format = Some(("format", format.to_owned()));
+            Download {
+                href: self.of_api("/org/audit/export", now, format),
+                file,
+                label,
+                hint,
+            }
+        };
+        formats.into_iter().map(download).collect()
     }
 
     /// Where records after this one come from, as they are written.
@@ -221,6 +270,24 @@ impl Filters {
         choices
     }
 
+    pub(super) fn kinds(&self) -> Vec<Choice> {
+        let kinds = [
+            (Kind::Signal, "Signals"),
+            (Kind::Notice, "Notices"),
+            (Kind::Request, "Requests"),
+            (Kind::Refusals, "Refusals that were counted"),
+            (Kind::BreakGlass, "ADMIN_TOKEN"),
+            (Kind::Bootstrap, "The first start"),
+            (Kind::Cascade, "Done along with others"),
+            (Kind::Operation, "Operator and policy"),
+            (Kind::StreamEnd, "Ends of streams"),
+            (Kind::Anchor, "Anchors"),
+        ];
+        let mut choices = vec![Choice::new("", "Any kind", &self.kind)];
+        choices.extend(kinds.map(|(kind, label)| Choice::new(kind.as_str(), label, &self.kind)));
+        choices
+    }
+
     pub(super) fn spans(&self) -> Vec<Choice> {
         let spans = [
             ("", "Any time"),
@@ -275,8 +342,8 @@ mod tests {
             "/canvas/audit?actor=org-token%3Amole_a1b2c3d4&last=24h&until=2026-11-20T09%3A30&cursor=7"
         );
         assert_eq!(
-            filters.export(now),
-            "/org/audit/export?actor=org-token%3Amole_a1b2c3d4&until=2026-11-20T09%3A30%3A00Z&since=2026-11-19T10%3A00%3A00.000Z"
+            filters.exports(now)[1].href,
+            "/org/audit/export?actor=org-token%3Amole_a1b2c3d4&until=2026-11-20T09%3A30%3A00Z&since=2026-11-19T10%3A00%3A00.000Z&format=csv"
         );
         assert_eq!(Filters::default().href(None), "/canvas/audit");
         assert!(filters.is_narrow() && filters.has_more());

@@ -5,7 +5,7 @@ use claviger_core::{action::ReadAudit, ledger::record::Record};
 use claviger_store::{AuditFilter, Page as Part};
 use http::StatusCode;
 
-use super::{PATH, did, name_of, names_in, tone, took};
+use super::{PATH, did, name_of, names_in, tone, took, words};
 use crate::{
     failure::Failure,
     gate::{Call, Reply},
@@ -31,6 +31,8 @@ struct RecordPage {
     at: When,
     name: String,
     did: String,
+    /// What it tells, where it is about no request.
+    words: String,
     tone: &'static str,
     took: String,
     /// The exact bytes.
@@ -64,6 +66,7 @@ pub(super) async fn one(call: Call<ReadAudit>) -> Result<Reply, Failure> {
         at: page.when(record.at),
         name: name_of(&call.app, &call, &record.actor, &names),
         did: did(&record),
+        words: words(&record),
         tone: tone(record.status),
         took: took(record.duration_us),
         line: String::from_utf8_lossy(&row.bytes).into_owned(),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
-use claviger_core::{action::Action, ledger::record::Record, tier::Actor};
+use claviger_core::{action::Action, ledger::record::Record, signal, tier::Actor};
 use serde_json::Value;
 
 use super::words::WorkspaceNames;
@@ -174,6 +174,13 @@ pub(super) fn by_route<'a>(
 
 /// What a record says was changed.
 fn change_words(record: &Record) -> String {
+    if let Some(mut words) = record.change.as_ref().and_then(signal::words) {
+        // Words of a signal go on in a sentence; here they begin a line.
+        if let Some(first) = words.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        return words;
+    }
     let Some(Value::Object(change)) = &record.change else {
         return String::new();
     };

@@ -24,6 +24,7 @@ pub(super) struct Fields {
     pub(super) depth_max: String,
     pub(super) suspend_idle_after: String,
     pub(super) suspends_overdue: bool,
+    pub(super) suspend_on: Vec<String>,
 }
 
 impl Fields {
@@ -46,6 +47,7 @@ impl Fields {
             depth_max: number(policy.depth_max),
             suspend_idle_after: policy.suspend_idle_after.unwrap_or_default(),
             suspends_overdue: policy.suspend_overdue.unwrap_or_default(),
+            suspend_on: policy.suspend_on.unwrap_or_default(),
         }
     }
 
@@ -64,6 +66,7 @@ impl Fields {
             depth_max: text("depth_max"),
             suspend_idle_after: text("suspend_idle_after"),
             suspends_overdue: form.get("suspend_overdue").is_some(),
+            suspend_on: all("suspend_on"),
         }
     }
 
@@ -89,6 +92,7 @@ impl Fields {
             depth_max: number("depth_max", &self.depth_max)?,
             suspend_idle_after: text(&self.suspend_idle_after),
             suspend_overdue: self.suspends_overdue.then_some(true),
+            suspend_on: list(self.suspend_on.clone()),
         })
     }
 }
@@ -150,6 +154,10 @@ pub(super) fn rules(policy: &wire::Policy) -> Vec<(&'static str, String)> {
             "Overdue rotations",
             yes(policy.suspend_overdue, "suspend the key"),
         ),
+        (
+            "Signals that suspend the key",
+            list(&policy.suspend_on).map(|list| list.replace('_', " ")),
+        ),
     ];
     let asked = rules.into_iter();
     asked
@@ -177,6 +185,7 @@ mod tests {
                 depth_max: Some(0),
                 suspend_idle_after: Some("30d".to_owned()),
                 suspend_overdue: Some(true),
+                suspend_on: Some(vec!["new_network".to_owned()]),
             },
         ];
         for policy in policies {
