@@ -163,29 +163,37 @@ pub fn start(
     let handle = Handle::current();
     // A thread of its own: it hashes the whole trail, and waits for the store now and then.
     tokio::task::spawn_blocking(move || {
-        carry_out(&app, &trace, (org, &handle), out);
+        let Some(ended) = carry_out(&app, &trace, (org, &handle), &out) else {
+            return;
+        };
+        // Over before it is told: whoever reads the end may begin the next one at once.
         drop::<(Running, Place)>((running, place));
+        // Whoever hung up meanwhile needs no answer.
+        out.blocking_send(ended).unwrap_or_default();
     });
     Ok(told)
 }
 
-fn carry_out(app: &App, trace: &Trace, (org, handle): (OrgId, &Handle), out: mpsc::Sender<Told>) {
-    let ended = match walk::walk(app, org, handle, &out) {
+/// How it ended, unless nobody is there who could be told.
+fn carry_out(
+    app: &App,
+    trace: &Trace,
+    (org, handle): (OrgId, &Handle),
+    out: &mpsc::Sender<Told>,
+) -> Option<Told> {
+    match walk::walk(app, org, handle, out) {
         Ok(verdict) => {
             if !verdict.is_sound() {
                 record(app, trace, &verdict);
             }
-            Told::Ended(verdict)
+            Some(Told::Ended(verdict))
         }
-        // Nobody is there who could be told.
-        Err(walk::Stop::Gone) => return,
-        Err(walk::Stop::Closing) => Told::Failed(Failure::Unready(
+        Err(walk::Stop::Gone) => None,
+        Err(walk::Stop::Closing) => Some(Told::Failed(Failure::Unready(
             "the service stops: verify again when it is back".to_owned(),
-        )),
-        Err(walk::Stop::Failed(failure)) => Told::Failed(failure),
-    };
-    // Whoever hung up meanwhile needs no answer.
-    out.blocking_send(ended).unwrap_or_default();
+        ))),
+        Err(walk::Stop::Failed(failure)) => Some(Told::Failed(failure)),
+    }
 }
 
 /// A failed verification is a line of the log, and now and then a record.
