@@ -149,6 +149,10 @@ async fn list_is_searched_filtered_and_light(backend: Backend) {
     let bound = json!({"name": "bound", "workspaces": [workspace]});
     let bound = service.mint(ADMIN, bound).await;
     let below = service.mint(&bound.secret, json!({"name": "below"})).await;
+    // The page counts every call that has been answered: the mint, and one more.
+    service.get(&bound.secret, "/org/whoami").await;
+    let text = admin.get("/canvas/keys").await.page();
+    assert!(text.contains("2 calls in 30 days"), "{text}");
     let rows = |text: &str| text.matches("name=\"id\"").count();
     let text = admin.get("/canvas/keys").await.page();
     assert!(rows(&text) == 50 && text.contains("50 of 62"));

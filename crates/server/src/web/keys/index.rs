@@ -306,6 +306,8 @@ async fn shown(
     let ids: Vec<KeyId> = keys.iter().map(|key| key.id).collect();
     let span = days(now);
     let mut sparks: HashMap<KeyId, Vec<u64>> = HashMap::new();
+    // The calls of the last moments too: "last used" beside them is exact.
+    call.app.flush_usage().await?;
     for one in call.app.store.usage_by_day(call.org(), &ids, span).await? {
         let days = sparks.entry(one.key).or_insert_with(|| vec![0; DAYS]);
         let at = one.day.since(span.since).as_secs() / DAY.as_secs();
