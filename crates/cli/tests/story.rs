@@ -91,6 +91,7 @@ on_both_databases! {
     trail::followed as trail_is_followed_as_it_grows,
     trail::radius as blast_radius_of_a_leaked_key_is_told,
     trail::exported as exports_are_gone_on_with_in_every_format,
+    trail::exported_by_org as export_of_one_org_is_not_gone_on_with_for_another,
     ledger::folder as folder_of_the_log_is_written_and_continued,
     live::verify as running_server_is_verified_and_what_was_done_to_its_database_is_named,
     ledger::rotation as rotation_of_the_ledger_key_is_followed_by_a_folder,

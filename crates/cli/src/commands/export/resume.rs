@@ -5,6 +5,7 @@ use std::{
     path::Path,
 };
 
+use claviger_wire::ledger::Event;
 use serde_json::Value;
 
 use crate::{
@@ -29,8 +30,8 @@ pub(super) struct Known {
 /// The last record of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Last {
-    /// Its number.
-    Number(u64),
+    /// Its number; and its id or that of its org, for every trail has a record of this number.
+    Number { number: u64, of: String },
     /// Its id and its time: the bytes of a record do not have its number.
     Id { id: String, time: String },
 }
@@ -128,10 +129,10 @@ fn last_line(file: &mut (impl Read + Seek)) -> std::io::Result<Option<(Vec<u8>, 
 
 fn read(line: &[u8], format: ExportFormat) -> Option<Last> {
     if format == ExportFormat::Csv {
-        let number = line.split(|byte| *byte == b',').next()?;
-        return Some(Last::Number(
-            std::str::from_utf8(number).ok()?.parse().ok()?,
-        ));
+        let mut fields = line.split(|byte| *byte == b',').map(std::str::from_utf8);
+        let number = fields.next()?.ok()?.parse().ok()?;
+        let of = fields.next()?.ok()?.to_owned();
+        return Some(Last::Number { number, of });
     }
     let value: Value = serde_json::from_slice(line).ok()?;
     let text = |name: &str| Some(value.get(name)?.as_str()?.to_owned());
@@ -145,12 +146,16 @@ fn read(line: &[u8], format: ExportFormat) -> Option<Last> {
         }
         ExportFormat::Ocsf => {
             let number = value.pointer("/metadata/sequence")?.as_u64()?;
-            Some(Last::Number(number))
+            let org = value.pointer("/metadata/tenant_uid")?.as_str()?;
+            let of = org.to_owned();
+            Some(Last::Number { number, of })
         }
         ExportFormat::CloudEvents => {
             value.get("specversion")?;
             let id = text("id")?;
-            Some(Last::Number(id.rsplit_once('/')?.1.parse().ok()?))
+            let (org, number) = id.rsplit_once('/')?;
+            let (number, of) = (number.parse().ok()?, org.to_owned());
+            Some(Last::Number { number, of })
         }
         ExportFormat::Csv | ExportFormat::Tlog => None,
     }
@@ -160,7 +165,7 @@ impl Last {
     /// The number of the record in the trail, where it is one that this query finds.
     pub(super) async fn number(&self, query: &Query, client: &Client) -> Result<u64, Failure> {
         let (id, time) = match self {
-            Self::Number(number) => return Ok(*number),
+            Self::Number { number, of } => return confirm((*number, of), query, client).await,
             Self::Id { id, time } => (id, time),
         };
         // From the time of the record on, in the order of the numbers: it is among the first.
@@ -177,12 +182,35 @@ impl Last {
             if let Some(event) = part.events.iter().find(|event| event.id == *id) {
                 return Ok(event.seq);
             }
-            after = part.next_cursor.ok_or_else(|| {
-                let reason = format!("the last record of the file, {id}, is not in this trail");
-                Failure::Local(reason)
-            })?;
+            after = part.next_cursor.ok_or_else(|| elsewhere(id))?;
         }
     }
+}
+
+/// The number, if the trail has that record under it.
+async fn confirm(
+    (number, of): (u64, &str),
+    query: &Query,
+    client: &Client,
+) -> Result<u64, Failure> {
+    let mut query = query.clone();
+    query.retain(|(name, _)| *name != "format");
+    query.extend([
+        ("after", number.saturating_sub(1).to_string()),
+        ("limit", "1".to_owned()),
+    ]);
+    let (part, _) = client.events_with_id(&query).await?;
+    let is_it = |event: &Event| event.seq == number && [&*event.id, &*event.org].contains(&of);
+    if part.events.first().is_some_and(is_it) {
+        return Ok(number);
+    }
+    Err(elsewhere(&format!("number {number} of {of}")))
+}
+
+fn elsewhere(record: &str) -> Failure {
+    Failure::Local(format!(
+        "the last record of the file, {record}, is not in this trail: name another file"
+    ))
 }
 
 #[cfg(test)]
@@ -201,27 +229,31 @@ mod tests {
 
     #[test]
     fn file_is_gone_on_with_behind_its_last_whole_record() {
-        let at = |length, number| {
-            let last = Last::Number(number);
+        let at = |length, number, of: &str| {
+            let of = of.to_owned();
+            let last = Last::Number { number, of };
             Ok(Some(Known { length, last }))
         };
-        assert_eq!(last("seq,id\r\n1,a\r\n2,b\r\n3,", Csv), at(18, 2));
-        assert_eq!(last("seq,id\r\n12,\"a,b\"\r\n", Csv), at(18, 12));
+        assert_eq!(last("seq,id\r\n1,a\r\n2,b\r\n3,", Csv), at(18, 2, "b"));
+        let line = "seq,id\r\n12,b,\"a,b\"\r\n";
+        assert_eq!(last(line, Csv), at(20, 12, "b"));
         for empty in ["", "seq,", "seq,id,x\r\n", "seq,id,x\r\n1,a"] {
             assert_eq!(last(empty, Csv), Ok(None), "{empty}");
         }
         assert_eq!(last("{\"v\":1,\"id\":\"evt_01", Jsonl), Ok(None));
         assert_eq!(last("{\"activ", Ocsf), Ok(None));
         let long = "x".repeat(200_000);
-        let line = format!("{{\"metadata\":{{\"sequence\":7}},\"x\":\"{long}\"}}\n");
+        let line = format!(
+            "{{\"metadata\":{{\"sequence\":7,\"tenant_uid\":\"org_1\"}},\"x\":\"{long}\"}}\n"
+        );
         let length = u64::try_from(line.len()).expect("short");
-        assert_eq!(last(&line, Ocsf), at(length, 7));
+        assert_eq!(last(&line, Ocsf), at(length, 7, "org_1"));
         assert_eq!(
             last(&format!("{{}}\n{line}{long}"), Ocsf),
-            at(length + 3, 7)
+            at(length + 3, 7, "org_1")
         );
         let line = "{\"specversion\":\"1.0\",\"id\":\"org_1/9\"}\n";
-        assert_eq!(last(line, CloudEvents), at(37, 9));
+        assert_eq!(last(line, CloudEvents), at(37, 9, "org_1"));
         let known = last("{\"v\":1,\"id\":\"evt_1\",\"time\":\"t\"}\n", Jsonl);
         let (id, time) = ("evt_1".to_owned(), "t".to_owned());
         let last_id = Last::Id { id, time };

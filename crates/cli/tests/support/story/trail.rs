@@ -133,3 +133,36 @@ pub(crate) fn exported(bed: &Bed) {
     );
     assert_eq!(found["events"].as_array().map(Vec::len), Some(5));
 }
+
+/// A file of one org is not gone on with for another, in whatever format: it would be half of each.
+pub(crate) fn exported_by_org(bed: &Bed) {
+    let token = "a".repeat(32);
+    let mut command = bed.serve(&[]);
+    command.env("ADMIN_TOKEN", &token);
+    let server = Server::start(command);
+    let admin = Cli::new(bed, &server, &token);
+    admin.text(&["orgs", "create", "other"], "");
+    for org in ["default", "other"] {
+        for name in ["one", "two", "three"] {
+            admin.text(&["--org", org, "keys", "mint", name], "");
+        }
+    }
+    let folder = bed.data.with_file_name("exports-by-org");
+    fs::create_dir(&folder).expect("made");
+    for format in ["jsonl", "csv", "ocsf", "cloudevents"] {
+        let file = folder.join(format);
+        let path = file.to_str().expect("UTF-8");
+        let words = |org| {
+            [
+                "--org", org, "audit", "export", "--format", format, "--method", "POST", "-o", path,
+            ]
+        };
+        admin.text(&words("default"), "");
+        let bytes = fs::read(&file).expect("an export");
+        let refused = admin.run(&words("other"), "");
+        assert_eq!(refused.code, Some(1), "{format}: {}", refused.err);
+        let reason = "is not in this trail";
+        assert!(refused.err.contains(reason), "{format}: {}", refused.err);
+        assert!(fs::read(&file).expect("an export") == bytes, "{format}");
+    }
+}
