@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 
 use claviger_core::{
     ledger::{
+        batch::records,
         filter::Matcher,
         index::{BLOCK_RECORDS, Blocks, CHAPTER_BLOCKS, before_block, block_of, chapter_of},
     },
@@ -22,6 +23,9 @@ pub const SCAN_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// What it costs to pass a run or a block by without reading it, in the same bytes.
 const SKIP_BYTES: usize = 256;
+
+/// To find a few records in the lines of a run costs this part of looking through all of it.
+const NAMED_SHARE: usize = 4;
 
 /// Which end of a trail comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -261,8 +265,7 @@ impl Scan {
     /// Looks through a run. Breaks when the part is full, or enough was looked at.
     pub(crate) fn read(&mut self, run: Bounds, lines: &[u8]) -> ControlFlow<()> {
         if self.matcher.can_fit_within(lines) {
-            let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
-            let numbered = (run.first_seq..).zip(lines.split(|byte| *byte == b'\n'));
+            let numbered = (run.first_seq..).zip(records(lines));
             match self.order {
                 Order::OldestFirst => self.take(numbered)?,
                 Order::NewestFirst => {
@@ -273,6 +276,49 @@ impl Scan {
             }
         }
         self.pass(run, lines.len().max(SKIP_BYTES))
+    }
+
+    /// As [`Self::wants`], where but a few records of the run are to be looked at.
+    pub(crate) fn wants_named(&mut self, run: Bounds, named: &[u64]) -> ControlFlow<(), bool> {
+        if self.can_fit(run) {
+            return ControlFlow::Continue(true);
+        }
+        self.cursor = named.last().copied().unwrap_or(self.cursor);
+        self.pay(SKIP_BYTES).map_continue(|()| false)
+    }
+
+    /// Looks at a few records of a run, by their numbers in order: all of those that may fit up to the
+    /// last of them. Breaks as [`Self::read`] does.
+    pub(crate) fn read_named(
+        &mut self,
+        run: Bounds,
+        lines: &[u8],
+        named: &[u64],
+    ) -> ControlFlow<()> {
+        let Some(last) = named.last().copied() else {
+            return ControlFlow::Continue(());
+        };
+        let numbered = (run.first_seq..).zip(records(lines));
+        let mut found: Vec<_> = match self.order {
+            Order::OldestFirst => {
+                let mut named = named.iter().peekable();
+                numbered
+                    .filter(|(seq, _)| named.next_if_eq(&seq).is_some())
+                    .collect()
+            }
+            Order::NewestFirst => {
+                let mut named = named.iter().rev().peekable();
+                numbered
+                    .filter(|(seq, _)| named.next_if_eq(&seq).is_some())
+                    .collect()
+            }
+        };
+        if self.order == Order::NewestFirst {
+            found.reverse();
+        }
+        self.take(found.into_iter())?;
+        self.cursor = last;
+        self.pay((lines.len() / NAMED_SHARE).max(SKIP_BYTES))
     }
 
     fn take<'a>(&mut self, lines: impl Iterator<Item = (u64, &'a [u8])>) -> ControlFlow<()> {

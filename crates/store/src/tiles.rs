@@ -12,9 +12,12 @@ use std::{
 
 use claviger_core::{
     id::OrgId,
-    ledger::tree::{
-        Frontier, FrontierError, HASH_BYTES, Hash, leaf_hash,
-        tile::{TILE_LEVEL_MAX, TILE_WIDTH, Tile, root_of},
+    ledger::{
+        batch,
+        tree::{
+            Frontier, FrontierError, HASH_BYTES, Hash, leaf_hash,
+            tile::{TILE_LEVEL_MAX, TILE_WIDTH, Tile, root_of},
+        },
     },
 };
 
@@ -107,8 +110,7 @@ impl Leaves {
 
     /// Adds the records of a run. Those before and after are left out.
     pub(crate) fn add_run(&mut self, first_seq: u64, lines: &[u8]) {
-        let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
-        for (seq, line) in (first_seq..).zip(lines.split(|byte| *byte == b'\n')) {
+        for (seq, line) in (first_seq..).zip(batch::records(lines)) {
             if seq == self.next && seq <= self.last {
                 self.hashes.extend_from_slice(leaf_hash(line).as_bytes());
                 self.next += 1;

@@ -1,5 +1,7 @@
 //! Records on their way to one commit: of each org one text in JSON Lines, as an export holds it.
 
+use memchr::memchr;
+
 use super::{entry::Entry, tree::Hash};
 use crate::{id::OrgId, time::Timestamp};
 
@@ -8,6 +10,22 @@ pub const RUN_BYTES_MAX: usize = 256 * 1024;
 
 /// How many buffers a cleared batch keeps.
 const SPARE_MAX: usize = 8;
+
+/// The records in the lines of a run, each without its line break. No lines at all are one record
+/// without a byte.
+pub fn records(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(lines.strip_suffix(b"\n").unwrap_or(lines));
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let Some((record, behind)) = memchr(b'\n', text).and_then(|at| text.split_at_checked(at))
+        else {
+            rest = None;
+            return Some(text);
+        };
+        rest = behind.get(1..);
+        Some(record)
+    })
+}
 
 /// Consecutive records of one org.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +146,7 @@ impl FromIterator<Entry> for Batch {
 
 #[cfg(test)]
 mod tests {
-    use super::{Batch, RUN_BYTES_MAX};
+    use super::{Batch, RUN_BYTES_MAX, records};
     use crate::{
         id::{EventId, OrgId},
         ledger::entry::{Draft, Entry},
@@ -151,6 +169,21 @@ mod tests {
             ..draft()
         }
         .write()
+    }
+
+    #[test]
+    fn lines_are_taken_apart_where_they_end() {
+        for (lines, found) in [
+            ("a\nbc\n", vec!["a", "bc"]),
+            ("a\nbc", vec!["a", "bc"]),
+            ("a\n\nc\n\n", vec!["a", "", "c", ""]),
+            ("a", vec!["a"]),
+            ("\n", vec![""]),
+            ("", vec![""]),
+        ] {
+            let found: Vec<&[u8]> = found.into_iter().map(str::as_bytes).collect();
+            assert_eq!(records(lines.as_bytes()).collect::<Vec<_>>(), found);
+        }
     }
 
     #[test]

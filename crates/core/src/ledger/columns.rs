@@ -3,7 +3,10 @@
 
 use memchr::memmem::find;
 
-use super::index::{Blocks, CHAPTER_BLOCKS, Places, SPOT_BYTES, before_block, first_difference};
+use super::{
+    batch::records,
+    index::{Blocks, CHAPTER_BLOCKS, Places, SPOT_BYTES, before_block, first_difference},
+};
 use crate::{id::OrgId, time::Timestamp};
 
 /// Within so many bytes a record has said whose it is, and when it was.
@@ -54,16 +57,12 @@ pub fn of_run(org: OrgId, next: u64, run: RunColumns, lines: &[u8]) -> Vec<Diffe
         let what = format!("a second run holds record {first}: filters may show it twice");
         found.push(Difference::new("audit_runs.first_seq", first, what));
     }
-    let records = match lines.strip_suffix(b"\n") {
-        Some(records) => records,
-        None => {
-            let what = "the last line of its run has no end".to_owned();
-            found.push(Difference::new("audit_runs.lines", run.last_seq, what));
-            lines
-        }
-    };
+    if !lines.ends_with(b"\n") {
+        let what = "the last line of its run has no end".to_owned();
+        found.push(Difference::new("audit_runs.lines", run.last_seq, what));
+    }
     let mut said = Said::default();
-    for (seq, record) in (first..).zip(records.split(|byte| *byte == b'\n')) {
+    for (seq, record) in (first..).zip(records(lines)) {
         said.count += 1;
         said.take(org, seq, record, &mut found);
     }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use memchr::memmem::find;
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -95,7 +95,7 @@ pub struct Matcher {
     workspace: Option<String>,
     /// What a record that fits must hold, byte for byte. Callers cannot forge it: in their texts a
     /// quotation mark is escaped.
-    needles: Vec<String>,
+    needles: Arc<[Finder<'static>]>,
     wanted: Arc<Wanted>,
     is_open: bool,
     /// Nothing but a text.
@@ -206,9 +206,13 @@ impl From<AuditFilter> for Matcher {
             under,
             about,
             workspace,
-            needles,
+            needles: needles.iter().map(|needle| finder(needle)).collect(),
         }
     }
+}
+
+fn finder(needle: &str) -> Finder<'static> {
+    Finder::new(needle).into_owned()
 }
 
 impl Matcher {
@@ -237,7 +241,7 @@ impl Matcher {
     pub fn can_fit_within(&self, lines: &[u8]) -> bool {
         self.needles
             .iter()
-            .all(|needle| find(lines, needle.as_bytes()).is_some())
+            .all(|needle| needle.find(lines).is_some())
     }
 
     /// Whether a record fits. Bytes that are no record fit only where there is no condition.

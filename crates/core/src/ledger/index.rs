@@ -19,7 +19,7 @@ pub use self::{
     chapter::{CHAPTER_BLOCKS, Chapter, chapter_of},
     found::{Blocks, Places, Wanted},
 };
-use super::fields::Fields;
+use super::{batch::records, fields::Fields};
 
 /// How many records a block has. The first one of a trail begins with its first record.
 pub const BLOCK_RECORDS: u64 = 4096;
@@ -167,9 +167,8 @@ impl Block {
 
     /// Adds the records of a run. Those of other blocks are left out. Runs come in order.
     pub fn add_run(&mut self, first_seq: u64, lines: &[u8]) {
-        let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
         let mut next = 0;
-        for (seq, line) in (first_seq..).zip(lines.split(|byte| *byte == b'\n')) {
+        for (seq, line) in (first_seq..).zip(records(lines)) {
             let begin = next;
             next += line.len() + 1;
             let Some(place) = seq.checked_sub(self.before + 1) else {

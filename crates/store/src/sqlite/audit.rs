@@ -163,7 +163,7 @@ fn read_chapter(sql: &Connection, org: OrgId, chapter: u64, scan: &mut Scan) -> 
     Ok(())
 }
 
-/// Reads the runs that hold what the index names.
+/// Reads the records that the index names, each run once.
 fn walk_block(
     sql: &Connection,
     org: OrgId,
@@ -173,16 +173,24 @@ fn walk_block(
     let rows = audit_index::index_rows(sql, org, block, scan.buckets())?;
     let rows: Vec<Option<&[u8]>> = rows.iter().map(Option::as_deref).collect();
     let mut statement = sql.prepare_cached(RUN_OF_RECORD)?;
-    for seq in scan.candidates(block, &rows) {
-        // It may stand in a run that was read for another.
-        if !scan.is_ahead(seq) {
-            continue;
-        }
-        let mut runs = statement.query(params![IdText::of(org), number(seq)])?;
-        if let Some(row) = runs.next()?
-            && look(row, scan)?.is_break()
-        {
-            return Ok(ControlFlow::Break(()));
+    let candidates = scan.candidates(block, &rows);
+    let mut left = candidates.as_slice();
+    while let Some(seq) = left.first() {
+        let mut runs = statement.query(params![IdText::of(org), number(*seq)])?;
+        let Some(row) = runs.next()? else {
+            break;
+        };
+        let run = bounds(row)?;
+        let is_in_run = |seq: &u64| (run.first_seq..=run.last_seq).contains(seq);
+        let end = left.iter().take_while(|seq| is_in_run(seq)).count().max(1);
+        let (named, rest) = left.split_at(end);
+        left = rest;
+        let flow = match scan.wants_named(run, named) {
+            ControlFlow::Continue(true) => scan.read_named(run, bytes(row, 4)?, named),
+            other => other.map_continue(|_| ()),
+        };
+        if flow.is_break() {
+            return Ok(flow);
         }
     }
     let bytes = rows.iter().flatten().map(|row| row.len()).sum();

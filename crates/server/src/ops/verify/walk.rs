@@ -8,6 +8,7 @@ use std::{
 use claviger_core::{
     id::OrgId,
     ledger::{
+        batch::records,
         columns::{Difference, Rows, RunColumns, of_block, of_chapter, of_run},
         index::{Block, CHAPTER_BLOCKS, Chapter, before_block, chapter_of},
         tree::{Frontier, leaf_hash},
@@ -296,8 +297,7 @@ impl<C: claviger_core::ledger::verify::Claims> Stretch<'_, C> {
             self.context.found(difference.into())?;
         }
         self.next = run.last_seq.saturating_add(1);
-        let lines = run.lines.strip_suffix(b"\n").unwrap_or(&run.lines);
-        for record in lines.split(|byte| *byte == b'\n') {
+        for record in records(&run.lines) {
             if self.tree.size() < self.end {
                 self.check.record(record);
             }
