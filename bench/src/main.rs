@@ -9,6 +9,7 @@ mod contestants;
 mod counting;
 mod grants;
 mod http;
+mod ledger;
 mod load;
 mod memory;
 mod micro;
@@ -44,14 +45,17 @@ fn main() -> Result<(), Failure> {
         ["requests", seconds, rounds] => load::compare(seconds.parse()?, rounds.parse()?),
         ["grants"] => grants::compare(3.0, 9),
         ["grants", seconds, rounds] => grants::compare(seconds.parse()?, rounds.parse()?),
+        ["ledger"] => ledger::run(ledger::RECORDS),
+        ["ledger", records] => ledger::run(records.parse()?),
         ["pages", rest @ ..] => pages::run(&pages::Plan::read(rest)?),
         [] => {
             micro::run();
             memory::run()?;
             load::compare(3.0, 5)?;
             grants::compare(3.0, 9)?;
+            ledger::run(ledger::RECORDS)?;
             pages::run(&pages::Plan::read(&[])?)
         }
-        _ => Err("usage: claviger-bench [micro | memory | requests [SECONDS ROUNDS] | grants [SECONDS ROUNDS] | pages [FILE|- [KEYS [RECORDS]]]]".into()),
+        _ => Err("usage: claviger-bench [micro | memory | requests [SECONDS ROUNDS] | grants [SECONDS ROUNDS] | ledger [RECORDS] | pages [FILE|- [KEYS [RECORDS]]]]".into()),
     }
 }

@@ -3,8 +3,8 @@
 //! What is measured is the time from the last byte of the request to the last byte of the answer, over
 //! one connection on the same machine: what the server takes, and the way through the loopback.
 
-mod org;
-mod trail;
+pub(crate) mod org;
+pub(crate) mod trail;
 
 use std::{
     path::Path,

@@ -40,6 +40,25 @@ pub(crate) struct Org {
     pub(crate) request: String,
 }
 
+impl Org {
+    /// An org that no server knows of, for a trail that is written without one.
+    pub(crate) fn made_up(keys: u64, workspaces: u64) -> Result<Self, Failure> {
+        let key = |number: u64| -> Result<SeededKey, Failure> {
+            Ok(SeededKey {
+                id: KeyId::from_u128((9 << 64) + u128::from(number)),
+                prefix: format!("mole_{number:08}").parse()?,
+                secret: String::new(),
+            })
+        };
+        let workspace = |number| WorkspaceId::from_u128((7 << 64) + u128::from(number));
+        Ok(Self {
+            keys: (0..keys).map(key).collect::<Result<_, _>>()?,
+            workspaces: (0..workspaces).map(workspace).collect(),
+            request: String::new(),
+        })
+    }
+}
+
 /// Makes the org with so many keys.
 pub(crate) fn make(address: &str, keys: u64) -> Result<Org, Failure> {
     let bearer = format!("Authorization: Bearer {ADMIN_TOKEN}");

@@ -72,8 +72,12 @@ pub(crate) async fn fill(
     Ok(())
 }
 
-/// Record number `number` of `records`, spread evenly over the days.
-fn record((id, org): (OrgId, &Org), number: u64, at: Timestamp) -> Result<Entry, Failure> {
+/// Record number `number` of an org's: of its keys, in its workspaces.
+pub(crate) fn record(
+    (id, org): (OrgId, &Org),
+    number: u64,
+    at: Timestamp,
+) -> Result<Entry, Failure> {
     // A multiple that shares no factor with the counts, so that neighbours are unlike.
     let spread = usize::try_from(number.wrapping_mul(7_919))?;
     let key = org.keys.get(spread % org.keys.len()).ok_or("no key")?;
