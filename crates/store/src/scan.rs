@@ -24,8 +24,8 @@ pub const SCAN_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// What it costs to pass a run or a block by without reading it, in the same bytes.
 const SKIP_BYTES: usize = 256;
 
-/// To find a few records in the lines of a run costs this part of looking through all of it.
-const NAMED_SHARE: usize = 4;
+/// To find a few records among the lines of a run costs this part of looking through them all.
+const NAMED_SHARE: usize = 8;
 
 /// Which end of a trail comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -287,38 +287,21 @@ impl Scan {
         self.pay(SKIP_BYTES).map_continue(|()| false)
     }
 
-    /// Looks at a few records of a run, by their numbers in order: all of those that may fit up to the
-    /// last of them. Breaks as [`Self::read`] does.
+    /// Looks at a few records of a run: those named, in order, which were found among its first `bytes`
+    /// bytes. Breaks as [`Self::read`] does.
     pub(crate) fn read_named(
         &mut self,
-        run: Bounds,
-        lines: &[u8],
         named: &[u64],
+        found: &[(u64, Vec<u8>)],
+        bytes: usize,
     ) -> ControlFlow<()> {
-        let Some(last) = named.last().copied() else {
-            return ControlFlow::Continue(());
-        };
-        let numbered = (run.first_seq..).zip(records(lines));
-        let mut found: Vec<_> = match self.order {
-            Order::OldestFirst => {
-                let mut named = named.iter().peekable();
-                numbered
-                    .filter(|(seq, _)| named.next_if_eq(&seq).is_some())
-                    .collect()
-            }
-            Order::NewestFirst => {
-                let mut named = named.iter().rev().peekable();
-                numbered
-                    .filter(|(seq, _)| named.next_if_eq(&seq).is_some())
-                    .collect()
-            }
-        };
-        if self.order == Order::NewestFirst {
-            found.reverse();
+        let lines = found.iter().map(|(seq, line)| (*seq, line.as_slice()));
+        match self.order {
+            Order::OldestFirst => self.take(lines)?,
+            Order::NewestFirst => self.take(lines.rev())?,
         }
-        self.take(found.into_iter())?;
-        self.cursor = last;
-        self.pay((lines.len() / NAMED_SHARE).max(SKIP_BYTES))
+        self.cursor = named.last().copied().unwrap_or(self.cursor);
+        self.pay((bytes / NAMED_SHARE).max(SKIP_BYTES))
     }
 
     fn take<'a>(&mut self, lines: impl Iterator<Item = (u64, &'a [u8])>) -> ControlFlow<()> {

@@ -77,7 +77,7 @@ const WRITER_PRAGMAS: &str = "
 const READER_PRAGMAS: &str = "
     pragma query_only = on;
     pragma trusted_schema = off;
-    pragma mmap_size = 268435456;
+    pragma mmap_size = 1099511627776;
     pragma cache_size = -8192;
     pragma temp_store = memory;
 ";

@@ -5,29 +5,25 @@ use std::collections::BTreeMap;
 use claviger_core::{
     action::ReadAudit,
     authorize::Permit,
-    grant::{Grant, WorkspaceFacts, Workspaces},
     id::{KeyId, OrgId, WorkspaceId},
     key::{KeyStatus, OrgKey},
     ledger::{entry::Kind, record::Record},
-    permission::{Permission, PermissionSet},
     time::Timestamp,
 };
 use claviger_store::{
-    ADDRESSES_PER_KEY_MAX, AddressUse, AuditFilter, AuditPart, AuditRow, ContentName, Contents,
-    Line, Page, RouteUse, Span, Workspace,
+    ADDRESSES_PER_KEY_MAX, AddressUse, AuditFilter, AuditPart, AuditRow, KeyCalls, Line, Page,
+    RouteUse, Span,
 };
 
+mod reach;
+
+pub use self::reach::Reach;
+use self::reach::{NAMES_MAX, reach};
 use super::keys;
 use crate::{app::App, clock, failure::Failure, policies::block_of};
 
 /// How many keys below it are told of, and counted with it.
 const BELOW_MAX: u32 = 500;
-/// How many workspaces of the org are looked at, and how many at a time.
-const WORKSPACES_MAX: usize = 5000;
-const WORKSPACES_PAGE: u32 = 1000;
-/// Of how many workspaces it is told what lies in them, and how many names of each kind that are.
-const NAMED_MAX: usize = 50;
-const NAMES_MAX: u32 = 2000;
 /// How many sums by method, route and workspace are told: those with the most calls.
 const ENDPOINTS_MAX: u32 = 100;
 /// How many records are read for what only the trail knows.
@@ -74,22 +70,6 @@ pub struct Radius {
     pub refused: AuditPart,
     /// What was done to it, newest first.
     pub changes: AuditPart,
-}
-
-/// What a key reaches by its own grant, those above it, and the policy, as they are now; whether or
-/// not it is accepted.
-#[derive(Debug, Default)]
-pub struct Reach {
-    /// The permissions.
-    pub permissions: PermissionSet,
-    /// How many workspaces, channels and secrets.
-    pub counts: (usize, u64, u64),
-    /// The newest of the workspaces.
-    pub workspaces: Vec<Workspace>,
-    /// What lies in those.
-    pub contents: Contents,
-    /// Whether the org has more workspaces than were looked at, or they hold more than is named.
-    pub is_cut: bool,
 }
 
 /// A user agent.
@@ -162,47 +142,30 @@ pub async fn radius(
     id: KeyId,
     asked: Asked,
 ) -> Result<Radius, Failure> {
-    let page = Page {
-        after: None,
-        limit: BELOW_MAX + 1,
-    };
-    let (org, store) = (permit.org(), &app.store);
-    let found = store.find_line(org, id, page).await?;
-    let mut line = found.ok_or(Failure::NotFound("key"))?;
-    keys::may_see_uses(permit, &line.key)?;
+    let key = keys::get(app, permit, id).await?;
+    keys::may_see_uses(permit, &key)?;
+    let org = permit.org();
     let place = app.scan_place().await?;
     app.flush_usage().await?;
-    let most = usize::try_from(BELOW_MAX).unwrap_or(usize::MAX);
-    let has_more_below = line.below.len() > most;
-    line.below.truncate(most);
-    keys::refresh_last_used(app, &mut line.key);
-    line.below
-        .iter_mut()
-        .for_each(|key| keys::refresh_last_used(app, key));
     let span = Span {
-        since: asked.since.unwrap_or(line.key.created_at),
+        since: asked.since.unwrap_or(key.created_at),
         until: clock::now(),
     };
-    let ids: Vec<KeyId> = std::iter::once(id)
-        .chain(line.below.iter().map(|key| key.id))
-        .collect();
     let of = (id, span.since);
-    let sums = async {
-        let hours = store.calls_of_keys(org, &ids, span.since).await?;
-        let endpoints = store.usage_of_keys(org, &ids, span, ENDPOINTS_MAX).await?;
-        let addresses = store.addresses_of_keys(org, &ids, span.since, ADDRESSES_PER_KEY_MAX);
-        Ok::<_, Failure>((hours, endpoints, addresses.await?))
-    };
     // None waits for another.
-    let (sums, agents, reveals, reach, refused, (changes, minted_grant)) = tokio::try_join!(
-        sums,
+    let (lined, agents, reveals, refused, (changes, minted_grant)) = tokio::try_join!(
+        lined(app, org, id, span),
         agents(app, org, of, asked.records),
         reveals(app, org, of),
-        reach(app, org, &line),
         refused(app, org, of, asked.records),
         own_story(app, org, id),
     )?;
-    let (hours, endpoints, addresses) = sums;
+    let Lined {
+        line,
+        has_more_below,
+        sums: (hours, endpoints, addresses),
+        reach,
+    } = lined;
     let radius = Radius {
         refused_because: refused_because(app, &line, span.until),
         minted_grant,
@@ -227,6 +190,47 @@ pub async fn radius(
     Ok(radius)
 }
 
+/// The line of a key, and what is told of all keys in it.
+struct Lined {
+    line: Line,
+    has_more_below: bool,
+    sums: (Vec<KeyCalls>, Vec<RouteUse>, Vec<AddressUse>),
+    reach: Reach,
+}
+
+async fn lined(app: &App, org: OrgId, id: KeyId, span: Span) -> Result<Lined, Failure> {
+    let page = Page {
+        after: None,
+        limit: BELOW_MAX + 1,
+    };
+    let store = &app.store;
+    let found = store.find_line(org, id, page).await?;
+    let mut line = found.ok_or(Failure::NotFound("key"))?;
+    let most = usize::try_from(BELOW_MAX).unwrap_or(usize::MAX);
+    let has_more_below = line.below.len() > most;
+    line.below.truncate(most);
+    keys::refresh_last_used(app, &mut line.key);
+    line.below
+        .iter_mut()
+        .for_each(|key| keys::refresh_last_used(app, key));
+    let ids: Vec<KeyId> = std::iter::once(id)
+        .chain(line.below.iter().map(|key| key.id))
+        .collect();
+    let sums = async {
+        let hours = store.calls_of_keys(org, &ids, span.since).await?;
+        let endpoints = store.usage_of_keys(org, &ids, span, ENDPOINTS_MAX).await?;
+        let addresses = store.addresses_of_keys(org, &ids, span.since, ADDRESSES_PER_KEY_MAX);
+        Ok::<_, Failure>((hours, endpoints, addresses.await?))
+    };
+    let (sums, reach) = tokio::try_join!(sums, reach(app, org, &line))?;
+    Ok(Lined {
+        line,
+        has_more_below,
+        sums,
+        reach,
+    })
+}
+
 /// Why a key is refused now.
 fn refused_because(app: &App, line: &Line, now: Timestamp) -> Option<&'static str> {
     let policy = app.policies.of(line.key.org);
@@ -238,64 +242,6 @@ fn refused_because(app: &App, line: &Line, now: Timestamp) -> Option<&'static st
         KeyStatus::Active => is_blocked(&line.key).then_some("policy_blocked"),
         other => Some(other.as_str()),
     }
-}
-
-/// What lies within all of these.
-async fn reach(app: &App, org: OrgId, line: &Line) -> Result<Reach, Failure> {
-    let layers: Vec<&Grant> = std::iter::once(&line.key)
-        .chain(&line.above)
-        .map(|key| &key.grant)
-        .collect();
-    let ceiling = app.policies.of(org).and_then(|policy| policy.ceiling());
-    let granted = layers.iter().copied().chain(ceiling.as_deref());
-    let permissions = granted.map(|grant| grant.permissions);
-    let mut reach = Reach {
-        permissions: permissions.fold(PermissionSet::ALL, PermissionSet::intersection),
-        ..Reach::default()
-    };
-    let is_bound = layers
-        .iter()
-        .any(|grant| grant.workspaces != Workspaces::All);
-    let (mut after, mut looked_at) = (None, 0);
-    loop {
-        let page = Page {
-            after,
-            limit: WORKSPACES_PAGE,
-        };
-        let mut found = app.store.list_workspaces(org, page).await?;
-        looked_at += found.len();
-        let is_last = u32::try_from(found.len()).is_ok_and(|count| count < WORKSPACES_PAGE);
-        after = found.last().map(|workspace| workspace.id);
-        if is_bound {
-            found.retain(|workspace| {
-                let facts = WorkspaceFacts {
-                    id: workspace.id,
-                    labels: Some(&workspace.labels),
-                };
-                layers.iter().all(|grant| grant.workspaces.reaches(facts))
-            });
-        }
-        let ids: Vec<WorkspaceId> = found.iter().map(|workspace| workspace.id).collect();
-        for one in app.store.count_contents(org, &ids).await? {
-            reach.counts.0 += 1;
-            reach.counts.1 += one.channels;
-            reach.counts.2 += one.secrets;
-        }
-        let room = NAMED_MAX - reach.workspaces.len();
-        reach.workspaces.extend(found.into_iter().take(room));
-        reach.is_cut = !is_last;
-        if is_last || looked_at >= WORKSPACES_MAX {
-            break;
-        }
-    }
-    let named: Vec<WorkspaceId> = reach.workspaces.iter().map(|one| one.id).collect();
-    reach.contents = app.store.name_contents(org, &named, NAMES_MAX).await?;
-    let is_full =
-        |names: &[ContentName]| u32::try_from(names.len()).is_ok_and(|count| count >= NAMES_MAX);
-    reach.is_cut |= reach.counts.0 > named.len()
-        || is_full(&reach.contents.channels)
-        || is_full(&reach.contents.secrets);
-    Ok(reach)
 }
 
 /// Records of the org that fit, newest first, and from when on they are all of them: absent when
@@ -478,18 +424,4 @@ fn grant_in(row: &AuditRow) -> Option<serde_json::Value> {
     let mut change = Record::read(&row.bytes)?.change?;
     let minted = change.as_object_mut()?.values_mut().next()?;
     minted.get_mut("grant").map(serde_json::Value::take)
-}
-
-impl Reach {
-    /// Whether it reads the values of secrets.
-    #[must_use]
-    pub fn reveals(&self) -> bool {
-        self.permissions.has(Permission::SecretsReveal)
-    }
-
-    /// Whether it mints keys.
-    #[must_use]
-    pub fn mints(&self) -> bool {
-        self.permissions.has(Permission::TokensMint)
-    }
 }

@@ -38,7 +38,7 @@ const OLDEST_RUNS: &str = "select first_seq, last_seq, at_min, at_max,
 /// The runs that hold records, each once, in the order of the records.
 const RUNS_OF_RECORDS: &str = "
     select run.first_seq, run.last_seq, run.at_min, run.at_max, run.size
-    from unnest($2::bigint[]) with ordinality as named (seq, place)
+    from unnest((select $2::bigint[])) with ordinality as named (seq, place)
     cross join lateral (
         select first_seq, last_seq, at_min, at_max, octet_length(lines)::bigint as size
         from audit_runs where org = $1 and first_seq <= named.seq
@@ -50,7 +50,7 @@ const RUNS_OF_RECORDS: &str = "
 const RECORDS: &str = "
     select named.seq, named.seq as first_seq, named.seq as last_seq, run.at_min, run.at_max,
         run.line
-    from unnest($2::bigint[]) with ordinality as named (seq, place)
+    from unnest((select $2::bigint[])) with ordinality as named (seq, place)
     cross join lateral (
         select substring(places from ((named.seq - 1) % $3 * $4 + 1)::int for $4::int) as at
         from audit_index

@@ -143,10 +143,11 @@ impl Postgres {
         blocks: &[u64],
         buckets: &[u8],
     ) -> Outcome<Found> {
-        // The limit keeps it a look-up for each pair, whatever is thought of the size of the table.
+        // The limit keeps it a look-up for each pair, whatever is thought of the size of the table. The
+        // inner selects hide how many are asked for: one plan is as good as another, and made once.
         let sql = "select asked.number, wanted.bucket, found.places as bytes
-             from unnest($2::bigint[]) as asked (number)
-             cross join unnest($3::bigint[]) as wanted (bucket)
+             from unnest((select $2::bigint[])) as asked (number)
+             cross join unnest((select $3::bigint[])) as wanted (bucket)
              cross join lateral (
                  select places from audit_index
                  where org = $1 and block = asked.number and bucket = wanted.bucket limit 1) as found";
@@ -161,8 +162,8 @@ impl Postgres {
         buckets: &[u8],
     ) -> Outcome<Found> {
         let sql = "select asked.number, wanted.bucket, found.blocks as bytes
-             from unnest($2::bigint[]) as asked (number)
-             cross join unnest($3::bigint[]) as wanted (bucket)
+             from unnest((select $2::bigint[])) as asked (number)
+             cross join unnest((select $3::bigint[])) as wanted (bucket)
              cross join lateral (
                  select blocks from audit_chapters
                  where org = $1 and chapter = asked.number and bucket = wanted.bucket limit 1) as found";

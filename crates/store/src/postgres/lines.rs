@@ -132,10 +132,11 @@ async fn line(
     }
     let sql = concat!(
         "with recursive line (id) as (select id from keys where parent = $1 \
-             union select keys.id from keys join line on keys.parent = line.id) \
+             union select below.id from line cross join lateral \
+             (select id from keys where parent = line.id offset 0) as below) \
          select ",
         columns!(),
-        " from keys where id in (select id from line) and ($2::text is null or id > $2) \
+        " from keys where id = any(array(select id from line)) and ($2::text is null or id > $2) \
          order by id limit $3"
     );
     let after = page.after.map(|id| id.to_string());
@@ -219,10 +220,11 @@ async fn leave(change: &Change, org: OrgId, id: KeyId) -> Outcome<Vec<Heir>> {
     };
     let sql = concat!(
         "with recursive line (id) as (select id from keys where parent = $1 \
-             union select keys.id from keys join line on keys.parent = line.id) \
+             union select below.id from line cross join lateral \
+             (select id from keys where parent = line.id offset 0) as below) \
          select ",
         columns!(),
-        " from keys where id in (select id from line) and revoked_at is null"
+        " from keys where id = any(array(select id from line)) and revoked_at is null"
     );
     let below = row::all(&change.rows(sql, &[&id.to_string()]).await?, row::key)?;
     for child in below.iter().filter(|child| child.parent() == Some(id)) {
@@ -289,18 +291,20 @@ async fn selected(
 ) -> Outcome<Vec<OrgKey>> {
     let below = concat!(
         "with recursive line (id) as (select id from keys where id = any($2::text[]) \
-             union select keys.id from keys join line on keys.parent = line.id) \
+             union select below.id from line cross join lateral \
+             (select id from keys where parent = line.id offset 0) as below) \
          select ",
         columns!(),
-        " from keys where org = $1 and id in (select id from line) and",
+        " from keys where org = $1 and id = any(array(select id from line)) and",
         each_condition!()
     );
     let below_locked = concat!(
         "with recursive line (id) as (select id from keys where id = any($2::text[]) \
-             union select keys.id from keys join line on keys.parent = line.id) \
+             union select below.id from line cross join lateral \
+             (select id from keys where parent = line.id offset 0) as below) \
          select ",
         columns!(),
-        " from keys where org = $1 and id in (select id from line) and",
+        " from keys where org = $1 and id = any(array(select id from line)) and",
         each_condition!(),
         " for update"
     );

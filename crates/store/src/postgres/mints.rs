@@ -95,9 +95,9 @@ async fn require_room(change: &Change, new: &NewKey, now: Timestamp) -> Outcome<
         let sql = "with recursive line (id) as ( \
                        select id from keys where parent = $1 and revoked_at is null \
                        and (expires_at is null or expires_at > $2) \
-                       union select keys.id from keys join line on keys.parent = line.id \
-                       where keys.revoked_at is null \
-                       and (keys.expires_at is null or keys.expires_at > $2)) \
+                       union select below.id from line cross join lateral ( \
+                           select id from keys where parent = line.id and revoked_at is null \
+                           and (expires_at is null or expires_at > $2) offset 0) as below) \
                    select count(*) from (select 1 from line limit $3) as living";
         let values: Params<'_> = &[&id, &now.millis(), &i64::from(*max)];
         let what = "living keys below a key above this one (its `delegation.keys`)";

@@ -172,9 +172,9 @@ impl UsageStore for Postgres {
         let sql = "with recursive family (id) as ( \
                        select id from keys where org = $1 and id = $2 \
                        union \
-                       select keys.id from keys join family on keys.parent = family.id \
-                       where keys.revoked_at is null \
-                           and (keys.expires_at is null or keys.expires_at > $3) \
+                       select below.id from family cross join lateral ( \
+                           select id from keys where parent = family.id and revoked_at is null \
+                           and (expires_at is null or expires_at > $3) offset 0) as below \
                    ) \
                    select keys.id, \
                        jsonb_typeof(keys.grant_json::jsonb -> 'workspaces') = 'object' as by_labels \

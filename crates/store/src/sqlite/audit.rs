@@ -7,11 +7,12 @@ use claviger_core::{
     id::{Id, Kind, OrgId},
     ledger::{batch::Batch, search::Search},
 };
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, blob::Blob, params};
 
 use super::{
     Outcome, Sqlite, audit_index, row,
     row::{IdText, bytes, count, parsed, text, time},
+    runs::Cutter,
 };
 use crate::{
     AuditFilter, AuditPart, AuditStore, NAMED_MAX, Named, Page, Result,
@@ -26,8 +27,8 @@ const OLDEST_RUNS: &str = "select first_seq, last_seq, at_min, at_max, lines fro
     where org = ?1 and first_seq >= coalesce(
         (select max(first_seq) from audit_runs where org = ?1 and first_seq <= ?2), 0)
     order by first_seq";
-/// The run that holds a record.
-const RUN_OF_RECORD: &str = "select first_seq, last_seq, at_min, at_max, lines from audit_runs
+/// The run that holds a record, by its row.
+const RUN_OF_RECORD: &str = "select first_seq, last_seq, at_min, at_max, rowid from audit_runs
     where org = ?1 and first_seq <= ?2 order by first_seq desc limit 1";
 
 /// Keys with a text in their names.
@@ -173,6 +174,8 @@ fn walk_block(
     let rows = audit_index::index_rows(sql, org, block, scan.buckets())?;
     let rows: Vec<Option<&[u8]>> = rows.iter().map(Option::as_deref).collect();
     let mut statement = sql.prepare_cached(RUN_OF_RECORD)?;
+    let mut cutter = Cutter::default();
+    let mut lines: Option<Blob<'_>> = None;
     let candidates = scan.candidates(block, &rows);
     let mut left = candidates.as_slice();
     while let Some(seq) = left.first() {
@@ -180,14 +183,19 @@ fn walk_block(
         let Some(row) = runs.next()? else {
             break;
         };
-        let run = bounds(row)?;
+        let (run, row) = (bounds(row)?, row.get(4)?);
         let is_in_run = |seq: &u64| (run.first_seq..=run.last_seq).contains(seq);
         let end = left.iter().take_while(|seq| is_in_run(seq)).count().max(1);
         let (named, rest) = left.split_at(end);
         left = rest;
         let flow = match scan.wants_named(run, named) {
-            ControlFlow::Continue(true) => scan.read_named(run, bytes(row, 4)?, named),
-            other => other.map_continue(|_| ()),
+            ControlFlow::Continue(true) => {
+                let lines = opened(sql, &mut lines, row)?;
+                let found = cutter.cut(lines, run.first_seq, named)?;
+                scan.read_named(named, &found, lines.len())
+            }
+            ControlFlow::Continue(false) => ControlFlow::Continue(()),
+            ControlFlow::Break(()) => ControlFlow::Break(()),
         };
         if flow.is_break() {
             return Ok(flow);
@@ -195,6 +203,22 @@ fn walk_block(
     }
     let bytes = rows.iter().flatten().map(|row| row.len()).sum();
     Ok(scan.pass_block(block, bytes))
+}
+
+/// The lines of a run, by its row, to be read in parts. A handle that was opened before is used again.
+fn opened<'blob, 'sql>(
+    sql: &'sql Connection,
+    lines: &'blob mut Option<Blob<'sql>>,
+    row: i64,
+) -> Outcome<&'blob Blob<'sql>> {
+    let blob = match lines.take() {
+        Some(mut blob) => {
+            blob.reopen(row)?;
+            blob
+        }
+        None => sql.blob_open(c"main", c"audit_runs", c"lines", row, true)?,
+    };
+    Ok(lines.insert(blob))
 }
 
 /// Looks through a run, or passes it by.
