@@ -50,6 +50,11 @@ struct SignalLabels {
     signal: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SinkLabels {
+    sink: &'static str,
+}
+
 /// Counters of the service.
 pub struct Metrics {
     registry: RwLock<Registry>,
@@ -60,6 +65,9 @@ pub struct Metrics {
     github_reports: Family<OutcomeLabels, Counter>,
     signals: Family<SignalLabels, Counter>,
     signals_withheld: Counter,
+    siem_sent: Family<SinkLabels, Counter>,
+    siem_dropped: Family<SinkLabels, Counter>,
+    siem_behind: Family<SinkLabels, Gauge>,
     verification: Histogram,
     commit: Histogram,
     records: Counter,
@@ -90,6 +98,9 @@ impl Default for Metrics {
             github_reports: Family::default(),
             signals: Family::default(),
             signals_withheld: Counter::default(),
+            siem_sent: Family::default(),
+            siem_dropped: Family::default(),
+            siem_behind: Family::default(),
             verification: Histogram::new(exponential_buckets(1e-7, 4.0, 10)),
             commit: Histogram::new(exponential_buckets(5e-5, 2.0, 16)),
             records: Counter::default(),
@@ -115,6 +126,7 @@ impl Default for Metrics {
             metrics.keys.clone(),
         );
         metrics.register_more(&mut registry);
+        metrics.register_siem(&mut registry);
         registry.register_with_unit(
             "verification",
             "From the header to the principal",
@@ -179,6 +191,42 @@ impl Metrics {
             "Signals about keys that were counted and not recorded",
             self.signals_withheld.clone(),
         );
+    }
+
+    fn register_siem(&self, registry: &mut Registry) {
+        registry.register(
+            "siem_sent",
+            "Records sent to receivers of syslog or OTLP, also those sent again",
+            self.siem_sent.clone(),
+        );
+        registry.register(
+            "siem_dropped",
+            "Records that a receiver did not want, or that could not be read",
+            self.siem_dropped.clone(),
+        );
+        registry.register(
+            "siem_behind",
+            "Records that receivers are not known to have taken",
+            self.siem_behind.clone(),
+        );
+    }
+
+    /// Counts records that were sent by `syslog` or `otlp`.
+    pub fn note_siem_sent(&self, sink: &'static str, count: u64) {
+        let labels = SinkLabels { sink };
+        self.siem_sent.get_or_create(&labels).inc_by(count);
+    }
+
+    /// Counts records that were passed over.
+    pub fn note_siem_dropped(&self, sink: &'static str, count: u64) {
+        let labels = SinkLabels { sink };
+        self.siem_dropped.get_or_create(&labels).inc_by(count);
+    }
+
+    /// Notes by how much the records changed that receivers lack.
+    pub fn note_siem_behind(&self, sink: &'static str, change: i64) {
+        let labels = SinkLabels { sink };
+        self.siem_behind.get_or_create(&labels).inc_by(change);
     }
 
     /// Counts a request.
