@@ -444,8 +444,7 @@ pub trait AuditStore: Send + Sync + 'static {
         page: Page<u64>,
     ) -> Result<AuditPart>;
 
-    /// Records of the org that fit, oldest first, after a number (0 for the first), for export and
-    /// tail.
+    /// Records of the org that fit, oldest first, after a number (0 for the first).
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
