@@ -13,13 +13,10 @@ use super::{
     datagram::{Datagrams, MESSAGE_BYTES_MAX, Place},
     meaning::Meaning,
     otlp::{self, Resource},
-    stream::Stream,
+    stream::{SETTLES_AFTER, Stream},
     syslog::{Sender, frame},
 };
 use crate::config::SyslogAddress;
-
-/// How long after it was written a batch counts as taken, on a connection that still stands.
-const SETTLES_AFTER: Duration = Duration::from_secs(3);
 
 /// The way to a receiver.
 pub(super) enum Link {

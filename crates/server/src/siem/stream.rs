@@ -1,7 +1,8 @@
 //! Syslog over a connection: TCP (RFC 6587, octet counting) or TLS (RFC 5425).
 //!
 //! Nobody confirms what was written. So the connection is read all the while: once its other end closes
-//! it, whatever was written shortly before counts as lost, and is sent again.
+//! it, or the system gives it up because nothing arrives there, whatever was written shortly before counts
+//! as lost, and is sent again.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -23,6 +24,12 @@ use crate::config::HostPort;
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// How long a batch may wait for a receiver that does not read.
 const WRITE_MAX: Duration = Duration::from_secs(15);
+/// After so long without a sign that what was written has arrived, the system gives a connection up
+/// (`TCP_USER_TIMEOUT`, RFC 5482). Linux alone has that.
+#[cfg(target_os = "linux")]
+const ARRIVES_WITHIN: Duration = Duration::from_secs(8);
+/// How long after it was written a batch counts as taken, on a connection that still stands.
+pub(super) const SETTLES_AFTER: Duration = Duration::from_secs(10);
 /// How long it is waited for the other end to read the last of it.
 const END_MAX: Duration = Duration::from_secs(2);
 
@@ -95,6 +102,7 @@ impl Stream {
         let connected = timeout(CONNECT_MAX, async {
             let stream = TcpStream::connect((&*self.at.host, self.at.port)).await?;
             stream.set_nodelay(true)?;
+            give_up_early(&stream)?;
             let io: Box<dyn Io> = match &self.tls {
                 None => Box::new(stream),
                 Some((connector, name)) => Box::new(connector.connect(name.clone(), stream).await?),
@@ -121,6 +129,18 @@ impl Stream {
         });
         ended.await.unwrap_or(false)
     }
+}
+
+#[cfg(target_os = "linux")]
+fn give_up_early(stream: &TcpStream) -> io::Result<()> {
+    let millis = u32::try_from(ARRIVES_WITHIN.as_millis()).unwrap_or(u32::MAX);
+    Ok(rustix::net::sockopt::set_tcp_user_timeout(stream, millis)?)
+}
+
+/// Elsewhere the system takes minutes, in which what is written to a machine that vanished is lost.
+#[cfg(not(target_os = "linux"))]
+fn give_up_early(_stream: &TcpStream) -> io::Result<()> {
+    Ok(())
 }
 
 /// Reads what nobody wants, up to the end; whether that was a proper one.
