@@ -20,6 +20,7 @@ pub(crate) mod provider;
 pub(crate) mod requests;
 pub(crate) mod scan;
 pub(crate) mod secrets;
+pub(crate) mod siem;
 pub(crate) mod workspaces;
 
 /// Org-scoped API keys for agents, pipelines and integrations
@@ -191,6 +192,8 @@ pub(crate) struct ServeFlags {
     #[command(flatten)]
     anchors: anchors::AnchorFlags,
     #[command(flatten)]
+    siem: siem::SiemFlags,
+    #[command(flatten)]
     provider: provider::ProviderFlags,
 }
 
@@ -236,6 +239,7 @@ impl ServeFlags {
             github_secret_scanning: serve.github_secret_scanning,
             accepts_rollback: serve.anchors.accept_rollback,
             anchors: serve.anchors.flags(),
+            siem: serve.siem.flags(),
             provider: serve.provider.flags(),
         }
     }
@@ -270,7 +274,8 @@ mod tests {
                      --oidc-role-claim 19 --oidc-audience 20 --oidc-scopes 21 --workos-client-id 22 \
                      --workos-api-url 23 --workos-issuer 24 --roles 25 --orgs 26 \
                      --session-idle 27 --session-max 28 --ledger-key-file 29 --accept-ledger-key --anchor-file 30 \
-                     --anchor-webhook 31 --witness 32 --witness 33 --anchor-every 34 --accept-rollback";
+                     --anchor-webhook 31 --witness 32 --witness 33 --anchor-every 34 --accept-rollback --syslog 35 --syslog 36 \
+                     --otlp-logs 37 --siem-records 38 --siem-ca-file 39 --otlp-headers-file 40 --syslog-enterprise 41";
         let cli = Cli::try_parse_from(words.split_whitespace()).expect("a command line");
         let Some(Command::Serve(serve)) = cli.command else {
             panic!("not serve")

@@ -47,6 +47,8 @@ mod run;
 mod scan;
 #[path = "support/server.rs"]
 mod server;
+#[path = "support/story/siem.rs"]
+mod siem;
 #[path = "support/story/tools.rs"]
 mod tools;
 #[path = "support/story/trail.rs"]
@@ -96,6 +98,7 @@ on_both_databases! {
     live::verify as running_server_is_verified_and_what_was_done_to_its_database_is_named,
     ledger::rotation as rotation_of_the_ledger_key_is_followed_by_a_folder,
     anchors::proved as witness_and_file_prove_a_trail_and_show_that_a_database_is_another,
+    siem::killed as records_reach_a_receiver_from_a_server_that_is_killed,
     rekey::offline as rekey_is_offline_and_keeps_values_readable,
     rekey::interrupted as interrupted_rekey_recovers_at_the_next_start,
     rekey::other_master_key as other_master_key_is_refused_at_start,

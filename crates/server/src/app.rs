@@ -43,6 +43,7 @@ use crate::{
     reports::Reports,
     rotations::OldSecrets,
     seal,
+    siem::Siem,
     signals::Signals,
     stranger_limiter::StrangerLimiter,
     streams::Streams,
@@ -99,6 +100,8 @@ pub struct App {
     pub(crate) checkpoints: Checkpoints,
     /// Where checkpoints are kept outside the database.
     pub(crate) anchors: Anchors,
+    /// Where records are sent as they come.
+    pub(crate) siem: Siem,
     pub(crate) metrics: Arc<Metrics>,
     /// Held shared from before a mint's commit until the index has the key, and alone by a
     /// revocation after its commit: whoever revokes what was just minted waits until the index can
@@ -188,6 +191,7 @@ impl App {
         let (checkpoints, changes) = Checkpoints::open(&config, &*store).await?;
         // Before anything is added to a trail that may not be the one that it was.
         let anchors = Anchors::open(&config, &*store, checkpoints.keys()).await?;
+        let siem = Siem::open(&config, &*store, deployment.default_org).await?;
         checkpoints.tell(&*store, changes).await?;
         let interner = Arc::new(Interner::default());
         let (keys, workspace_tokens, other_uses) = load_index(&*store, &interner).await?;
@@ -222,6 +226,7 @@ impl App {
             sealer,
             checkpoints,
             anchors,
+            siem,
             metrics,
             births: tokio::sync::RwLock::default(),
             policies: Policies::load(&*store).await?,
@@ -283,6 +288,7 @@ impl App {
         self.tell_signals().await;
         self.anchor_at_the_end().await;
         self.ledger.close().await;
+        self.send_to_siem_at_the_end().await;
         self.store.close().await;
         // Last, and bounded: nobody may be reading standard output.
         let app = Arc::clone(self);

@@ -7,6 +7,7 @@ mod checked;
 mod github;
 mod provider;
 mod raw;
+mod siem;
 
 pub use anchors::{AnchorConfig, WITNESSES_MAX, WebhookConfig, WitnessConfig};
 pub(crate) use checked::mask_url as mask;
@@ -14,7 +15,8 @@ pub use checked::{AuditMode, Config, LogFormat};
 pub use github::GithubKeySource;
 pub(crate) use github::is_loopback;
 pub use provider::{OidcConfig, ProviderConfig, ProviderKind, WorkosConfig};
-pub use raw::{AnchorFlags, ClientEnv, Flags, ProviderFlags, Setting, client_env};
+pub use raw::{AnchorFlags, ClientEnv, Flags, ProviderFlags, Setting, SiemFlags, client_env};
+pub use siem::{HostPort, SiemConfig, SiemRecords, SyslogAddress, otlp_name};
 
 /// A setting that cannot be used. The sentence names it and says what to write instead.
 #[derive(Debug, thiserror::Error)]

@@ -44,11 +44,13 @@ mod reports;
 mod rotations;
 pub mod router;
 pub mod seal;
+mod siem;
 mod signals;
 mod stranger_limiter;
 mod streams;
 mod sweeper;
 pub mod telemetry;
+mod told;
 pub mod trace;
 mod turns;
 pub mod usage;
@@ -115,6 +117,9 @@ pub enum ServeError {
     /// Anchors cannot be made.
     #[error("cannot anchor the audit trails: {0}")]
     Anchors(String),
+    /// Records cannot be sent to the receivers that the settings name.
+    #[error("cannot send records to a SIEM: {0}")]
+    Siem(String),
     /// The database is behind what was anchored: the whole sentence.
     #[error("{0}")]
     RolledBack(String),
@@ -207,6 +212,7 @@ impl Running {
             tokio::spawn(sweeps(Arc::clone(&app), stopped.clone())),
             tokio::spawn(indexer::run(Arc::clone(&app), stopped.clone())),
             tokio::spawn(anchors::run(Arc::clone(&app), stopped.clone())),
+            tokio::spawn(siem::run(Arc::clone(&app), stopped.clone())),
             tokio::spawn(main),
         ];
         if let Some(listener) = private {

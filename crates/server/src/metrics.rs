@@ -50,6 +50,39 @@ struct SignalLabels {
     signal: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SinkLabels {
+    sink: &'static str,
+}
+
+/// What is counted of receivers of records.
+#[derive(Default)]
+struct SiemMetrics {
+    sent: Family<SinkLabels, Counter>,
+    dropped: Family<SinkLabels, Counter>,
+    behind: Family<SinkLabels, Gauge>,
+}
+
+impl SiemMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "siem_sent",
+            "Records sent to receivers of syslog or OTLP, also those sent again",
+            self.sent.clone(),
+        );
+        registry.register(
+            "siem_dropped",
+            "Records that a receiver did not want, or that could not be read",
+            self.dropped.clone(),
+        );
+        registry.register(
+            "siem_behind",
+            "Records that receivers are not known to have taken",
+            self.behind.clone(),
+        );
+    }
+}
+
 /// Counters of the service.
 pub struct Metrics {
     registry: RwLock<Registry>,
@@ -60,6 +93,7 @@ pub struct Metrics {
     github_reports: Family<OutcomeLabels, Counter>,
     signals: Family<SignalLabels, Counter>,
     signals_withheld: Counter,
+    siem: SiemMetrics,
     verification: Histogram,
     commit: Histogram,
     records: Counter,
@@ -90,6 +124,7 @@ impl Default for Metrics {
             github_reports: Family::default(),
             signals: Family::default(),
             signals_withheld: Counter::default(),
+            siem: SiemMetrics::default(),
             verification: Histogram::new(exponential_buckets(1e-7, 4.0, 10)),
             commit: Histogram::new(exponential_buckets(5e-5, 2.0, 16)),
             records: Counter::default(),
@@ -154,6 +189,7 @@ impl Default for Metrics {
 
 impl Metrics {
     fn register_more(&self, registry: &mut Registry) {
+        self.siem.register(registry);
         registry.register(
             "found_secrets",
             "Secrets reported as found, by what became of them",
@@ -179,6 +215,24 @@ impl Metrics {
             "Signals about keys that were counted and not recorded",
             self.signals_withheld.clone(),
         );
+    }
+
+    /// Counts records that were sent by `syslog` or `otlp`.
+    pub fn note_siem_sent(&self, sink: &'static str, count: u64) {
+        let labels = SinkLabels { sink };
+        self.siem.sent.get_or_create(&labels).inc_by(count);
+    }
+
+    /// Counts records that were passed over.
+    pub fn note_siem_dropped(&self, sink: &'static str, count: u64) {
+        let labels = SinkLabels { sink };
+        self.siem.dropped.get_or_create(&labels).inc_by(count);
+    }
+
+    /// Notes by how much the records changed that receivers lack.
+    pub fn note_siem_behind(&self, sink: &'static str, change: i64) {
+        let labels = SinkLabels { sink };
+        self.siem.behind.get_or_create(&labels).inc_by(change);
     }
 
     /// Counts a request.

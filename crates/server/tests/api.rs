@@ -136,6 +136,14 @@ mod service;
 mod sessions;
 #[path = "api/sessions_of_keys.rs"]
 mod sessions_of_keys;
+#[path = "api/siem.rs"]
+mod siem;
+#[path = "api/siem_collector.rs"]
+mod siem_collector;
+#[path = "api/siem_otlp.rs"]
+mod siem_otlp;
+#[path = "api/siem_rsyslog.rs"]
+mod siem_rsyslog;
 #[path = "api/signals.rs"]
 mod signals;
 #[path = "api/sso.rs"]

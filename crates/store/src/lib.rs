@@ -21,6 +21,7 @@ mod rows;
 mod scan;
 mod shelf_store;
 mod signal_store;
+mod sink_store;
 mod sqlite;
 mod tiles;
 mod tree_store;
@@ -67,6 +68,7 @@ pub(crate) use rows::{KEYS_SELECTED_LIMIT, to_turn, within_selection};
 pub use scan::SCAN_BYTES_MAX;
 pub use shelf_store::{DayUse, ShelfStore};
 pub use signal_store::SignalStore;
+pub use sink_store::{BehindTrail, SinkStore};
 pub use tree_store::{Checkpoint, CheckpointStore, LEAVES_MAX, TreeStore};
 pub use usage_store::{
     ADDRESSES_PER_KEY_MAX, AddressUse, Descendant, HOUR, KeyCalls, RouteOfKey, RouteUse, Span,
@@ -96,6 +98,7 @@ pub trait Store:
     + UsageStore
     + ShelfStore
     + SignalStore
+    + SinkStore
     + PersonStore
     + SessionStore
 {
@@ -441,8 +444,7 @@ pub trait AuditStore: Send + Sync + 'static {
         page: Page<u64>,
     ) -> Result<AuditPart>;
 
-    /// Records of the org that fit, oldest first, after a number (0 for the first), for export and
-    /// tail.
+    /// Records of the org that fit, oldest first, after a number (0 for the first).
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

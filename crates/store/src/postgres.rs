@@ -29,6 +29,7 @@ mod secrets;
 mod session;
 mod shelf;
 mod signals;
+mod sinks;
 mod tree;
 mod usage;
 mod workspace_tokens;
@@ -93,6 +94,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
     (
         "V0007__signals",
         include_str!("../migrations/postgres/V0007__signals.sql"),
+    ),
+    (
+        "V0008__audit_sinks",
+        include_str!("../migrations/postgres/V0008__audit_sinks.sql"),
     ),
 ];
 

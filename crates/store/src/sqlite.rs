@@ -25,6 +25,7 @@ mod runs;
 mod secrets;
 mod shelf;
 mod signals;
+mod sinks;
 mod tree;
 mod usage;
 mod workspace_tokens;
@@ -357,21 +358,21 @@ fn prepare(connection: &mut Connection, options: &OpenOptions) -> Result<()> {
 }
 
 fn migrations() -> std::result::Result<Vec<Migration>, refinery_core::Error> {
-    let foundation = include_str!("../migrations/sqlite/V0001__foundation.sql");
-    let usage = include_str!("../migrations/sqlite/V0002__usage.sql");
-    let requests = include_str!("../migrations/sqlite/V0003__requests.sql");
-    let people = include_str!("../migrations/sqlite/V0004__people.sql");
-    let audit_index = include_str!("../migrations/sqlite/V0005__audit_index.sql");
-    let ledger_tree = include_str!("../migrations/sqlite/V0006__ledger_tree.sql");
-    let signals = include_str!("../migrations/sqlite/V0007__signals.sql");
+    macro_rules! read {
+        ($name:literal) => {{
+            let sql = include_str!(concat!("../migrations/sqlite/", $name, ".sql"));
+            Migration::unapplied($name, sql)?
+        }};
+    }
     Ok(vec![
-        Migration::unapplied("V0001__foundation", foundation)?,
-        Migration::unapplied("V0002__usage", usage)?,
-        Migration::unapplied("V0003__requests", requests)?,
-        Migration::unapplied("V0004__people", people)?,
-        Migration::unapplied("V0005__audit_index", audit_index)?,
-        Migration::unapplied("V0006__ledger_tree", ledger_tree)?,
-        Migration::unapplied("V0007__signals", signals)?,
+        read!("V0001__foundation"),
+        read!("V0002__usage"),
+        read!("V0003__requests"),
+        read!("V0004__people"),
+        read!("V0005__audit_index"),
+        read!("V0006__ledger_tree"),
+        read!("V0007__signals"),
+        read!("V0008__audit_sinks"),
     ])
 }
 
@@ -430,10 +431,8 @@ mod tests {
             first.deployment().await,
             Err(StoreError::Unavailable { .. })
         ));
-        assert!(matches!(
-            first.probe().await,
-            Err(StoreError::Unavailable { .. })
-        ));
+        let probed = first.probe().await;
+        assert!(matches!(probed, Err(StoreError::Unavailable { .. })));
         let again = Sqlite::open(path, &options()).await.expect("opened again");
         again.close().await;
     }

@@ -63,6 +63,8 @@ mod sessions;
 mod shelf;
 #[path = "conformance/signals.rs"]
 mod signals;
+#[path = "conformance/sinks.rs"]
+mod sinks;
 #[path = "conformance/support.rs"]
 mod support;
 #[path = "conformance/target.rs"]
@@ -106,6 +108,9 @@ macro_rules! conformance {
 
 conformance! {
     signals::habits_of_a_key_are_kept_and_replaced,
+    sinks::new_receiver_begins_at_the_end_and_a_known_one_goes_on,
+    sinks::what_was_sent_never_moves_back_and_is_kept_for_each_receiver,
+    sinks::trails_behind_are_listed_in_parts_and_with_those_of_deleted_orgs,
     clock::policy_is_kept_for_each_org,
     clock::notice_is_kept_once_for_each_instant,
     clock::what_is_due_is_listed,

@@ -3,7 +3,6 @@
 mod cloud_events;
 mod csv;
 mod ocsf;
-mod told;
 
 use std::sync::Arc;
 

@@ -16,6 +16,7 @@ use super::{
     github::{self, GithubKeySource},
     provider::{self, ProviderConfig},
     raw::{Flags, Raw, SETTINGS, Setting},
+    siem::{self, SiemConfig},
 };
 
 /// When a request's audit record must be safe.
@@ -87,6 +88,8 @@ pub struct Config {
     pub anchors: AnchorConfig,
     /// Whether the operator accepts a database that is behind what was anchored.
     pub accepts_rollback: bool,
+    /// Where records are sent as they come.
+    pub siem: SiemConfig,
     /// Where people sign in; `None`: with a link that this server makes.
     pub provider: Option<ProviderConfig>,
     /// `ADMIN_TOKEN` as it is given; checked by [`crate::admin_token`].
@@ -161,6 +164,7 @@ impl Config {
                 .map_err(|reason| raw.bad("github-secret-scanning", reason))?,
             anchors: anchors::check(&raw)?,
             accepts_rollback: flags.accepts_rollback,
+            siem: siem::check(&raw)?,
             provider: provider::check(&raw)?,
             admin_token: raw.given("admin-token").map(|text| text.to_owned().into()),
             admin_token_file: raw.given("admin-token-file").map(PathBuf::from),
@@ -209,6 +213,12 @@ impl Config {
                 BootstrapPolicy::Any => "any".to_owned(),
                 BootstrapPolicy::Off => "off".to_owned(),
             },
+            "otlp-logs" => {
+                let all: Vec<_> = self.siem.otlp.iter().map(siem::otlp_name).collect();
+                Some(all.join(","))
+                    .filter(|all| !all.is_empty())
+                    .unwrap_or_else(|| "(not set)".to_owned())
+            }
             secret if secret == "admin-token" || provider::SECRETS.contains(&secret) => {
                 let is_set = self.raw.given(secret).is_some();
                 if is_set { "(set)" } else { "(not set)" }.to_owned()

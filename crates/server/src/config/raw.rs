@@ -53,6 +53,8 @@ pub struct Flags {
     /// Whether to go on with a database that is behind what was anchored: for one start, so it is no
     /// setting.
     pub accepts_rollback: bool,
+    /// Where records are sent.
+    pub siem: SiemFlags,
     /// Where people sign in.
     pub provider: ProviderFlags,
 }
@@ -68,6 +70,23 @@ pub struct AnchorFlags {
     pub witness: Option<String>,
     /// How often.
     pub every: Option<String>,
+}
+
+/// What the command line says of receivers of records.
+#[derive(Debug, Clone, Default)]
+pub struct SiemFlags {
+    /// Receivers of syslog, with commas between.
+    pub syslog: Option<String>,
+    /// Receivers of OTLP logs, with commas between.
+    pub otlp_logs: Option<String>,
+    /// Which records.
+    pub records: Option<String>,
+    /// The authorities that receivers are believed by.
+    pub ca_file: Option<String>,
+    /// The file with headers for receivers of OTLP.
+    pub otlp_headers_file: Option<String>,
+    /// The enterprise number in structured data.
+    pub enterprise: Option<String>,
 }
 
 /// What the command line says of the identity provider.
@@ -145,6 +164,12 @@ pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
     ),
     ("witness", "CLAVIGER_WITNESS", ""),
     ("anchor-every", "CLAVIGER_ANCHOR_EVERY", "1m"),
+    ("syslog", "CLAVIGER_SYSLOG", ""),
+    ("otlp-logs", "CLAVIGER_OTLP_LOGS", ""),
+    ("siem-records", "CLAVIGER_SIEM_RECORDS", "all"),
+    ("siem-ca-file", "CLAVIGER_SIEM_CA_FILE", ""),
+    ("otlp-headers-file", "CLAVIGER_OTLP_HEADERS_FILE", ""),
+    ("syslog-enterprise", "CLAVIGER_SYSLOG_ENTERPRISE", "32473"),
     ("oidc-issuer", "CLAVIGER_OIDC_ISSUER", ""),
     ("oidc-client-id", "CLAVIGER_OIDC_CLIENT_ID", ""),
     ("oidc-client-secret", "CLAVIGER_OIDC_CLIENT_SECRET", ""),
@@ -246,6 +271,12 @@ fn flag<'a>(flags: &'a Flags, name: &str) -> Option<&'a String> {
         "anchor-webhook" => flags.anchors.webhook.as_ref(),
         "witness" => flags.anchors.witness.as_ref(),
         "anchor-every" => flags.anchors.every.as_ref(),
+        "syslog" => flags.siem.syslog.as_ref(),
+        "otlp-logs" => flags.siem.otlp_logs.as_ref(),
+        "siem-records" => flags.siem.records.as_ref(),
+        "siem-ca-file" => flags.siem.ca_file.as_ref(),
+        "otlp-headers-file" => flags.siem.otlp_headers_file.as_ref(),
+        "syslog-enterprise" => flags.siem.enterprise.as_ref(),
         "oidc-issuer" => flags.provider.oidc_issuer.as_ref(),
         "oidc-client-id" => flags.provider.oidc_client_id.as_ref(),
         "oidc-org-claim" => flags.provider.oidc_org_claim.as_ref(),

@@ -5,7 +5,7 @@ use claviger_store::AuditRow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::told::Told;
+use crate::told::Told;
 
 /// An event (CloudEvents 1.0.2, 3.1; JSON format 1.0.2).
 #[derive(Serialize)]
@@ -51,10 +51,8 @@ mod tests {
     use claviger_core::ledger::entry::Kind;
     use serde_json::Value;
 
-    use super::{
-        super::told::samples::{METHODS, org, row},
-        push,
-    };
+    use super::push;
+    use crate::told::samples::{METHODS, org, row};
 
     #[test]
     fn every_record_is_an_event_with_its_bytes() {

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use claviger_store::AuditRow;
 
-use super::told::Told;
+use crate::told::Told;
 
 /// The columns, in their order. What comes is added at the end.
 pub(super) const COLUMNS: [&str; 22] = [
@@ -124,10 +124,8 @@ fn push_cell(out: &mut Vec<u8>, text: &str) {
 mod tests {
     use claviger_core::ledger::entry::Kind;
 
-    use super::{
-        super::told::samples::{METHODS, row},
-        COLUMNS, head, push, push_cell,
-    };
+    use super::{COLUMNS, head, push, push_cell};
+    use crate::told::samples::{METHODS, row};
 
     /// Takes a line apart as RFC 4180 says.
     fn cells(line: &str) -> Vec<String> {

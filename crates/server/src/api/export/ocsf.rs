@@ -5,7 +5,7 @@ use claviger_core::{id::OrgId, tier::Actor, time::Timestamp};
 use claviger_store::AuditRow;
 use serde_json::{Map, Value, json};
 
-use super::told::Told;
+use crate::told::Told;
 
 /// The version of the schema, of August 2026. Nothing is written that it has deprecated.
 const VERSION: &str = "1.9.0";
@@ -182,10 +182,8 @@ mod tests {
     use claviger_core::ledger::entry::Kind;
     use serde_json::Value;
 
-    use super::{
-        super::told::samples::{METHODS, org, row},
-        push,
-    };
+    use super::push;
+    use crate::told::samples::{METHODS, org, row};
 
     /// What must be there, as the schema has it: github.com/ocsf/ocsf-schema, events/base_event.json,
     /// events/application/api_activity.json, objects/{metadata,product,api,http_response,url}.json.

@@ -7,47 +7,47 @@ use serde_json::value::RawValue;
 
 /// What a record says; see [`claviger_core::ledger::entry::Draft`].
 #[derive(Debug, Deserialize)]
-pub(super) struct Told<'a> {
+pub(crate) struct Told<'a> {
     #[serde(borrow)]
-    pub(super) id: Cow<'a, str>,
+    pub(crate) id: Cow<'a, str>,
     #[serde(borrow)]
-    pub(super) time: Cow<'a, str>,
+    pub(crate) time: Cow<'a, str>,
     #[serde(borrow)]
-    pub(super) org: Cow<'a, str>,
+    pub(crate) org: Cow<'a, str>,
     #[serde(borrow)]
-    pub(super) kind: Cow<'a, str>,
+    pub(crate) kind: Cow<'a, str>,
     #[serde(borrow)]
-    pub(super) tier: Cow<'a, str>,
+    pub(crate) tier: Cow<'a, str>,
     #[serde(borrow)]
-    pub(super) actor: Cow<'a, str>,
+    pub(crate) actor: Cow<'a, str>,
     #[serde(borrow, default)]
-    pub(super) key: Option<Cow<'a, str>>,
+    pub(crate) key: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    pub(super) chain: Vec<Cow<'a, str>>,
+    pub(crate) chain: Vec<Cow<'a, str>>,
     #[serde(borrow)]
-    pub(super) root: Cow<'a, str>,
+    pub(crate) root: Cow<'a, str>,
     #[serde(borrow, default)]
-    pub(super) impersonator: Option<Cow<'a, str>>,
+    pub(crate) impersonator: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    pub(super) method: Cow<'a, str>,
+    pub(crate) method: Cow<'a, str>,
     #[serde(borrow)]
-    pub(super) path: Cow<'a, str>,
+    pub(crate) path: Cow<'a, str>,
     #[serde(borrow)]
-    pub(super) route: Cow<'a, str>,
+    pub(crate) route: Cow<'a, str>,
     #[serde(borrow, default)]
-    pub(super) workspace: Option<Cow<'a, str>>,
-    pub(super) status: u16,
-    pub(super) duration_us: u64,
+    pub(crate) workspace: Option<Cow<'a, str>>,
+    pub(crate) status: u16,
+    pub(crate) duration_us: u64,
     #[serde(borrow, default)]
-    pub(super) code: Option<Cow<'a, str>>,
+    pub(crate) code: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    pub(super) client: Option<Cow<'a, str>>,
+    pub(crate) client: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    pub(super) user_agent: Option<Cow<'a, str>>,
+    pub(crate) user_agent: Option<Cow<'a, str>>,
     #[serde(default = "one")]
-    pub(super) count: u64,
+    pub(crate) count: u64,
     #[serde(borrow, default)]
-    pub(super) change: Option<&'a RawValue>,
+    pub(crate) change: Option<&'a RawValue>,
 }
 
 const fn one() -> u64 {
@@ -56,14 +56,14 @@ const fn one() -> u64 {
 
 impl<'a> Told<'a> {
     /// Reads the bytes of a record.
-    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }
 }
 
 /// Records for the tests of the formats: one of every kind, and what is odd about them.
 #[cfg(test)]
-pub(super) mod samples {
+pub(crate) mod samples {
     use claviger_core::{
         id::{EventId, KeyId, OrgId, WorkspaceId},
         ledger::entry::{Draft, Kind},
