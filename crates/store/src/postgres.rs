@@ -22,6 +22,7 @@ mod policies;
 mod reach;
 mod replays;
 mod requests;
+mod retention;
 mod rotations;
 mod row;
 mod runs;
@@ -93,6 +94,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
     (
         "V0007__signals",
         include_str!("../migrations/postgres/V0007__signals.sql"),
+    ),
+    (
+        "V0009__retention",
+        include_str!("../migrations/postgres/V0009__retention.sql"),
     ),
 ];
 

@@ -19,6 +19,7 @@ mod policies;
 mod reach;
 mod replays;
 mod requests;
+mod retention;
 mod rotations;
 mod row;
 mod runs;
@@ -357,21 +358,23 @@ fn prepare(connection: &mut Connection, options: &OpenOptions) -> Result<()> {
 }
 
 fn migrations() -> std::result::Result<Vec<Migration>, refinery_core::Error> {
-    let foundation = include_str!("../migrations/sqlite/V0001__foundation.sql");
-    let usage = include_str!("../migrations/sqlite/V0002__usage.sql");
-    let requests = include_str!("../migrations/sqlite/V0003__requests.sql");
-    let people = include_str!("../migrations/sqlite/V0004__people.sql");
-    let audit_index = include_str!("../migrations/sqlite/V0005__audit_index.sql");
-    let ledger_tree = include_str!("../migrations/sqlite/V0006__ledger_tree.sql");
-    let signals = include_str!("../migrations/sqlite/V0007__signals.sql");
+    macro_rules! migration {
+        ($name:literal) => {
+            Migration::unapplied(
+                $name,
+                include_str!(concat!("../migrations/sqlite/", $name, ".sql")),
+            )?
+        };
+    }
     Ok(vec![
-        Migration::unapplied("V0001__foundation", foundation)?,
-        Migration::unapplied("V0002__usage", usage)?,
-        Migration::unapplied("V0003__requests", requests)?,
-        Migration::unapplied("V0004__people", people)?,
-        Migration::unapplied("V0005__audit_index", audit_index)?,
-        Migration::unapplied("V0006__ledger_tree", ledger_tree)?,
-        Migration::unapplied("V0007__signals", signals)?,
+        migration!("V0001__foundation"),
+        migration!("V0002__usage"),
+        migration!("V0003__requests"),
+        migration!("V0004__people"),
+        migration!("V0005__audit_index"),
+        migration!("V0006__ledger_tree"),
+        migration!("V0007__signals"),
+        migration!("V0009__retention"),
     ])
 }
 
@@ -457,15 +460,8 @@ mod tests {
             names.push(entry.file_name().into_string().expect("a text"));
         }
         names.sort();
-        assert_eq!(
-            names,
-            [
-                "claviger.db",
-                "claviger.db-shm",
-                "claviger.db-wal",
-                "claviger.db.lock"
-            ]
-        );
+        let expected = "claviger.db claviger.db-shm claviger.db-wal claviger.db.lock";
+        assert_eq!(names.join(" "), expected);
         store.close().await;
     }
 
