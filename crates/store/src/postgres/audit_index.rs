@@ -94,7 +94,7 @@ impl Postgres {
         let (org, block) = (built.org.to_string(), built.block.cast_signed());
         let change = self.sessions.begin().await?;
         change.batch("set local synchronous_commit = off").await?;
-        if retention::hold(&change, built.org).await? != built.dropped {
+        if retention::dropped_up_to(&change, built.org).await? != built.dropped {
             return Ok(());
         }
         let head = "insert into audit_index_heads (org, blocks) values ($1, $2::bigint + 1)
@@ -108,11 +108,6 @@ impl Postgres {
             insert_chapter(&change, built.org, chapter_of(built.block), rows).await?;
         }
         change.commit().await
-    }
-
-    /// How many blocks of a trail are indexed, and up to which record bodies were dropped.
-    pub(super) async fn extent(&self, org: OrgId) -> Outcome<(u64, u64)> {
-        extent(&self.sessions.session().await?, org).await
     }
 
     /// These rows of these blocks, by block and bucket.

@@ -99,7 +99,7 @@ async fn expect_row(change: &Change, org: &str) -> Outcome<()> {
 }
 
 /// Up to which record bodies were dropped. Until the end of the transaction no more are.
-pub(super) async fn hold(change: &Change, org: OrgId) -> Outcome<u64> {
+pub(super) async fn dropped_up_to(change: &Change, org: OrgId) -> Outcome<u64> {
     let org = org.to_string();
     expect_row(change, &org).await?;
     let sql = "select last_seq from audit_dropped where org = $1 for share";

@@ -151,6 +151,36 @@ fn insert_chapter(
     Ok(())
 }
 
+/// These rows of a block.
+pub(super) fn index_rows(
+    sql: &Connection,
+    org: OrgId,
+    block: u64,
+    buckets: &[u8],
+) -> Outcome<Vec<Option<Vec<u8>>>> {
+    let query = "select places from audit_index where org = ?1 and block = ?2 and bucket = ?3";
+    let row_of = |bucket: &u8| {
+        let bound = params![IdText::of(org), block.cast_signed(), bucket];
+        row::first(sql, query, bound, |row| blob(row, 0))
+    };
+    buckets.iter().map(row_of).collect()
+}
+
+/// These rows of a chapter.
+pub(super) fn chapter_rows(
+    sql: &Connection,
+    org: OrgId,
+    chapter: u64,
+    buckets: &[u8],
+) -> Outcome<Vec<Option<Vec<u8>>>> {
+    let query = "select blocks from audit_chapters where org = ?1 and chapter = ?2 and bucket = ?3";
+    let row_of = |bucket: &u8| {
+        let bound = params![IdText::of(org), chapter.cast_signed(), bucket];
+        row::first(sql, query, bound, |row| blob(row, 0))
+    };
+    buckets.iter().map(row_of).collect()
+}
+
 /// Takes out of the index what the records up to this one put there, whose bodies are gone. What it
 /// says of the others of their block and their chapter is made anew.
 pub(super) fn drop_up_to(sql: &Connection, org: OrgId, last: u64) -> Outcome<()> {
@@ -182,34 +212,4 @@ pub(super) fn extent(sql: &Connection, org: OrgId) -> Outcome<(u64, u64)> {
     let both = |row: &Row<'_>| Ok((count(row, 0)?, count(row, 1)?));
     let found = row::first(sql, query, params![IdText::of(org)], both)?;
     Ok(found.unwrap_or_default())
-}
-
-/// These rows of a block.
-pub(super) fn index_rows(
-    sql: &Connection,
-    org: OrgId,
-    block: u64,
-    buckets: &[u8],
-) -> Outcome<Vec<Option<Vec<u8>>>> {
-    let query = "select places from audit_index where org = ?1 and block = ?2 and bucket = ?3";
-    let row_of = |bucket: &u8| {
-        let bound = params![IdText::of(org), block.cast_signed(), bucket];
-        row::first(sql, query, bound, |row| blob(row, 0))
-    };
-    buckets.iter().map(row_of).collect()
-}
-
-/// These rows of a chapter.
-pub(super) fn chapter_rows(
-    sql: &Connection,
-    org: OrgId,
-    chapter: u64,
-    buckets: &[u8],
-) -> Outcome<Vec<Option<Vec<u8>>>> {
-    let query = "select blocks from audit_chapters where org = ?1 and chapter = ?2 and bucket = ?3";
-    let row_of = |bucket: &u8| {
-        let bound = params![IdText::of(org), chapter.cast_signed(), bucket];
-        row::first(sql, query, bound, |row| blob(row, 0))
-    };
-    buckets.iter().map(row_of).collect()
 }
