@@ -47,7 +47,7 @@ impl RetentionStore for Sqlite {
             let Some(dropping) = plan(tx.sql, org, before)? else {
                 return Ok(None);
             };
-            // What was there is to be nowhere in the file any more.
+            // Pages that become free are overwritten. Pieces can be left in pages that hold other rows.
             tx.sql.execute_batch("pragma secure_delete = on")?;
             let done = drop_all(tx.sql, org, dropping, decision);
             tx.sql.execute_batch("pragma secure_delete = off")?;
