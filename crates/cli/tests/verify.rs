@@ -16,9 +16,18 @@ mod log;
 #[path = "support/verify/standin.rs"]
 mod standin;
 
-use std::{fs, fs::File, process::Stdio};
+use std::{fs, fs::File, process::Stdio, time::Duration};
 
-use claviger_core::ledger::note::Kind;
+use claviger_core::{
+    id::{EventId, OrgId},
+    ledger::{
+        entry::{Draft, Kind as About},
+        note::Kind,
+        retention::Decision,
+    },
+    tier::Actor,
+    time::Timestamp,
+};
 use log::{
     Bench, ORIGIN, Signer, checkpoint, checkpoint_of, lines, record, records, verdict, word,
 };
@@ -128,6 +137,73 @@ fn bundles_that_are_missing_are_named() {
     bench.write_folder("log", &records(COUNT));
     fs::remove_file(bench.path("log/tile/entries/039.p/16")).expect("a bundle");
     bench.verify(&["log"]).expect("cut_off", Some(39 * 256 + 1));
+}
+
+/// The record with this number, which drops the bodies up to another.
+fn decision(number: u64, last: u64) -> Vec<u8> {
+    let decision = Decision {
+        first: 1,
+        last,
+        keep: Duration::from_hours(24 * 90),
+        setting: None,
+        size: number - 1,
+        root: log::root(&[]),
+    };
+    let change = decision.change().to_string();
+    let (id, org) = (EventId::from_u128(number.into()), OrgId::from_u128(1));
+    let at = Timestamp::from_millis(1);
+    let draft = Draft {
+        kind: About::Retention,
+        change: Some(&change),
+        ..Draft::of_operation(id, 7, at, org, &Actor::Policy)
+    };
+    draft.write().bytes().to_vec()
+}
+
+#[test]
+fn bodies_that_a_record_drops_are_no_finding_and_others_are() {
+    let bench = Bench::new();
+    let mut all = records(COUNT);
+    all[8_999] = decision(9_000, 1_024);
+    bench.write_folder("log", &all);
+    for number in 0..4 {
+        let bundle = format!("log/tile/entries/00{number}");
+        fs::remove_file(bench.path(&bundle)).expect("a bundle");
+    }
+    let said = bench.verify(&["log"]);
+    said.expect_proved(COUNT);
+    assert_eq!(said.report["without_body"], 1_024);
+    let decided = &said.report["decisions"][0];
+    assert_eq!(
+        (decided["record"].as_u64(), decided["last"].as_u64()),
+        (Some(9_000), Some(1_024))
+    );
+    assert_eq!(decided["keep_audit_for"], "90d");
+    let out = bench.command(&["log", "--key", "log/key"]).output();
+    let out = String::from_utf8(out.expect("it runs").stdout).expect("a text");
+    let words = "records 1 to 1024, by the decision in record 9000 (keep_audit_for 90d)";
+    assert!(out.contains(words), "{out}");
+    // One bundle more than was decided.
+    fs::remove_file(bench.path("log/tile/entries/004")).expect("a bundle");
+    bench.verify(&["log"]).expect("no_body", Some(1_025));
+    // Lines begin behind what was dropped; the hashes beside them are whole.
+    bench.write_lines("trail.jsonl", &all[1_024..], &all);
+    bench.verify(&["trail.jsonl"]).expect_proved(COUNT);
+    bench.write_lines("trail.jsonl", &all[1_025..], &all);
+    bench
+        .verify(&["trail.jsonl"])
+        .expect("removed", Some(1_025));
+    // The same bytes where nobody signed a decision.
+    let mut stand = all.clone();
+    all[8_999] = record(9_000);
+    stand.drain(..1_024);
+    bench.write_lines("trail.jsonl", &stand, &all);
+    let said = bench.verify(&["trail.jsonl"]);
+    said.expect_first("removed", Some(1));
+    assert!(
+        said.findings()
+            .contains(&("changed".to_owned(), Some(9_000)))
+    );
 }
 
 #[test]

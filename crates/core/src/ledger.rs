@@ -11,6 +11,7 @@ pub mod filter;
 pub mod index;
 pub mod note;
 pub mod record;
+pub mod retention;
 pub mod search;
 mod short;
 pub mod tree;

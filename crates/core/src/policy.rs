@@ -23,6 +23,9 @@ pub use text::PolicyText;
 /// The most names of metadata that a policy can require.
 pub const REQUIRED_METADATA_MAX: usize = 16;
 
+/// The shortest time for which the bodies of audit records are kept.
+pub const KEEP_AUDIT_MIN: Duration = Duration::from_hours(24);
+
 /// Who may mint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Minters {
@@ -84,6 +87,8 @@ pub struct Policy {
     pub suspends_overdue: bool,
     /// A key of which such a signal tells is suspended. In the order of the types, each once.
     pub suspends_on: Vec<SignalType>,
+    /// For how long the bodies of audit records are kept; `None` for ever.
+    pub keep_audit_for: Option<Duration>,
 }
 
 impl Default for Policy {
@@ -102,6 +107,7 @@ impl Default for Policy {
             idle_max: None,
             suspends_overdue: false,
             suspends_on: Vec::new(),
+            keep_audit_for: None,
         }
     }
 }

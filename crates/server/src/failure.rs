@@ -12,6 +12,11 @@ use crate::{
     rate_limiter::Standing,
 };
 
+/// Which record says that bodies were dropped.
+fn decision(seq: Option<u64>) -> String {
+    seq.map_or_else(|| "a record".to_owned(), |seq| format!("record {seq}"))
+}
+
 /// Why a request was not done. Nothing was changed, unless it says otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -60,6 +65,14 @@ pub enum Failure {
     /// The id is not of the right kind, or nothing of the org has it.
     #[error("no such {0}")]
     NotFound(&'static str),
+    /// The body of a record was dropped: 410.
+    #[error("the bodies of the records 1 to {last} were dropped, as the org's policy asks (`keep_audit_for`): {} says so, and their hashes stay", decision(*.seq))]
+    Dropped {
+        /// The last record without a body.
+        last: u64,
+        /// The record that says so, unless it is gone.
+        seq: Option<u64>,
+    },
     /// The body is not declared as JSON.
     #[error("the body must be declared as `Content-Type: application/json`")]
     NotJson,

@@ -41,6 +41,7 @@ pub mod rate_limiter;
 pub mod refusals;
 mod rekey;
 mod reports;
+mod retention;
 mod rotations;
 pub mod router;
 pub mod seal;
@@ -334,7 +335,10 @@ async fn sweep_for_ever(app: &Arc<App>) {
         }
         let outcome = match due {
             Due::Notices => app.tell_what_is_due(clock::now()).await,
-            Due::Policies => app.suspend_by_policy(clock::now()).await,
+            Due::Policies => {
+                let suspended = app.suspend_by_policy(clock::now()).await;
+                app.drop_by_policy(clock::now()).await.and(suspended)
+            }
             Due::Sessions => app.purge_sessions(clock::now()).await,
         };
         if let Err(error) = outcome {

@@ -13,6 +13,7 @@ pub mod orgs;
 pub mod people;
 pub mod policies;
 pub mod requests;
+pub(crate) mod retention;
 pub mod rotations;
 pub mod secrets;
 pub mod sign_ins;

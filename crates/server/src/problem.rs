@@ -40,6 +40,7 @@ pub fn answer(failure: &Failure) -> Answer {
         Failure::NoRoute => (StatusCode::NOT_FOUND, "no_route"),
         Failure::NoMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, "no_method"),
         Failure::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+        Failure::Dropped { .. } => (StatusCode::GONE, "dropped"),
         Failure::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json"),
         Failure::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
         Failure::HeadTooLarge(_) => (

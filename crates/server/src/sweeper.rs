@@ -45,6 +45,7 @@ impl App {
     pub async fn sweep(self: &Arc<Self>, now: Timestamp) -> claviger_store::Result<()> {
         self.tell_what_is_due(now).await?;
         self.suspend_by_policy(now).await?;
+        self.drop_by_policy(now).await?;
         self.purge_sessions(now).await
     }
 

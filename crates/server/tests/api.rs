@@ -128,6 +128,8 @@ mod policy;
 mod reading;
 #[path = "api/requests.rs"]
 mod requests;
+#[path = "api/retention.rs"]
+mod retention;
 #[path = "api/rotation.rs"]
 mod rotation;
 #[path = "api/service.rs"]

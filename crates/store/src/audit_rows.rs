@@ -23,6 +23,8 @@ pub struct LedgerRow {
     pub blocks: u64,
     /// How many tiles of level 0 are made (`audit_tile_heads.tiles`).
     pub tiles: u64,
+    /// Up to which record bodies were dropped (`audit_dropped.last_seq`).
+    pub dropped: u64,
 }
 
 /// A row of `audit_runs`.

@@ -17,6 +17,7 @@ mod policy_store;
 mod postgres;
 mod reach_store;
 mod request_store;
+mod retention_store;
 mod rows;
 mod scan;
 mod shelf_store;
@@ -54,6 +55,7 @@ pub use request_store::{
     Collected, PENDING_PER_ASKER_MAX, PENDING_PER_ORG_MAX, REQUESTS_PER_ORG_MAX, RequestFilter,
     RequestStore,
 };
+pub use retention_store::{Dropped, Dropping, RetentionStore};
 pub use rows::{
     Acting, AuditPart, AuditRow, Begun, Channel, ChannelChange, Deployment, DueFilter, Heir,
     Idempotency, KEYS_SELECTED_MAX, KeyChange, KeyFilter, LINKS_BELOW_KEY_MAX, LINKS_PER_MAKER_MAX,
@@ -64,7 +66,7 @@ pub use rows::{
     SecretRow, SecretUse, Selection, SignIn, Turn, Verdict, WhichSessions, Workspace,
     WorkspaceChange, WorkspaceDeletion,
 };
-pub(crate) use rows::{KEYS_SELECTED_LIMIT, to_turn, within_selection};
+pub(crate) use rows::{KEYS_SELECTED_LIMIT, overlap_of, overlap_words, to_turn, within_selection};
 pub use scan::SCAN_BYTES_MAX;
 pub use shelf_store::{DayUse, ShelfStore};
 pub use signal_store::SignalStore;
@@ -94,6 +96,7 @@ pub trait Store:
     + TreeStore
     + CheckpointStore
     + AnchorStore
+    + RetentionStore
     + ReachStore
     + UsageStore
     + ShelfStore
@@ -477,24 +480,4 @@ fn labels_to_json(labels: &Labels) -> String {
 /// A span as it is stored.
 fn millis(span: std::time::Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// What ends an overlap, as it is stored: a word and a span.
-fn overlap_words(overlap: claviger_core::key::Overlap) -> (&'static str, std::time::Duration) {
-    use claviger_core::key::Overlap;
-    match overlap {
-        Overlap::Fixed => ("fixed", std::time::Duration::ZERO),
-        Overlap::OnFirstUse(span) => ("on_first_use", span),
-        Overlap::WhenQuiet(span) => ("when_quiet", span),
-    }
-}
-
-/// What [`overlap_words`] wrote; the column is checked to hold no other word.
-fn overlap_of(word: &str, span: std::time::Duration) -> claviger_core::key::Overlap {
-    use claviger_core::key::Overlap;
-    match word {
-        "on_first_use" => Overlap::OnFirstUse(span),
-        "when_quiet" => Overlap::WhenQuiet(span),
-        _ => Overlap::Fixed,
-    }
 }

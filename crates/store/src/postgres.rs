@@ -22,6 +22,7 @@ mod policies;
 mod reach;
 mod replays;
 mod requests;
+mod retention;
 mod rotations;
 mod row;
 mod runs;
@@ -98,6 +99,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
     (
         "V0008__audit_sinks",
         include_str!("../migrations/postgres/V0008__audit_sinks.sql"),
+    ),
+    (
+        "V0009__retention",
+        include_str!("../migrations/postgres/V0009__retention.sql"),
     ),
 ];
 

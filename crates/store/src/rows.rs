@@ -290,3 +290,25 @@ pub struct Named {
     /// Workspaces.
     pub workspaces: Vec<WorkspaceId>,
 }
+
+/// What ends an overlap, as it is stored: a word and a span.
+pub(crate) fn overlap_words(
+    overlap: claviger_core::key::Overlap,
+) -> (&'static str, std::time::Duration) {
+    use claviger_core::key::Overlap;
+    match overlap {
+        Overlap::Fixed => ("fixed", std::time::Duration::ZERO),
+        Overlap::OnFirstUse(span) => ("on_first_use", span),
+        Overlap::WhenQuiet(span) => ("when_quiet", span),
+    }
+}
+
+/// What [`overlap_words`] wrote; the column is checked to hold no other word.
+pub(crate) fn overlap_of(word: &str, span: std::time::Duration) -> claviger_core::key::Overlap {
+    use claviger_core::key::Overlap;
+    match word {
+        "on_first_use" => Overlap::OnFirstUse(span),
+        "when_quiet" => Overlap::WhenQuiet(span),
+        _ => Overlap::Fixed,
+    }
+}

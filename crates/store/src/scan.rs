@@ -65,6 +65,8 @@ pub(crate) struct Scan {
     bytes_left: usize,
     /// The number of the last record that the index knows of; 0 where it is of no use.
     indexed: u64,
+    /// The number of the last record whose body was dropped, as far as that is known; 0 for none.
+    dropped: u64,
     /// What was asked of the index.
     buckets: Vec<u8>,
     /// What chapters said.
@@ -94,6 +96,7 @@ impl Scan {
             limit: usize::try_from(page.limit).unwrap_or(usize::MAX),
             bytes_left: SCAN_BYTES_MAX,
             indexed: 0,
+            dropped: 0,
             chapters: BTreeMap::new(),
             is_at_end: false,
             part: AuditPart::default(),
@@ -105,10 +108,14 @@ impl Scan {
         &self.buckets
     }
 
-    /// Says how many blocks are indexed.
-    pub(crate) fn set_indexed(&mut self, blocks: u64) {
+    /// Says how many blocks are indexed, and up to which record there are no bodies any more.
+    pub(crate) fn set_indexed(&mut self, (blocks, dropped): (u64, u64)) {
+        self.dropped = dropped;
         if !self.buckets.is_empty() {
             self.indexed = before_block(blocks);
+        }
+        if self.order == Order::OldestFirst {
+            self.cursor = self.cursor.max(dropped);
         }
     }
 
@@ -117,7 +124,7 @@ impl Scan {
         loop {
             let block = match self.order {
                 _ if self.is_at_end => return Leg::End,
-                Order::NewestFirst if self.cursor <= 1 => return Leg::End,
+                Order::NewestFirst if self.cursor <= self.dropped + 1 => return Leg::End,
                 Order::NewestFirst if self.has_reached_index() => block_of(self.cursor - 1),
                 Order::OldestFirst if self.cursor < self.indexed => block_of(self.cursor + 1),
                 Order::NewestFirst | Order::OldestFirst => return Leg::Runs,
@@ -175,7 +182,9 @@ impl Scan {
         let may_hold = |block: &u64| self.may_hold(*block);
         match self.order {
             Order::NewestFirst => {
-                let blocks = (0..=block).rev().take_while(is_known);
+                let blocks = (block_of(self.dropped + 1)..=block)
+                    .rev()
+                    .take_while(is_known);
                 blocks.filter(may_hold).take(most).collect()
             }
             Order::OldestFirst => {
@@ -214,7 +223,7 @@ impl Scan {
     /// Whether a record has not been looked at.
     pub(crate) fn is_ahead(&self, seq: u64) -> bool {
         match self.order {
-            Order::NewestFirst => seq < self.cursor,
+            Order::NewestFirst => seq < self.cursor && seq > self.dropped,
             Order::OldestFirst => seq > self.cursor,
         }
     }
@@ -345,7 +354,7 @@ impl Scan {
 
     /// The next call goes on here.
     fn set_next(&mut self) {
-        let is_end = self.order == Order::NewestFirst && self.cursor <= 1;
+        let is_end = self.order == Order::NewestFirst && self.cursor <= self.dropped + 1;
         self.part.next = (!is_end).then_some(self.cursor);
     }
 

@@ -53,6 +53,8 @@ mod reach;
 mod request_limits;
 #[path = "conformance/requests.rs"]
 mod requests;
+#[path = "conformance/retention.rs"]
+mod retention;
 #[path = "conformance/rotations.rs"]
 mod rotations;
 #[path = "conformance/secrets.rs"]
@@ -107,6 +109,13 @@ macro_rules! conformance {
 }
 
 conformance! {
+    retention::old_bodies_go_and_their_hashes_stay,
+    retention::what_is_not_signed_or_in_no_tile_stays,
+    retention::queries_find_what_is_left_however_much_was_indexed,
+    retention::nothing_derived_of_dropped_bodies_is_left,
+    retention::failed_drop_changes_nothing,
+    retention::long_trail_is_dropped_in_lots,
+    retention::old_addresses_of_an_org_are_forgotten,
     signals::habits_of_a_key_are_kept_and_replaced,
     sinks::new_receiver_begins_at_the_end_and_a_known_one_goes_on,
     sinks::what_was_sent_never_moves_back_and_is_kept_for_each_receiver,

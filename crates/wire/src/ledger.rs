@@ -183,6 +183,9 @@ pub struct VerifyVerdict {
     pub is_sound: bool,
     /// How many records were read.
     pub records: u64,
+    /// The records whose bodies were dropped, as the org's policy asks; left out for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<VerifyDropped>,
     /// The records from 1 to this number are those that were signed.
     pub intact: u64,
     /// How many records the largest checkpoint covers that fits; null if none does.
@@ -195,6 +198,15 @@ pub struct VerifyVerdict {
     pub first: Option<u64>,
     /// The same in sentences.
     pub said: String,
+}
+
+/// Records whose bodies were dropped. Their hashes stay, and are what was signed.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct VerifyDropped {
+    /// The number of the last of them.
+    pub last: u64,
+    /// The number of the record that says so.
+    pub record: u64,
 }
 
 /// Why a verification did not come to its end.

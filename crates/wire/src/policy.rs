@@ -46,6 +46,11 @@ pub struct Policy {
     /// `new_endpoint`, `refusal_burst`, `revoked_secret_used`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend_on: Option<Vec<String>>,
+    /// For how long the bodies of audit records are kept, at least `1d`; left out: for ever. Their hashes stay, and
+    /// a record of the trail says what was dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "365d")]
+    pub keep_audit_for: Option<String>,
 }
 
 /// `PUT /org/policy`: what the policy does to the keys that live.
@@ -77,6 +82,9 @@ pub struct PolicyEffect {
     pub suspended_count: usize,
     /// Those keys.
     pub suspended: Vec<BlockedKey>,
+    /// How many records of the audit trail lose their bodies within ten minutes, for good.
+    #[serde(default)]
+    pub dropped_count: u64,
 }
 
 /// A key that a policy blocks or cuts.

@@ -13,10 +13,10 @@ pub(crate) enum PolicyCommand {
     Set {
         /// The file
         file: PathBuf,
-        /// Only say which keys it would block or cut
+        /// Only say which keys it would block or cut, and how many audit records it would drop
         #[arg(long)]
         dry_run: bool,
-        /// Do not ask, though it blocks or cuts keys
+        /// Do not ask, though it blocks or cuts keys, or drops audit records
         #[arg(long, short, conflicts_with = "dry_run")]
         yes: bool,
     },

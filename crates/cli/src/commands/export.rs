@@ -42,6 +42,7 @@ pub(super) async fn run(args: ExportArgs, client: &Client, out: &Output) -> Resu
     let mut query = vec![("format", word(format).to_owned())];
     query.extend(conditions(*args.filter));
     let Some(path) = args.output else {
+        tell_dropped(client, out).await;
         let mut progress = Progress::new(out, !out.is_terminal());
         client
             .export_events(&query, |piece| {
@@ -83,6 +84,7 @@ async fn export_to(
         out.note(&format!("going on with {path} behind record {after}"));
     } else {
         file.set_len(0).map_err(failed)?;
+        tell_dropped(client, out).await;
     }
     append(file, &query, client, out)
         .await
@@ -184,4 +186,35 @@ impl<'a> Progress<'a> {
             tenths % 10
         )
     }
+}
+
+/// Says where an export from the beginning begins. The export itself does not depend on it.
+async fn tell_dropped(client: &Client, out: &Output) {
+    if let Ok(Some((last, seq))) = dropped(client).await {
+        let first = last + 1;
+        out.note(&format!(
+            "the export begins with record {first}: the bodies of those before were dropped, as record {seq} says"
+        ));
+    }
+}
+
+/// Up to which record the server has dropped bodies, and the number of the record that says so; `None` if it
+/// says nothing.
+pub(super) async fn dropped(client: &Client) -> Result<Option<(u64, u64)>, Failure> {
+    let query = vec![("kind", "retention".to_owned())];
+    let list = match client.list_events(query, Some(1)).await {
+        // A server of before does not know of it.
+        Err(Failure::Refused(refusal)) if matches!(refusal.status, 400 | 422) => return Ok(None),
+        answer => answer?,
+    };
+    let said = list.events.first().and_then(|event| {
+        let last = event
+            .change
+            .as_ref()?
+            .get("dropped")?
+            .get("last")?
+            .as_u64()?;
+        Some((last, event.seq))
+    });
+    Ok(said)
 }

@@ -49,7 +49,7 @@ async fn ask_first(policy: &Policy, client: &Client, out: &Output) -> Result<(),
         effect.outside_count,
         effect.suspended_count,
     ];
-    if harmed.iter().sum::<usize>() == 0 {
+    if harmed.iter().sum::<usize>() == 0 && effect.dropped_count == 0 {
         return Ok(());
     }
     out.beside(&effects(&effect));
@@ -60,8 +60,12 @@ async fn ask_first(policy: &Policy, client: &Client, out: &Output) -> Result<(),
 /// What a policy does, in a line.
 fn summary(effect: &PolicyEffect) -> String {
     let verb = if effect.dry_run { "would be" } else { "are" };
+    let dropped = match effect.dropped_count {
+        0 => String::new(),
+        count => format!("; {count} audit records lose their bodies within ten minutes, for good"),
+    };
     format!(
-        "of {} living keys {} {verb} blocked and {} stopped with them, {} cut, {} last used from elsewhere, {} to be suspended",
+        "of {} living keys {} {verb} blocked and {} stopped with them, {} cut, {} last used from elsewhere, {} to be suspended{dropped}",
         effect.living_count,
         effect.blocked_count,
         effect.below_count,
@@ -119,6 +123,8 @@ fn fields(policy: &Policy) -> Table {
     ] {
         table.field(name, value.as_deref().unwrap_or("any"));
     }
+    let keep = policy.keep_audit_for.as_deref();
+    table.field("keep audit records for", keep.unwrap_or("ever"));
     table
 }
 

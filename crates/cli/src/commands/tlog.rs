@@ -22,7 +22,7 @@ use claviger_server::log_key::verifies;
 
 use self::folder::Folder;
 use self::levels::Levels;
-use super::export::Progress;
+use super::export::{Progress, dropped};
 use crate::{client::Client, error::Failure, output::Output};
 
 mod folder;
@@ -91,6 +91,7 @@ async fn write(
     };
     let first = intake.levels.size();
     intake.take_what_is_there(client).await?;
+    let gone = intake.pass_what_is_gone(client).await?;
     let mut progress = Progress::new(out, true);
     let query = vec![
         ("format", "jsonl".to_owned()),
@@ -115,7 +116,14 @@ async fn write(
     folder.write_keys(&both)?;
     folder.write("checkpoint", &note)?;
     folder.write_keys(&told)?;
-    folder.remove_others(now.size())?;
+    // What the server has no more stays, where it was exported before.
+    folder.remove_others(now.size(), gone.map_or(0, |(last, _)| last))?;
+    if let Some((last, seq)) = gone {
+        out.note(&format!(
+            "the bodies of the records up to {last} were dropped, as record {seq} says: of them {folder} has the \
+             hashes, and the bodies that were exported before"
+        ));
+    }
     tell(folder, (first, now.size()), changed, out)
 }
 
@@ -249,6 +257,30 @@ impl Intake<'_> {
                 .try_for_each(|leaf| self.levels.push(leaf))?;
         }
         Ok(())
+    }
+
+    /// Takes the hashes of records whose bodies the server has dropped. Gives the number of the last of
+    /// these, and that of the record that says so.
+    async fn pass_what_is_gone(&mut self, client: &Client) -> Result<Option<(u64, u64)>, Failure> {
+        let Some((last, seq)) = dropped(client).await? else {
+            return Ok(None);
+        };
+        let is_new = self.levels.size() < last;
+        while self.levels.size() < last.min(self.now.size()) {
+            let number = self.levels.size() / BUNDLE;
+            let Some(tile) = Tile::of_tree(0, number, self.now.size()) else {
+                break;
+            };
+            let hashes = client.log_file(Resource::Tile(tile)).await?;
+            if hashes.len() != tile.bytes() {
+                return Err(lie("a tile has another length"));
+            }
+            let leaves = hashes.chunks_exact(HASH_BYTES).filter_map(Hash::from_slice);
+            leaves
+                .into_iter()
+                .try_for_each(|leaf| self.levels.push(leaf))?;
+        }
+        Ok(is_new.then_some((last, seq)))
     }
 
     /// Takes a piece of the export.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{id::OrgId, time::Timestamp};
 
-/// Within so many bytes a record has said whose it is, and when it was.
+/// Within so many bytes a record has said whose it is, when it was, and what it is about.
 const HEAD_BYTES: usize = 160;
 
 /// A column that does not say what the records say.
@@ -102,8 +102,7 @@ struct Said {
 impl Said {
     fn take(&mut self, org: OrgId, seq: u64, record: &[u8], found: &mut Vec<Difference>) {
         let head = record.get(..HEAD_BYTES).unwrap_or(record);
-        let at = text(head, b"\"time\":\"").and_then(|text| text.parse::<Timestamp>().ok());
-        let Some(at) = at else {
+        let Some(at) = time_of(record) else {
             let what = "it has no time that can be read".to_owned();
             found.push(Difference::new("audit_runs.lines", seq, what));
             return;
@@ -116,6 +115,18 @@ impl Said {
             found.push(Difference::new("audit_runs.org", seq, what));
         }
     }
+}
+
+/// When a record says that its request began.
+pub(super) fn time_of(record: &[u8]) -> Option<Timestamp> {
+    let head = record.get(..HEAD_BYTES).unwrap_or(record);
+    text(head, b"\"time\":\"")?.parse().ok()
+}
+
+/// What a record says that it is about.
+pub(super) fn kind_of(record: &[u8]) -> Option<&str> {
+    let head = record.get(..HEAD_BYTES).unwrap_or(record);
+    text(head, b"\"kind\":\"")
 }
 
 /// The text that begins behind these bytes.

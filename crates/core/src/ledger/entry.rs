@@ -44,6 +44,8 @@ pub enum Kind {
     Anchor,
     /// Something that deserves a look: what a key did for the first time, or should not do at all.
     Signal,
+    /// The decision that the bodies of old records are dropped.
+    Retention,
 }
 
 impl Kind {
@@ -59,6 +61,7 @@ impl Kind {
         Self::Operation,
         Self::Anchor,
         Self::Signal,
+        Self::Retention,
     ];
 
     /// The kind that this word stands for.
@@ -82,6 +85,7 @@ impl Kind {
             Self::Operation => "operation",
             Self::Anchor => "anchor",
             Self::Signal => "signal",
+            Self::Retention => "retention",
         }
     }
 

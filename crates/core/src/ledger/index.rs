@@ -159,7 +159,8 @@ impl Block {
         }
     }
 
-    /// Where each of its records stands in its run, [`SPOT_BYTES`] for each.
+    /// Where each of its records stands in its run, [`SPOT_BYTES`] for each; zeros for those whose bodies
+    /// were dropped.
     #[must_use]
     pub fn spots(&self) -> &[u8] {
         &self.spots
@@ -177,6 +178,8 @@ impl Block {
             if place >= BLOCK_RECORDS {
                 return;
             }
+            let before = usize::try_from(place).unwrap_or(0) * SPOT_BYTES;
+            self.spots.resize(before.max(self.spots.len()), 0);
             self.spots.extend(spot(begin, line.len()));
             let place = u16::try_from(place).unwrap_or(u16::MAX);
             let Some(fields) = Fields::read(line) else {

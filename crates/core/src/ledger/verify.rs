@@ -11,6 +11,7 @@ use super::tree::{Hash, leaf_hash};
 
 mod align;
 mod blocks;
+mod decided;
 mod findings;
 mod report;
 mod tiles;
@@ -18,8 +19,10 @@ mod words;
 
 use align::{Departure, Outcome, Piece};
 use blocks::Blocks;
+use decided::Decisions;
 use findings::Gaps;
 
+pub use decided::Decided;
 pub use tiles::TileClaims;
 
 /// The most findings of one report. What is beyond is counted.
@@ -174,6 +177,8 @@ pub struct Report {
     pub records: u64,
     /// How many more have no body in the export, but a hash.
     pub dropped: u64,
+    /// The decisions that say which records have no bodies, in the order of the trail.
+    pub decided: Vec<Decided>,
     /// The largest checkpoint that fits: every record up to its size that no finding names is the one
     /// that was recorded, byte for byte, at the latest when it was signed.
     pub proved: Option<Trusted>,
@@ -210,6 +215,7 @@ pub struct Verifier<C> {
     dropped: u64,
     /// The records whose hashes are missing: first and last.
     missing: Option<(u64, u64)>,
+    decisions: Decisions,
 }
 
 impl<C: Claims> Verifier<C> {
@@ -235,6 +241,7 @@ impl<C: Claims> Verifier<C> {
             records: 0,
             dropped: 0,
             missing: None,
+            decisions: Decisions::default(),
         };
         verifier.judge();
         verifier
@@ -247,6 +254,8 @@ impl<C: Claims> Verifier<C> {
             return;
         }
         let hash = leaf_hash(record);
+        let own = self.own.as_ref().unwrap_or(&self.tree).size() + 1;
+        self.decisions.see(record, hash, own);
         if self.departure.is_none() {
             match self.claims.leaf(self.tree.size()) {
                 Some(claimed) if claimed != hash => self.depart(),
@@ -263,7 +272,8 @@ impl<C: Claims> Verifier<C> {
     }
 
     /// The records with the numbers from `first` to `last` have no body in the export: their hashes
-    /// stand for them. Nothing happens if `first` is 0 or beyond `last`.
+    /// stand for them. They count as removed, unless a record of the trail decided it. Nothing happens if
+    /// `first` is 0 or beyond `last`.
     pub fn dropped(&mut self, first: u64, last: u64) {
         let Some(before) = first.checked_sub(1).filter(|before| *before < last) else {
             return;
@@ -284,6 +294,7 @@ impl<C: Claims> Verifier<C> {
                 None => self.missing = Some((self.tree.size() + 1, last)),
             }
         }
+        self.decisions.miss(first, self.tree.size().min(last));
     }
 
     /// Ends with the last record.
@@ -376,6 +387,7 @@ impl<C: Claims> Verifier<C> {
     /// The tree has one leaf more.
     fn settle(&mut self, hash: Hash) {
         self.tree.append(hash, &mut self.claims);
+        self.decisions.settle(hash, self.tree.size());
         self.judge();
     }
 

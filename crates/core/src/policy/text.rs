@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Minters, Policy, REQUIRED_METADATA_MAX};
+use super::{KEEP_AUDIT_MIN, Minters, Policy, REQUIRED_METADATA_MAX};
 use crate::{
     grant::{GrantError, IP_ALLOW_MAX},
     permission::PermissionSet,
@@ -52,6 +52,9 @@ pub struct PolicyText {
     /// The types of signals that suspend the key which they are about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend_on: Option<Vec<String>>,
+    /// For how long the bodies of audit records are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_audit_for: Option<String>,
 }
 
 impl From<&Policy> for PolicyText {
@@ -77,6 +80,7 @@ impl From<&Policy> for PolicyText {
             suspend_idle_after: policy.idle_max.map(format_duration),
             suspend_overdue: some(policy.suspends_overdue),
             suspend_on: list(&signals),
+            keep_audit_for: policy.keep_audit_for.map(format_duration),
         }
     }
 }
@@ -114,6 +118,10 @@ impl PolicyText {
                 span => Ok(span),
             }
         };
+        let keep_audit_for = duration("keep_audit_for", &self.keep_audit_for)?;
+        if keep_audit_for.is_some_and(|span| span < KEEP_AUDIT_MIN) {
+            return Err(bad("keep_audit_for", "must be at least 1d"));
+        }
         if self.keys_max == Some(0) {
             return Err(bad("keys_max", "must be at least 1"));
         }
@@ -131,6 +139,7 @@ impl PolicyText {
             idle_max: duration("suspend_idle_after", &self.suspend_idle_after)?,
             suspends_overdue: self.suspend_overdue.unwrap_or(false),
             suspends_on: self.signals()?,
+            keep_audit_for,
         })
     }
 
@@ -272,6 +281,7 @@ mod tests {
                 suspend_idle_after: days.map(|days| format!("{days}h")),
                 suspend_overdue: Some(flag),
                 suspend_on: flag.then(|| vec!["refusal_burst".to_owned(), "new_network".to_owned()]),
+                keep_audit_for: days.map(|days| format!("{days}d")),
             };
             let policy = text.check().expect("a policy");
             assert_eq!(Policy::from_json(&policy.to_json()), Ok(policy));
@@ -292,6 +302,8 @@ mod tests {
             (r#"{"suspend_idle_after":"x"}"#, "suspend_idle_after"),
             (r#"{"suspend_on":["bad_luck"]}"#, "suspend_on"),
             (r#"{"suspend_on":["ledger_anchored"]}"#, "suspend_on"),
+            (r#"{"keep_audit_for":"23h"}"#, "keep_audit_for"),
+            (r#"{"keep_audit_for":"90"}"#, "keep_audit_for"),
             (r#"{"more":1}"#, "policy"),
         ];
         for (text, field) in table {

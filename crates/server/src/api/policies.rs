@@ -102,6 +102,7 @@ fn told(dry_run: bool, policy: &Policy, effect: &Effect) -> wire::PolicyEffect {
         outside: list(&effect.outside),
         suspended_count: effect.suspended.count,
         suspended: list(&effect.suspended),
+        dropped_count: effect.dropped,
     }
 }
 
@@ -121,6 +122,7 @@ pub(crate) fn view(policy: &Policy) -> wire::Policy {
         suspend_idle_after: text.suspend_idle_after,
         suspend_overdue: text.suspend_overdue,
         suspend_on: text.suspend_on,
+        keep_audit_for: text.keep_audit_for,
     }
 }
 
@@ -138,5 +140,6 @@ fn text(body: wire::Policy) -> PolicyText {
         suspend_idle_after: body.suspend_idle_after,
         suspend_overdue: body.suspend_overdue,
         suspend_on: body.suspend_on,
+        keep_audit_for: body.keep_audit_for,
     }
 }

@@ -6,7 +6,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use claviger_core::action::ReadAudit;
 use claviger_wire::ledger::{
-    VerifyFailure, VerifyFinding, VerifyLine, VerifyProgress, VerifyVerdict,
+    VerifyDropped, VerifyFailure, VerifyFinding, VerifyLine, VerifyProgress, VerifyVerdict,
 };
 use http::{HeaderName, StatusCode};
 
@@ -61,6 +61,9 @@ fn shown(told: Told) -> VerifyLine {
         Told::Ended(verdict) => VerifyLine::Verdict(VerifyVerdict {
             is_sound: verdict.is_sound(),
             records: verdict.records,
+            dropped: verdict
+                .dropped
+                .map(|(last, record)| VerifyDropped { last, record }),
             intact: verdict.intact,
             proved: verdict.proved,
             said: verdict.words(),

@@ -16,6 +16,7 @@ use claviger_core::{
 };
 use claviger_store::{AuditFilter, Checkpoint, Page, Store};
 
+use super::retention;
 use crate::{app::App, checkpoints, failure::Failure};
 
 /// Which tree is meant, and what was signed of it.
@@ -87,7 +88,8 @@ pub async fn tile(app: &App, permit: &Permit<ReadAudit>, tile: Tile) -> Result<V
 /// The bytes of a bundle of records: each with its length before it.
 ///
 /// # Errors
-/// As [`checkpoint`]; 404 for one that has more records than there are.
+/// As [`checkpoint`]; 404 for one that has more records than there are, 410 for one whose records were
+/// dropped.
 pub async fn entries(
     app: &App,
     permit: &Permit<ReadAudit>,
@@ -96,6 +98,7 @@ pub async fn entries(
     let org = whole(permit)?;
     let mut bytes = Vec::new();
     let mut after = bundle.first_leaf();
+    retention::expect_body(app, org, after + 1).await?;
     let end = after.saturating_add(bundle.width().into());
     while after < end {
         let page = Page {
@@ -106,7 +109,9 @@ pub async fn entries(
         let filter = AuditFilter::default();
         let found = app.store.export_audit(org, filter, page).await?;
         drop(place);
-        if found.rows.is_empty() {
+        if found.rows.first().is_none_or(|row| row.seq != after + 1) {
+            // It may have gone meanwhile.
+            retention::expect_body(app, org, after + 1).await?;
             return Err(Failure::NotFound("tile"));
         }
         for row in found.rows {

@@ -64,6 +64,8 @@ pub struct Effect {
     pub suspended: Told,
     /// How many keys live.
     pub living: usize,
+    /// How many records of the audit trail lose their bodies.
+    pub dropped: u64,
 }
 
 /// What a policy would do. Nothing is changed.
@@ -145,6 +147,9 @@ async fn walk(
         if !is_busy {
             effect.suspended.add(&key, || reason);
         }
+    }
+    if let Some(keep) = policy.keep_audit_for {
+        effect.dropped = app.store.count_older(permit.org(), now.minus(keep)).await?;
     }
     if !blocked.is_empty() {
         let under = Selection {

@@ -21,6 +21,7 @@ use crate::{
     app::App, clock, failure::Failure, gate, streams::Place, trace::Trace, verifications::Running,
 };
 
+mod dropped;
 mod signed;
 mod tree;
 mod walk;
@@ -101,6 +102,8 @@ impl From<&Finding> for Found {
 pub struct Verdict {
     /// How many records were read.
     pub records: u64,
+    /// The last record without a body, and the record that says so.
+    pub dropped: Option<(u64, u64)>,
     /// The records from 1 to this number are those that were signed, without a gap.
     pub intact: u64,
     /// How many records the largest checkpoint covers that fits.
@@ -123,8 +126,12 @@ impl Verdict {
     /// The verdict in sentences.
     #[must_use]
     pub fn words(&self) -> String {
-        let proved = match (self.intact, self.proved) {
+        let proved = match (self.intact, self.dropped) {
             (0, _) => "No record is proved".to_owned(),
+            (intact, Some((last, _))) if intact > last => {
+                let first = last + 1;
+                format!("Records {first} to {intact} are, byte for byte, those that were signed")
+            }
             (intact, _) => {
                 format!("Records 1 to {intact} are, byte for byte, those that were signed")
             }
@@ -141,7 +148,10 @@ impl Verdict {
             }
             (count, None) => format!("{count} things are wrong."),
         };
-        format!("{proved}{by}. {found}")
+        let dropped = self.dropped.map(|(last, seq)| {
+            format!(" The bodies of records 1 to {last} were dropped: record {seq} says so; their hashes are what was signed.")
+        });
+        format!("{proved}{by}.{} {found}", dropped.unwrap_or_default())
     }
 }
 

@@ -35,7 +35,7 @@ const PATH: &str = "/canvas/policy";
 const KEYS_NAMED_MAX: usize = 50;
 /// The fields that have a place for what is wrong with them.
 const FIELDS: &str = "permissions presets ip_allow lifetime_max required_metadata minters keys_max \
-    depth_max suspend_idle_after suspend_on";
+    depth_max suspend_idle_after suspend_on keep_audit_for";
 
 /// The page.
 #[derive(Debug, Template)]
@@ -57,6 +57,8 @@ struct PolicyPage {
 struct Preview {
     living: usize,
     groups: Vec<Group>,
+    /// How many records lose their bodies, in words; empty for none.
+    dropped: String,
     /// The key that would be blocked and with it the session of whoever looks; empty for none.
     own: String,
 }
@@ -72,9 +74,9 @@ struct Group {
 }
 
 impl Preview {
-    /// Whether no key would notice.
+    /// Whether no key would notice, and nothing is lost.
     fn is_harmless(&self) -> bool {
-        self.groups.is_empty()
+        self.groups.is_empty() && self.dropped.is_empty()
     }
 
     fn of(effect: &Effect) -> Self {
@@ -116,6 +118,10 @@ impl Preview {
             groups: groups
                 .map(|(told, what, tone, text)| Group::of(told, what, tone, text))
                 .collect(),
+            dropped: match effect.dropped {
+                0 => String::new(),
+                count => super::time::thousands(count),
+            },
             own: String::new(),
         }
     }

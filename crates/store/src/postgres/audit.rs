@@ -168,7 +168,8 @@ impl Postgres {
     /// By leaps where the index helps, and run by run where it does not.
     async fn walk(&self, runs: &'static str, org: OrgId, mut scan: Scan) -> Outcome<AuditPart> {
         if !scan.buckets().is_empty() {
-            scan.set_indexed(self.indexed_blocks(org).await?);
+            let session = self.sessions.session().await?;
+            scan.set_indexed(audit_index::extent(&session, org).await?);
         }
         let (mut at_once, mut chapters_at_once) = (BLOCKS_MIN, 1);
         loop {

@@ -26,9 +26,11 @@ impl AuditRowStore for Postgres {
         self.read("read what is kept of a trail", async {
             let session = self.sessions.session().await?;
             let sql = "select ledgers.size, coalesce(ledgers.peaks, '') as peaks,
-                     coalesce(blocks.blocks, 0) as blocks, coalesce(tiles.tiles, 0) as tiles
+                     coalesce(blocks.blocks, 0) as blocks, coalesce(tiles.tiles, 0) as tiles,
+                     coalesce(dropped.last_seq, 0) as dropped
                  from ledgers left join audit_index_heads as blocks on blocks.org = ledgers.org
                  left join audit_tile_heads as tiles on tiles.org = ledgers.org
+                 left join audit_dropped as dropped on dropped.org = ledgers.org
                  where ledgers.org = $1";
             let found = session.row(sql, &[&org.to_string()]).await?;
             let row = found.ok_or(StoreError::NotFound("org"))?;
@@ -38,6 +40,7 @@ impl AuditRowStore for Postgres {
                 peaks: columns.get("peaks")?,
                 blocks: columns.count("blocks")?,
                 tiles: columns.count("tiles")?,
+                dropped: columns.count("dropped")?,
             })
         })
         .await

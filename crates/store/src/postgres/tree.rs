@@ -188,6 +188,11 @@ async fn tiles_made(session: &Session, org: OrgId) -> Outcome<u64> {
     }
 }
 
+/// The records up to this number are in tiles of level 0.
+pub(super) async fn records_in_tiles(session: &Session, org: OrgId) -> Outcome<u64> {
+    Ok(tiles_made(session, org).await? * TILE_HASHES)
+}
+
 /// The hashes of these tiles, in their order.
 async fn read(session: &Session, org: OrgId, wanted: &[Tile]) -> Outcome<Vec<Vec<u8>>> {
     let sql = "select ledgers.size, coalesce(head.tiles, 0) as made from ledgers

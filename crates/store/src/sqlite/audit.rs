@@ -115,7 +115,7 @@ fn ids_like<K: Kind>(
 /// By leaps where the index helps, and run by run where it does not.
 fn walk(sql: &Connection, runs: &str, org: OrgId, mut scan: Scan) -> Outcome<AuditPart> {
     if !scan.buckets().is_empty() {
-        scan.set_indexed(audit_index::indexed_blocks(sql, org)?);
+        scan.set_indexed(audit_index::extent(sql, org)?);
     }
     loop {
         let flow = match scan.next_leg() {

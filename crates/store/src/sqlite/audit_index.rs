@@ -3,12 +3,14 @@
 use async_trait::async_trait;
 use claviger_core::{
     id::OrgId,
-    ledger::index::{BLOCK_RECORDS, Block, CHAPTER_BLOCKS, Chapter, before_block, chapter_of},
+    ledger::index::{
+        BLOCK_RECORDS, Block, CHAPTER_BLOCKS, Chapter, before_block, block_of, chapter_of,
+    },
 };
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::{
-    Outcome, Sqlite,
+    Fault, Outcome, Sqlite, retention,
     row::{self, IdText, blob, bytes, count, parsed},
     runs,
     writer::{Order, Tx},
@@ -37,6 +39,9 @@ type Rows = Vec<(u8, Vec<u8>)>;
 struct Built {
     org: OrgId,
     block: u64,
+    /// Up to which record bodies were dropped when it was built.
+    dropped: u64,
+    /// None where all bodies were.
     rows: Rows,
     /// The rows of the chapter that it ends, if it ends one.
     chapter: Option<Rows>,
@@ -53,70 +58,97 @@ fn build_next(sql: &Connection) -> Outcome<Option<Built>> {
     let Some((org, block)) = next else {
         return Ok(None);
     };
-    let (before, last) = (before_block(block), before_block(block + 1));
-    let mut built = Block::new(block);
-    runs::each_run(sql, org, (before + 1, last), |first_seq, lines| {
-        built.add_run(first_seq, lines);
-    })?;
-    let rows = built.into_rows();
-    let ends_chapter = (block + 1) % CHAPTER_BLOCKS == 0;
-    let chapter = ends_chapter.then(|| build_chapter(sql, org, block, &rows));
+    let dropped = retention::dropped_up_to(sql, org)?;
+    let is_left = dropped < before_block(block + 1);
+    let rows = match is_left {
+        true => build_block(sql, org, block)?,
+        false => Rows::new(),
+    };
+    let ends_chapter = is_left && (block + 1) % CHAPTER_BLOCKS == 0;
+    let chapter = ends_chapter.then(|| {
+        let mut chapter = gather(sql, org, block)?;
+        for (bucket, places) in &rows {
+            chapter.add_row(block, *bucket, places);
+        }
+        Ok::<_, Fault>(chapter.into_rows())
+    });
     Ok(Some(Built {
         org,
         block,
+        dropped,
         rows,
         chapter: chapter.transpose()?,
     }))
 }
 
-/// Gathers the rows of a chapter from those of its blocks, of which the last is not kept yet.
-fn build_chapter(sql: &Connection, org: OrgId, last: u64, rows: &Rows) -> Outcome<Rows> {
+/// The rows of a block.
+fn build_block(sql: &Connection, org: OrgId, block: u64) -> Outcome<Rows> {
+    let (before, last) = (before_block(block), before_block(block + 1));
+    let mut built = Block::new(block);
+    runs::each_run(sql, org, (before + 1, last), |first_seq, lines| {
+        built.add_run(first_seq, lines);
+    })?;
+    Ok(built.into_rows())
+}
+
+/// A chapter of the blocks before this one, of those that are kept.
+fn gather(sql: &Connection, org: OrgId, end: u64) -> Outcome<Chapter> {
     let mut chapter = Chapter::default();
     let query = "select block, bucket, places from audit_index
          where org = ?1 and block >= ?2 and block < ?3 order by block, bucket";
-    let first = chapter_of(last) * CHAPTER_BLOCKS;
-    let bound = params![IdText::of(org), first.cast_signed(), last.cast_signed()];
+    let first = chapter_of(end.saturating_sub(1)) * CHAPTER_BLOCKS;
+    let bound = params![IdText::of(org), first.cast_signed(), end.cast_signed()];
     let mut statement = sql.prepare_cached(query)?;
     let mut found = statement.query(bound)?;
     while let Some(row) = found.next()? {
         let bucket = u8::try_from(count(row, 1)?).unwrap_or(u8::MAX);
         chapter.add_row(count(row, 0)?, bucket, bytes(row, 2)?);
     }
-    for (bucket, places) in rows {
-        chapter.add_row(last, *bucket, places);
-    }
-    Ok(chapter.into_rows())
+    Ok(chapter)
 }
 
 fn keep(sql: &Connection, built: &Built) -> Outcome<()> {
     let (org, block) = (built.org, built.block.cast_signed());
+    if retention::dropped_up_to(sql, org)? != built.dropped {
+        return Ok(());
+    }
     let head = "insert into audit_index_heads (org, blocks) values (?1, ?2 + 1)
          on conflict (org) do update set blocks = ?2 + 1 where blocks = ?2";
     if row::run(sql, head, params![IdText::of(org), block])? == 0 {
         return Ok(());
     }
+    insert_block(sql, org, built.block, &built.rows)?;
+    let chapter = chapter_of(built.block);
+    insert_chapter(
+        sql,
+        org,
+        chapter,
+        built.chapter.as_deref().unwrap_or_default(),
+    )
+}
+
+fn insert_block(sql: &Connection, org: OrgId, block: u64, rows: &[(u8, Vec<u8>)]) -> Outcome<()> {
     let insert = "insert into audit_index (org, block, bucket, places) values (?1, ?2, ?3, ?4)";
-    for (bucket, places) in &built.rows {
-        row::run(sql, insert, params![IdText::of(org), block, bucket, places])?;
-    }
-    let insert =
-        "insert into audit_chapters (org, chapter, bucket, blocks) values (?1, ?2, ?3, ?4)";
-    let chapter = chapter_of(built.block).cast_signed();
-    for (bucket, blocks) in built.chapter.iter().flatten() {
-        row::run(
-            sql,
-            insert,
-            params![IdText::of(org), chapter, bucket, blocks],
-        )?;
+    for (bucket, places) in rows {
+        let bound = params![IdText::of(org), block.cast_signed(), bucket, places];
+        row::run(sql, insert, bound)?;
     }
     Ok(())
 }
 
-/// How many blocks of a trail are indexed.
-pub(super) fn indexed_blocks(sql: &Connection, org: OrgId) -> Outcome<u64> {
-    let query = "select blocks from audit_index_heads where org = ?1";
-    let found = row::first(sql, query, params![IdText::of(org)], |row| count(row, 0))?;
-    Ok(found.unwrap_or(0))
+fn insert_chapter(
+    sql: &Connection,
+    org: OrgId,
+    chapter: u64,
+    rows: &[(u8, Vec<u8>)],
+) -> Outcome<()> {
+    let insert =
+        "insert into audit_chapters (org, chapter, bucket, blocks) values (?1, ?2, ?3, ?4)";
+    for (bucket, blocks) in rows {
+        let bound = params![IdText::of(org), chapter.cast_signed(), bucket, blocks];
+        row::run(sql, insert, bound)?;
+    }
+    Ok(())
 }
 
 /// These rows of a block.
@@ -147,4 +179,37 @@ pub(super) fn chapter_rows(
         row::first(sql, query, bound, |row| blob(row, 0))
     };
     buckets.iter().map(row_of).collect()
+}
+
+/// Takes out of the index what the records up to this one put there, whose bodies are gone. What it
+/// says of the others of their block and their chapter is made anew.
+pub(super) fn drop_up_to(sql: &Connection, org: OrgId, last: u64) -> Outcome<()> {
+    let (head, _) = extent(sql, org)?;
+    let (id, block) = (IdText::of(org), block_of(last + 1));
+    let chapter = chapter_of(block);
+    let delete = "delete from audit_index where org = ?1 and block < ?2";
+    row::run(sql, delete, params![id, block.cast_signed()])?;
+    let delete = "delete from audit_chapters where org = ?1 and chapter < ?2";
+    row::run(sql, delete, params![id, chapter.cast_signed()])?;
+    if block < head && before_block(block) < last {
+        let delete = "delete from audit_index where org = ?1 and block = ?2";
+        row::run(sql, delete, params![id, block.cast_signed()])?;
+        insert_block(sql, org, block, &build_block(sql, org, block)?)?;
+    }
+    let end = (chapter + 1) * CHAPTER_BLOCKS;
+    if end <= head && before_block(end - CHAPTER_BLOCKS) < last {
+        let delete = "delete from audit_chapters where org = ?1 and chapter = ?2";
+        row::run(sql, delete, params![id, chapter.cast_signed()])?;
+        insert_chapter(sql, org, chapter, &gather(sql, org, end)?.into_rows())?;
+    }
+    Ok(())
+}
+
+/// How many blocks of a trail are indexed, and up to which record bodies were dropped.
+pub(super) fn extent(sql: &Connection, org: OrgId) -> Outcome<(u64, u64)> {
+    let query = "select coalesce((select blocks from audit_index_heads where org = ?1), 0),
+             coalesce((select last_seq from audit_dropped where org = ?1), 0)";
+    let both = |row: &Row<'_>| Ok((count(row, 0)?, count(row, 1)?));
+    let found = row::first(sql, query, params![IdText::of(org)], both)?;
+    Ok(found.unwrap_or_default())
 }

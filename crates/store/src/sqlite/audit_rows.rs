@@ -21,9 +21,11 @@ impl AuditRowStore for Sqlite {
 
     async fn ledger_row(&self, org: OrgId) -> Result<LedgerRow> {
         let query = "select ledgers.size, coalesce(ledgers.peaks, x''),
-                 coalesce(blocks.blocks, 0), coalesce(tiles.tiles, 0)
+                 coalesce(blocks.blocks, 0), coalesce(tiles.tiles, 0),
+                 coalesce(dropped.last_seq, 0)
              from ledgers left join audit_index_heads as blocks on blocks.org = ledgers.org
              left join audit_tile_heads as tiles on tiles.org = ledgers.org
+             left join audit_dropped as dropped on dropped.org = ledgers.org
              where ledgers.org = ?1";
         let work = move |sql: &Connection| {
             let found = row::first(sql, query, params![IdText::of(org)], |row| {
@@ -32,6 +34,7 @@ impl AuditRowStore for Sqlite {
                     peaks: blob(row, 1)?,
                     blocks: count(row, 2)?,
                     tiles: count(row, 3)?,
+                    dropped: count(row, 4)?,
                 })
             })?;
             Ok(found.ok_or(StoreError::NotFound("org"))?)

@@ -142,6 +142,11 @@ fn tiles_made(sql: &Connection, org: OrgId) -> Outcome<u64> {
     Ok(found.unwrap_or(0))
 }
 
+/// The records up to this number are in tiles of level 0.
+pub(super) fn records_in_tiles(sql: &Connection, org: OrgId) -> Outcome<u64> {
+    Ok(tiles_made(sql, org)? * TILE_HASHES)
+}
+
 /// The hashes of these tiles, in their order.
 fn read(sql: &Connection, org: OrgId, wanted: &[Tile]) -> Outcome<Vec<Vec<u8>>> {
     let query = "select size from ledgers where org = ?1";

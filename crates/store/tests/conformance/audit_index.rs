@@ -37,7 +37,7 @@ async fn append(db: &Db, entries: &[Entry]) {
 }
 
 /// Indexes so many blocks.
-async fn index(db: &Db, blocks: usize) {
+pub(crate) async fn index(db: &Db, blocks: usize) {
     for _ in 0..blocks {
         assert!(db.index_audit().await.expect("indexed"), "there is one");
     }

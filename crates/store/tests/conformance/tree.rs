@@ -75,7 +75,7 @@ async fn append_unevenly(db: &Db, org: OrgId, count: usize) {
     }
 }
 
-async fn derive_all(db: &Db) -> usize {
+pub(crate) async fn derive_all(db: &Db) -> usize {
     let mut count = 0;
     while db.derive_tiles().await.expect("derived") {
         count += 1;
@@ -258,6 +258,7 @@ pub(crate) async fn what_a_tree_does_not_have_is_not_found(bed: &Bed) {
 const BEFORE_TREES: &str = "
     drop table if exists audit_sent;
     drop table if exists audit_sinks;
+    drop table if exists audit_dropped;
     drop table key_habits;
     drop table audit_anchors;
     drop table audit_checkpoints;

@@ -121,12 +121,13 @@ impl<'a> Folder<'a> {
     }
 
     /// Removes what has the name of a tile or a bundle, and is none of the tree of so many records: what
-    /// was not full before, and what an interrupted export has left.
-    pub(super) fn remove_others(&self, size: u64) -> Result<(), Failure> {
+    /// was not full before, and what an interrupted export has left. Bundles of the first records, up to
+    /// `dropped`, stay: nobody else may have them any more.
+    pub(super) fn remove_others(&self, size: u64, dropped: u64) -> Result<(), Failure> {
         let mut others = Vec::new();
         for root in tile_roots().chain(bundle_roots()) {
             let seen = visit(self.path, &root, &mut |resource| {
-                if !is_of_tree(resource, size) {
+                if !is_of_tree(resource, size) && !is_relic(resource, dropped) {
                     others.push(resource.to_string());
                 }
             });
@@ -144,6 +145,10 @@ impl<'a> Folder<'a> {
         }
         Ok(())
     }
+}
+
+fn is_relic(resource: Resource, dropped: u64) -> bool {
+    matches!(resource, Resource::Entries(bundle) if bundle.first_leaf() < dropped)
 }
 
 fn is_of_tree(resource: Resource, size: u64) -> bool {

@@ -44,6 +44,8 @@ struct Live {
 struct Told {
     findings: Vec<VerifyFinding>,
     count: u64,
+    /// The last record whose body it has dropped, by a decision that it found.
+    dropped: u64,
 }
 
 /// Verifies, and says what was found.
@@ -75,7 +77,10 @@ pub(super) fn run(args: &VerifyArgs, global: &Global, out: &Output) -> Result<()
     let claims = TileClaims::new(tiles(&live, size, &trouble));
     let mut check = Verifier::new(claims, checkpoints.trusted());
     let mut pace = Pace::new(out);
-    live.feed(&mut check, size.unwrap_or(u64::MAX), &mut pace)?;
+    let last = size.unwrap_or(u64::MAX);
+    let dropped = told.dropped.min(last);
+    check.dropped(1, dropped);
+    live.feed(&mut check, (dropped, last), &mut pace)?;
     let core = check.finish();
     pace.end();
     if let Some(failure) = trouble.take() {
@@ -147,6 +152,7 @@ impl Live {
                 VerifyLine::Verdict(verdict) => {
                     out.progress("");
                     told.count = verdict.findings;
+                    told.dropped = verdict.dropped.map_or(0, |dropped| dropped.last);
                     return Ok(told);
                 }
                 VerifyLine::Failed(failure) => {
@@ -164,11 +170,16 @@ impl Live {
         })
     }
 
-    /// Gives the records to the verifier, up to this number.
-    fn feed(&self, check: &mut Check, last: u64, pace: &mut Pace<'_>) -> Result<(), Failure> {
+    /// Gives the records to the verifier, behind a number and up to another.
+    fn feed(
+        &self,
+        check: &mut Check,
+        (dropped, last): (u64, u64),
+        pace: &mut Pace<'_>,
+    ) -> Result<(), Failure> {
         let export = self.ask(self.client.open_export())?;
         let mut lines = Lines::new(export, LINE_BYTES_MAX);
-        let mut number = 0;
+        let mut number = dropped;
         while number < last
             && let Some(line) = lines.next(self)?
         {

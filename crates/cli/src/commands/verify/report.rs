@@ -1,6 +1,9 @@
 //! What a verification came to: for a person, for a pipe, and for a program.
 
-use claviger_core::ledger::verify::{FINDINGS_MAX, Report as Core, Source, Standing};
+use claviger_core::{
+    ledger::verify::{Decided, FINDINGS_MAX, Finding, Kind, Report as Core, Source, Standing},
+    time::format_duration,
+};
 use serde::Serialize;
 
 use super::{
@@ -31,6 +34,8 @@ pub(super) struct Report {
     records: u64,
     /// How many more have a hash, and no body.
     without_body: u64,
+    /// The records that say which bodies were dropped.
+    decisions: Vec<Decision>,
     /// The records from 1 to this number are proved without a gap.
     intact: u64,
     /// The largest checkpoint that fits: up to it every record is proved that no finding names.
@@ -39,6 +44,31 @@ pub(super) struct Report {
     findings: Vec<Found>,
     /// How many findings more there were.
     more_findings: u64,
+}
+
+/// A record that says which bodies were dropped: from it on those of the records 1 to `last`.
+#[derive(Debug, Serialize)]
+struct Decision {
+    record: u64,
+    first: u64,
+    last: u64,
+    /// What the org's policy said.
+    keep_audit_for: String,
+    /// The record by which it was set, where that is known.
+    setting: Option<String>,
+}
+
+impl From<&Decided> for Decision {
+    fn from(decided: &Decided) -> Self {
+        let decision = &decided.decision;
+        Self {
+            record: decided.seq,
+            first: decision.first,
+            last: decision.last,
+            keep_audit_for: format_duration(decision.keep),
+            setting: decision.setting.map(|id| id.to_string()),
+        }
+    }
 }
 
 /// A checkpoint that counts, and what became of it.
@@ -162,10 +192,21 @@ impl Report {
         if checkpoints.vouched.is_empty() {
             findings.push(no_checkpoint(way));
         }
-        let of_core = core.findings.iter();
+        let covered = core.decided.iter().map(|one| one.decision.last).max();
+        let covered = covered.unwrap_or(0);
+        let missing: Vec<_> = bodiless
+            .iter()
+            .filter(|(_, last)| *last > covered)
+            .map(|(first, last)| ((*first).max(covered + 1), *last))
+            .collect();
+        // What is said of a whole bundle is not said twice.
+        let is_bodiless = |finding: &&Finding| {
+            finding.kind == Kind::Removed && missing.contains(&(finding.first, finding.last))
+        };
+        let of_core = core.findings.iter().filter(|finding| !is_bodiless(finding));
         findings.extend(of_core.map(|finding| of_finding(finding, way)));
         findings.extend(flaws.found);
-        findings.extend(bodiless.iter().copied().map(no_body));
+        findings.extend(missing.iter().copied().map(no_body));
         findings.sort_by_key(|found| found.record);
         let beyond = findings.len().saturating_sub(FINDINGS_MAX);
         findings.truncate(FINDINGS_MAX);
@@ -179,6 +220,7 @@ impl Report {
             is_proved: findings.is_empty() && more_findings == 0 && proved.is_some(),
             records: core.records,
             without_body: core.dropped,
+            decisions: core.decided.iter().map(Decision::from).collect(),
             intact: core.intact,
             proved,
             checkpoints: judged,
@@ -259,6 +301,9 @@ impl Report {
         if self.without_body > 0 {
             table.field("without body", self.without_body.to_string());
         }
+        if let Some(words) = self.dropped_words() {
+            table.field("dropped", words);
+        }
         table.field("proved", self.proved_words());
         if let Some(proved) = &self.proved {
             table.field("signed by", proved.signed_by.join(", "));
@@ -276,6 +321,21 @@ impl Report {
             format!("{fitting} of {}", anchors.count()),
         );
         table
+    }
+
+    /// Which bodies were dropped, and who says so. A trail that has them all has nothing to say.
+    fn dropped_words(&self) -> Option<String> {
+        let last = self.decisions.iter().max_by_key(|decision| decision.last);
+        let decision = last.filter(|_| self.without_body > 0)?;
+        let setting = decision.setting.as_ref();
+        let setting = setting
+            .map(|id| format!(", set by {id}"))
+            .unwrap_or_default();
+        Some(format!(
+            "records 1 to {}, by the decision in record {} (keep_audit_for {}{setting}): their hashes are \
+             what was signed",
+            decision.last, decision.record, decision.keep_audit_for
+        ))
     }
 
     fn proved_words(&self) -> String {

@@ -11,6 +11,7 @@ use std::{
 use claviger_core::ledger::note::Kind;
 
 use crate::{
+    decision,
     log::{Bench, ORIGIN, Signer, checkpoint, record, records},
     standin::{Fault, Standin},
 };
@@ -35,11 +36,15 @@ impl Scene {
 
     /// Exports from a server that has what lies in `served`.
     fn export_served(&self, records: &[Vec<u8>], fault: Fault) -> (Option<i32>, String) {
-        let standin = Standin {
+        self.export_from(Standin {
             folder: self.bench.path("served"),
             records: records.to_vec(),
             fault,
-        };
+            dropped: None,
+        })
+    }
+
+    fn export_from(&self, standin: Standin) -> (Option<i32>, String) {
         let mut command = Command::new("timeout");
         command
             .arg("60")
@@ -95,6 +100,32 @@ fn wrong_tile_of_the_folder_is_named_and_not_the_server() {
     }
     scene.done(&all);
     scene.proved(1_500);
+}
+
+#[test]
+fn folder_has_the_hashes_of_what_the_server_dropped_and_keeps_what_it_had() {
+    for before in [0, 300, 700] {
+        let scene = Scene::new();
+        let mut all = records(1_500);
+        all[1_199] = decision(1_200, 512);
+        if before > 0 {
+            scene.done(&all[..before]);
+        }
+        scene.bench.write_folder("served", &all);
+        let (code, err) = scene.export_from(Standin {
+            folder: scene.bench.path("served"),
+            records: all,
+            fault: Fault::None,
+            dropped: Some((512, 1_200)),
+        });
+        assert_eq!(code, Some(0), "{err}");
+        scene.proved(1_500);
+        let said = scene.bench.verify(&["log"]);
+        let words = "the records up to 512 were dropped, as record 1200 says";
+        assert_eq!(err.contains(words), before < 512, "{err}");
+        let left = 512_u64.saturating_sub(u64::try_from(before).expect("few"));
+        assert_eq!(said.report["without_body"], left);
+    }
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub(crate) struct Standin {
     pub(crate) folder: PathBuf,
     pub(crate) records: Vec<Vec<u8>>,
     pub(crate) fault: Fault,
+    /// The last record whose body is dropped, and the record that says so.
+    pub(crate) dropped: Option<(usize, usize)>,
 }
 
 impl Standin {
@@ -60,10 +62,12 @@ impl Standin {
                 .split('&')
                 .find_map(|pair| pair.strip_prefix("after="));
             let after = after.and_then(|number| number.parse().ok());
-            return self.export(stream, after.unwrap_or_default());
+            let dropped = self.dropped.map_or(0, |(last, _)| last);
+            return self.export(stream, after.unwrap_or(0).max(dropped));
         }
         let body = match path.strip_prefix("/org/audit/log/") {
             Some(name) => fs::read(self.folder.join(name)).ok(),
+            None if path == "/org/audit" => Some(self.decisions()),
             None => (path == "/org/audit/key").then(|| self.keys()),
         };
         let (status, body) = body.map_or(("404 Not Found", Vec::new()), |body| ("200 OK", body));
@@ -72,6 +76,22 @@ impl Standin {
             format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
         let mut stream = stream;
         stream.write_all(&[head.as_bytes(), &body].concat())
+    }
+
+    /// The list of decisions that bodies are dropped.
+    fn decisions(&self) -> Vec<u8> {
+        let event = self.dropped.map(|(last, seq)| {
+            json!({
+                "seq": seq, "id": "evt_1", "time": "", "org": "", "kind": "retention", "tier": "none",
+                "actor": "policy", "root": "policy", "method": "", "path": "", "route": "",
+                "status": 200, "duration_us": 0, "nonce": "",
+                "change": {"dropped": {"first": 1, "last": last}},
+            })
+        });
+        let events: Vec<_> = event.into_iter().collect();
+        json!({ "events": events, "next_cursor": null })
+            .to_string()
+            .into_bytes()
     }
 
     fn keys(&self) -> Vec<u8> {

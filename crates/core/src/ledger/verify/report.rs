@@ -12,7 +12,8 @@ impl<C: Claims> Verifier<C> {
                 finding.kind = Kind::CutOff;
             }
         }
-        let vouched = if self.trust_records(&mut findings) {
+        let by_records = self.trust_records(&mut findings);
+        let vouched = if by_records {
             self.departed_at.unwrap_or_default()
         } else {
             self.find_mismatch(&mut findings);
@@ -30,16 +31,20 @@ impl<C: Claims> Verifier<C> {
                 }
             }
         }
+        let fits = self.judged.iter().rev().find(|judged| is_fit(judged));
+        let proved = fits.map(|judged| judged.checkpoint);
+        let size = proved.map_or(0, |proved| proved.size);
+        let decided = self.decisions.proved(size, by_records);
+        let excused = self.decisions.excuse(&decided, &mut findings);
         findings.sort_by_key(|finding| (finding.place(), finding.first));
         let beyond = findings.len().saturating_sub(FINDINGS_MAX);
         findings.truncate(FINDINGS_MAX);
-        let fits = self.judged.iter().rev().find(|judged| is_fit(judged));
-        let proved = fits.map(|judged| judged.checkpoint);
         let mut of_records = findings.iter().filter(|f| f.kind != Kind::TilesAltered);
         let first = of_records.next().map_or(u64::MAX, Finding::place);
         Report {
             records: self.records,
-            dropped: self.dropped,
+            dropped: self.dropped.saturating_add(excused),
+            decided,
             proved,
             intact: proved.map_or(0, |p| p.size.min(first.saturating_sub(1))),
             checkpoints: self.judged,

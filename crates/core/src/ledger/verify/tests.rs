@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod checkpoints;
+mod decided;
 mod edits;
 
 const COUNT: usize = 10_000;

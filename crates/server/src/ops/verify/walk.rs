@@ -10,8 +10,8 @@ use claviger_core::{
     ledger::{
         batch::records,
         columns::{Difference, Rows, RunColumns, of_block, of_chapter, of_run},
-        index::{Block, CHAPTER_BLOCKS, Chapter, before_block, chapter_of},
-        tree::{Frontier, leaf_hash},
+        index::{Block, CHAPTER_BLOCKS, Chapter, before_block, block_of, chapter_of},
+        tree::{Frontier, HASH_BYTES, Hash, leaf_hash},
         verify::{Kind, Report, TileClaims, Verifier},
     },
 };
@@ -19,7 +19,7 @@ use claviger_store::{IndexRow, LedgerRow, RunRow, StoreError};
 use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{
-    Found, Told, Verdict,
+    Found, Told, Verdict, dropped,
     signed::Signed,
     tree::{Tiles, Tree},
 };
@@ -27,6 +27,8 @@ use crate::{app::App, checkpoints, failure::Failure};
 
 /// How often it is said how far it is.
 const TELL_EVERY: Duration = Duration::from_millis(200);
+/// How many records a full tile of level 0 has.
+const TILE: u64 = 256;
 /// As many findings are told; the others are counted.
 const FINDINGS_MAX: u64 = 1000;
 
@@ -135,14 +137,18 @@ pub(super) fn walk(
         end,
         ledger,
     };
+    stretch.skip_dropped()?;
     stretch.runs()?;
     stretch.heads()?;
     stretch.tree.finish()?;
+    let row = stretch.ledger.dropped;
     let (report, peaks) = stretch.finish();
     let proved = report.proved;
     told(&context, &report, (fresh.is_some(), peaks))?;
+    let decided = dropped::decided(&context, &report, row)?;
     Ok(Verdict {
         records: report.records,
+        dropped: decided.filter(|_| row > 0).map(|one| (row, one.seq)),
         intact: report.intact,
         proved: proved.map(|proved| proved.size),
         signed_by: proved.map(|p| signed.signers(&p)).unwrap_or_default(),
@@ -230,6 +236,30 @@ struct Stretch<'a, C> {
 }
 
 impl<C: claviger_core::ledger::verify::Claims> Stretch<'_, C> {
+    /// The records whose bodies were dropped: their hashes stand for them, and nothing else is kept of
+    /// them. Whether somebody decided it is for the verifier to say.
+    fn skip_dropped(&mut self) -> Result<(), Stop> {
+        let (context, last) = (self.context, self.ledger.dropped.min(self.ledger.size));
+        if last == 0 {
+            return Ok(());
+        }
+        for number in 0..last.div_ceil(TILE) {
+            context.step(self.tree.size(), self.ledger.size)?;
+            let (first, last) = (number * TILE + 1, ((number + 1) * TILE).min(last));
+            self.check.dropped(first, last.min(self.end));
+            let row = self.tiles.read(0, number);
+            self.tiles_found()?;
+            let hashes = row.as_deref().unwrap_or_default().chunks_exact(HASH_BYTES);
+            for hash in hashes.filter_map(Hash::from_slice) {
+                self.tree.push(hash)?;
+            }
+        }
+        self.next = last + 1;
+        self.blocks = block_of(self.next);
+        self.block = Block::new(self.blocks);
+        Ok(())
+    }
+
     /// Every run up to where the trail ended when this began.
     fn runs(&mut self) -> Result<(), Stop> {
         let (context, size) = (self.context, self.ledger.size);
@@ -398,6 +428,7 @@ impl<C: claviger_core::ledger::verify::Claims> Stretch<'_, C> {
     fn heads(&self) -> Result<(), Stop> {
         self.strays()?;
         let context = self.context;
+        dropped::relics(context, self.ledger.dropped)?;
         let now = context.ask(context.app.store.ledger_row(context.org))?;
         let heads = [
             (

@@ -282,6 +282,7 @@ impl Filters {
             (Kind::Operation, "Operator and policy"),
             (Kind::StreamEnd, "Ends of streams"),
             (Kind::Anchor, "Anchors"),
+            (Kind::Retention, "What was dropped"),
         ];
         let mut choices = vec![Choice::new("", "Any kind", &self.kind)];
         choices.extend(kinds.map(|(kind, label)| Choice::new(kind.as_str(), label, &self.kind)));

@@ -9,7 +9,10 @@ use super::{PATH, did, name_of, names_in, tone, took, words};
 use crate::{
     failure::Failure,
     gate::{Call, Reply},
-    ops::audit::{self, Order},
+    ops::{
+        audit::{self, Order},
+        retention,
+    },
     web::{
         html,
         layout::{Nav, Page},
@@ -52,6 +55,9 @@ pub(super) async fn one(call: Call<ReadAudit>) -> Result<Reply, Failure> {
         after: Some(before),
         limit: 1,
     };
+    if call.permit.is_unbound() {
+        retention::expect_body(&call.app, call.org(), seq).await?;
+    }
     let filter = AuditFilter::default();
     let found = audit::rows(&call.app, &call.permit, filter, (Order::OldestFirst, part)).await?;
     let row = found.rows.into_iter().find(|row| row.seq == seq);

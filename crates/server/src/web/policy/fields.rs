@@ -25,6 +25,7 @@ pub(super) struct Fields {
     pub(super) suspend_idle_after: String,
     pub(super) suspends_overdue: bool,
     pub(super) suspend_on: Vec<String>,
+    pub(super) keep_audit_for: String,
 }
 
 impl Fields {
@@ -48,6 +49,7 @@ impl Fields {
             suspend_idle_after: policy.suspend_idle_after.unwrap_or_default(),
             suspends_overdue: policy.suspend_overdue.unwrap_or_default(),
             suspend_on: policy.suspend_on.unwrap_or_default(),
+            keep_audit_for: policy.keep_audit_for.unwrap_or_default(),
         }
     }
 
@@ -67,6 +69,7 @@ impl Fields {
             suspend_idle_after: text("suspend_idle_after"),
             suspends_overdue: form.get("suspend_overdue").is_some(),
             suspend_on: all("suspend_on"),
+            keep_audit_for: text("keep_audit_for"),
         }
     }
 
@@ -93,6 +96,7 @@ impl Fields {
             suspend_idle_after: text(&self.suspend_idle_after),
             suspend_overdue: self.suspends_overdue.then_some(true),
             suspend_on: list(self.suspend_on.clone()),
+            keep_audit_for: text(&self.keep_audit_for),
         })
     }
 }
@@ -158,6 +162,13 @@ pub(super) fn rules(policy: &wire::Policy) -> Vec<(&'static str, String)> {
             "Signals that suspend the key",
             list(&policy.suspend_on).map(|list| list.replace('_', " ")),
         ),
+        (
+            "Audit records",
+            policy
+                .keep_audit_for
+                .as_ref()
+                .map(|span| format!("kept for {span}, then only their hashes")),
+        ),
     ];
     let asked = rules.into_iter();
     asked
@@ -186,6 +197,7 @@ mod tests {
                 suspend_idle_after: Some("30d".to_owned()),
                 suspend_overdue: Some(true),
                 suspend_on: Some(vec!["new_network".to_owned()]),
+                keep_audit_for: Some("365d".to_owned()),
             },
         ];
         for policy in policies {
