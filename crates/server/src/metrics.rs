@@ -72,7 +72,7 @@ impl SiemMetrics {
         );
         registry.register(
             "siem_dropped",
-            "Records that a receiver did not want, or that could not be read",
+            "Records that a receiver did not want, that could not be read, or that were dropped before they were sent",
             self.dropped.clone(),
         );
         registry.register(

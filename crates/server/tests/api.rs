@@ -144,6 +144,8 @@ mod siem;
 mod siem_collector;
 #[path = "api/siem_otlp.rs"]
 mod siem_otlp;
+#[path = "api/siem_retention.rs"]
+mod siem_retention;
 #[path = "api/siem_rsyslog.rs"]
 mod siem_rsyslog;
 #[path = "api/signals.rs"]

@@ -274,6 +274,13 @@ impl Pump {
         let found = app.store.export_audit(org, AuditFilter::default(), page);
         let part = found.await?;
         drop(place);
+        let first = part.rows.first().map_or(0, |row| row.seq);
+        let gone = first.saturating_sub(sent + 1);
+        if gone > 0 {
+            let (sink, from) = (&*self.name, sent + 1);
+            tracing::warn!(sink, %org, from, count = gone, "these records were dropped, as the policy of the org asks, before they could be sent");
+            app.metrics.note_siem_dropped(self.link.kind(), gone);
+        }
         let last = part.rows.last().map_or(0, |row| row.seq);
         let mut upto = part.next.unwrap_or_else(|| size.max(last));
         let mut rows = part.rows.into_iter();

@@ -30,7 +30,7 @@ on_each_database!(
 const OLD: u64 = 5001;
 const YOUNG: u64 = 600;
 /// Whole tiles of the old ones.
-const DROPPED: u64 = 4864;
+pub(crate) const DROPPED: u64 = 4864;
 
 /// A record of today.
 fn young(org: OrgId, n: u64) -> Entry {
@@ -45,7 +45,7 @@ fn young(org: OrgId, n: u64) -> Entry {
 }
 
 /// Fills the trail of an org, in runs of 100.
-async fn fill(store: &dyn Store, org: OrgId) {
+pub(crate) async fn fill(store: &dyn Store, org: OrgId) {
     let numbers: Vec<u64> = (1..=OLD + YOUNG).collect();
     for some in numbers.chunks(100) {
         let entry = |n: &u64| match *n {
@@ -89,7 +89,7 @@ async fn get(service: &Service, org: OrgId, path: &str) -> Value {
     serde_json::from_str(&answer.text()).expect("JSON")
 }
 
-async fn put_policy(service: &Service, org: OrgId, query: &str, body: Value) -> Answer {
+pub(crate) async fn put_policy(service: &Service, org: OrgId, query: &str, body: Value) -> Answer {
     let ask = service.ask_as(ADMIN, "PUT", &format!("/org/policy{query}"));
     let ask = ask.header("x-org-id", &org.to_string());
     ask.json(&body).send().await

@@ -65,7 +65,7 @@ impl Receiver {
     }
 
     /// Listens, from now on.
-    async fn come(&mut self) {
+    pub(crate) async fn come(&mut self) {
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await;
         let listener = listener.expect("the port is free");
         let (got, changed) = (Arc::clone(&self.got), self.changed.clone());
