@@ -82,6 +82,8 @@ const FLUSH_REPEATS_EVERY: Duration = Duration::from_secs(1);
 const NOTICES_EVERY: Duration = Duration::from_secs(60);
 /// How often it is looked for what policies suspend.
 const POLICIES_EVERY: Duration = Duration::from_secs(600);
+/// How often old audit records are dropped.
+const DROPS_EVERY: Duration = Duration::from_hours(1);
 /// How often sessions that are over are cleared away.
 const PURGE_SESSIONS_EVERY: Duration = Duration::from_secs(3600);
 /// How often it is forgotten what keys were used for long ago.
@@ -305,6 +307,7 @@ async fn write_uses(app: &Arc<App>) {
 async fn sweeps(app: Arc<App>, stopped: watch::Receiver<bool>) {
     tokio::select! {
         () = sweep_for_ever(&app) => {}
+        () = drop_for_ever(&app) => {}
         () = until(stopped) => {}
     }
 }
@@ -335,14 +338,26 @@ async fn sweep_for_ever(app: &Arc<App>) {
         }
         let outcome = match due {
             Due::Notices => app.tell_what_is_due(clock::now()).await,
-            Due::Policies => {
-                let suspended = app.suspend_by_policy(clock::now()).await;
-                app.drop_by_policy(clock::now()).await.and(suspended)
-            }
+            Due::Policies => app.suspend_by_policy(clock::now()).await,
             Due::Sessions => app.purge_sessions(clock::now()).await,
         };
         if let Err(error) = outcome {
             tracing::warn!(%error, "cannot do what is due; it is done later");
+        }
+    }
+}
+
+/// Drops old records, beside everything else: of a long trail that takes its time.
+async fn drop_for_ever(app: &Arc<App>) {
+    let mut drops = tokio::time::interval(DROPS_EVERY);
+    drops.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        drops.tick().await;
+        if app.anchors.halted().is_some() {
+            continue;
+        }
+        if let Err(error) = app.drop_by_policy(clock::now()).await {
+            tracing::warn!(%error, "cannot drop old audit records; it is done later");
         }
     }
 }

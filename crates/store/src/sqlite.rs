@@ -7,6 +7,7 @@ mod audit_rows;
 mod browsers;
 mod channels;
 mod checkpoints;
+mod cut;
 mod deployment;
 mod keys;
 mod ledgers;

@@ -57,6 +57,10 @@ pub struct BlastRadius {
     /// From when on those are told; left out where they are all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reveals_since: Option<String>,
+    /// From when on the trail has records, where the policy had some dropped that were of the span: user agents,
+    /// revealed secrets, refused requests and changes of before are not told. Left out otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_since: Option<String>,
     /// Its refused requests, newest first; at most 50.
     pub refused: Vec<Event>,
     /// Whether there are more, or may be.

@@ -73,6 +73,10 @@ fn fields(radius: &BlastRadius) -> Table {
     table.field("secrets", reach.secrets.to_string());
     table.field("calls", radius.calls.to_string());
     table.field("refusals", radius.refusals.to_string());
+    if let Some(since) = &radius.records_since {
+        let note = format!("records of before {since} were dropped, as the policy asks");
+        table.field("warning", Cell::toned(note, Tone::Warning));
+    }
     for (is_cut, what) in [
         (reach.truncated, "of what is within reach"),
         (radius.descendants_truncated, "of what it minted"),

@@ -11,6 +11,7 @@ const POSTGRES: &str = "crates/store/src/postgres/";
 /// they offer to the resources is not the same, and need not be.
 const MACHINERY: [&str; 8] = [
     "appender.rs",
+    "cut.rs",
     "writer.rs",
     "session.rs",
     "fence.rs",

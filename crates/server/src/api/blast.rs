@@ -51,6 +51,7 @@ fn view(radius: &Radius) -> wire::BlastRadius {
         user_agents_since: text(radius.agents_since),
         reveals: radius.reveals.iter().map(reveal).collect(),
         reveals_since: text(radius.reveals_since),
+        records_since: text(radius.records_since),
         refused: events(&radius.refused),
         refused_truncated: radius.refused.next.is_some(),
         changes: events(&radius.changes),

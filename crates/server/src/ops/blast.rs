@@ -70,6 +70,9 @@ pub struct Radius {
     pub refused: AuditPart,
     /// What was done to it, newest first.
     pub changes: AuditPart,
+    /// From when on the trail has records, where the policy had some dropped that were of the span: what
+    /// is read from records begins there.
+    pub records_since: Option<Timestamp>,
 }
 
 /// A user agent.
@@ -153,12 +156,13 @@ pub async fn radius(
     };
     let of = (id, span.since);
     // None waits for another.
-    let (lined, agents, reveals, refused, (changes, minted_grant)) = tokio::try_join!(
+    let (lined, agents, reveals, refused, (changes, minted_grant), records_since) = tokio::try_join!(
         lined(app, org, id, span),
         agents(app, org, of, asked.records),
         reveals(app, org, of),
         refused(app, org, of, asked.records),
         own_story(app, org, id),
+        records_since(app, org, span.since),
     )?;
     let Lined {
         line,
@@ -182,9 +186,10 @@ pub async fn radius(
         line,
         has_more_below,
         agents: agents.0,
-        agents_since: agents.1,
+        agents_since: agents.1.max(records_since),
         reveals: reveals.0,
-        reveals_since: reveals.1,
+        reveals_since: reveals.1.max(records_since),
+        records_since,
     };
     drop(place);
     Ok(radius)
@@ -242,6 +247,25 @@ fn refused_because(app: &App, line: &Line, now: Timestamp) -> Option<&'static st
         KeyStatus::Active => is_blocked(&line.key).then_some("policy_blocked"),
         other => Some(other.as_str()),
     }
+}
+
+/// From when on the trail has records, where some were dropped since an instant.
+async fn records_since(
+    app: &App,
+    org: OrgId,
+    since: Timestamp,
+) -> Result<Option<Timestamp>, Failure> {
+    if app.store.dropped(org).await?.is_none() {
+        return Ok(None);
+    }
+    let page = Page {
+        after: None,
+        limit: 1,
+    };
+    let every = AuditFilter::default();
+    let part = app.store.export_audit(org, every, page).await?;
+    let first = part.rows.first().and_then(|row| Record::read(&row.bytes));
+    Ok(first.map(|record| record.at).filter(|at| *at > since))
 }
 
 /// Records of the org that fit, newest first, and from when on they are all of them: absent when

@@ -22,6 +22,7 @@ use crate::{
 
 on_each_database!(
     old_records_are_dropped_as_the_policy_asks_and_the_trail_says_so,
+    what_is_gone_is_said_where_it_is_missed,
     what_nobody_decided_is_found,
     records_are_kept_for_a_day_at_least,
 );
@@ -187,6 +188,34 @@ async fn old_records_are_dropped_as_the_policy_asks_and_the_trail_says_so(backen
         service.sweep(now()).await;
         service.restart().await;
         service.sweep(now()).await;
+    }
+}
+
+/// What a leaked key was shown is not told as a whole where a part of it was dropped, and a setting that was
+/// taken back drops nothing.
+async fn what_is_gone_is_said_where_it_is_missed(backend: Backend) {
+    let (service, orgs) = filled(backend, 2).await;
+    for org in &orgs {
+        let set = put_policy(&service, *org, "", json!({"keep_audit_for": "90d"})).await;
+        assert_eq!(set.status, 200, "{}", set.text());
+    }
+    let (org, back) = (orgs[0], orgs[1]);
+    assert_eq!(put_policy(&service, back, "", json!({})).await.status, 200);
+    service.sweep(now()).await;
+    assert_eq!(first_left(&service, back).await, 1, "it was taken back");
+    assert_eq!(first_left(&service, org).await, DROPPED + 1);
+
+    let ask = service.ask_as(ADMIN, "POST", "/org/tokens");
+    let ask = ask.header("x-org-id", &org.to_string());
+    let key = ask.json(&json!({"name": "leaked"})).send().await.ok(201);
+    let path = format!("/org/tokens/{}/blast-radius", text(&key["id"]));
+    let radius = get(&service, org, &path).await;
+    assert!(radius.get("records_since").is_none(), "it is younger");
+    let radius = get(&service, org, &format!("{path}?since=2023-01-01T00:00:00Z")).await;
+    let list = get(&service, org, "/org/audit?after=0&limit=1").await;
+    let first = &list["events"][0]["time"];
+    for member in ["records_since", "reveals_since", "user_agents_since"] {
+        assert_eq!(&radius[member], first, "{member}");
     }
 }
 

@@ -15,13 +15,13 @@ use tokio_postgres::Row;
 
 use super::{
     Postgres, audit_index,
-    fault::Outcome,
+    fault::{Fault, Outcome},
     ledgers,
     row::{self, Columns},
     session::Params,
 };
 use crate::{
-    AuditFilter, AuditPart, AuditStore, NAMED_MAX, Named, Page, Result,
+    AuditFilter, AuditPart, AuditStore, NAMED_MAX, Named, Page, Result, StoreError,
     scan::{Bounds, Leg, Order, Scan},
 };
 
@@ -74,6 +74,8 @@ const CHAPTERS_MAX: u64 = 16;
 const RUNS_MAX: usize = 256;
 /// How many runs are looked at in one round trip.
 const BOUNDS_MAX: i64 = 512;
+/// How often a walk is begun again that found a run gone.
+const AGAIN_MAX: u32 = 3;
 /// How many bytes of lines are fetched in one round trip, beyond the first run.
 const FETCH_BYTES: u64 = 1024 * 1024;
 
@@ -100,9 +102,9 @@ impl AuditStore for Postgres {
         filter: AuditFilter,
         page: Page<u64>,
     ) -> Result<AuditPart> {
-        let scan = Scan::new(filter, Order::NewestFirst, page);
-        self.read("query the audit trail", self.walk(NEWEST_RUNS, org, scan))
-            .await
+        let scan = || Scan::new(filter.clone(), Order::NewestFirst, page.clone());
+        let walk = self.walk_again(NEWEST_RUNS, org, scan);
+        self.read("query the audit trail", walk).await
     }
 
     async fn export_audit(
@@ -111,9 +113,9 @@ impl AuditStore for Postgres {
         filter: AuditFilter,
         page: Page<u64>,
     ) -> Result<AuditPart> {
-        let scan = Scan::new(filter, Order::OldestFirst, page);
-        self.read("export the audit trail", self.walk(OLDEST_RUNS, org, scan))
-            .await
+        let scan = || Scan::new(filter.clone(), Order::OldestFirst, page.clone());
+        let walk = self.walk_again(OLDEST_RUNS, org, scan);
+        self.read("export the audit trail", walk).await
     }
 
     async fn audit_size(&self, org: OrgId) -> Result<u64> {
@@ -163,6 +165,26 @@ impl Postgres {
             }
         }
         Ok(Some(found))
+    }
+
+    /// Walks anew where records may have been dropped on the way: what was listed is gone then.
+    async fn walk_again(
+        &self,
+        runs: &'static str,
+        org: OrgId,
+        scan: impl Fn() -> Scan,
+    ) -> Outcome<AuditPart> {
+        for _ in 0..AGAIN_MAX {
+            match self.walk(runs, org, scan()).await {
+                Err(Fault::Store(StoreError::Corrupt { .. })) => {}
+                outcome => return outcome,
+            }
+            let session = self.sessions.session().await?;
+            if audit_index::extent(&session, org).await?.1 == 0 {
+                break;
+            }
+        }
+        self.walk(runs, org, scan()).await
     }
 
     /// By leaps where the index helps, and run by run where it does not.

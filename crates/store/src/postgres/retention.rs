@@ -19,6 +19,17 @@ use crate::{
     retention_store::{RUNS_MAX, Reach, uncut, whole},
 };
 
+/// The last address of each key and secret, where that is as old.
+const FORGET_LAST: [&str; 3] = [
+    "update keys set last_used_from = null
+         where org = $1 and last_used_at < $2 and last_used_from is not null",
+    "update keys set secret_used_from = null
+         where org = $1 and secret_used_at < $2 and secret_used_from is not null",
+    "update old_secrets set used_from = null
+         where used_at < $2 and used_from is not null
+             and key_id in (select id from keys where org = $1)",
+];
+
 #[async_trait]
 impl RetentionStore for Postgres {
     async fn count_older(&self, org: OrgId, before: Timestamp) -> Result<u64> {
@@ -83,6 +94,10 @@ impl RetentionStore for Postgres {
             let change = self.sessions.begin().await?;
             let params: Params<'_> = &[&org.to_string(), &before.millis(), &i64::from(limit)];
             let gone = change.execute(sql, params).await?;
+            for update in FORGET_LAST {
+                let params: Params<'_> = &[&org.to_string(), &before.millis()];
+                change.execute(update, params).await?;
+            }
             change.commit().await?;
             Ok(gone)
         })

@@ -45,9 +45,9 @@ impl UsageStore for Postgres {
     ) -> Result<Vec<RouteUse>> {
         let sql = "select method, route, workspace, sum(calls)::bigint as calls, \
                        sum(refusals)::bigint as refusals, max(hour) as hour \
-                   from key_usage \
-                   where key_id in (select id from keys where org = $1 and id = any($2::text[])) \
-                       and hour >= $3 and hour < $4 \
+                   from (select id from keys where org = $1 and id = any($2::text[]) offset 0) as asked \
+                   cross join lateral (select * from key_usage \
+                       where key_id = asked.id and hour >= $3 and hour < $4 offset 0) as used \
                    group by method, route, workspace \
                    order by sum(calls) desc, sum(refusals) desc, method, route, workspace limit $5";
         let (keys, (since, until)) = (ids(keys), span.bounds());
@@ -96,9 +96,9 @@ impl UsageStore for Postgres {
     ) -> Result<Vec<AddressUse>> {
         let sql = "select address, min(first_at) as first_at, max(last_at) as last_at, \
                        sum(calls)::bigint as calls \
-                   from key_addresses \
-                   where key_id in (select id from keys where org = $1 and id = any($2::text[])) \
-                       and last_at >= $3 \
+                   from (select id from keys where org = $1 and id = any($2::text[]) offset 0) as asked \
+                   cross join lateral (select * from key_addresses \
+                       where key_id = asked.id and last_at >= $3 offset 0) as used \
                    group by address order by max(last_at) desc, address limit $4";
         let (keys, since) = (ids(keys), since.millis());
         let params: Params<'_> = &[&org.to_string(), &keys, &since, &i64::from(limit)];
@@ -121,9 +121,9 @@ impl UsageStore for Postgres {
         since: Timestamp,
     ) -> Result<Vec<KeyCalls>> {
         let sql = "select key_id, sum(calls)::bigint as calls, sum(refusals)::bigint as refusals \
-                   from key_usage \
-                   where key_id in (select id from keys where org = $1 and id = any($2::text[])) \
-                       and hour >= $3 \
+                   from (select id from keys where org = $1 and id = any($2::text[]) offset 0) as asked \
+                   cross join lateral (select * from key_usage \
+                       where key_id = asked.id and hour >= $3 offset 0) as used \
                    group by key_id order by key_id";
         let (keys, since) = (ids(keys), hour_of(since).millis());
         let params: Params<'_> = &[&org.to_string(), &keys, &since];
@@ -144,9 +144,9 @@ impl UsageStore for Postgres {
         keys: &[KeyId],
         since: Timestamp,
     ) -> Result<Vec<RouteOfKey>> {
-        let sql = "select key_id, method, route, sum(calls)::bigint as calls from key_usage \
-                   where key_id in (select id from keys where org = $1 and id = any($2::text[])) \
-                       and hour >= $3 and calls > 0 \
+        let sql = "select key_id, method, route, sum(calls)::bigint as calls from (select id from keys where org = $1 and id = any($2::text[]) offset 0) as asked \
+                   cross join lateral (select * from key_usage \
+                       where key_id = asked.id and hour >= $3 and calls > 0 offset 0) as used \
                    group by key_id, method, route order by key_id, method, route";
         let (keys, since) = (ids(keys), hour_of(since).millis());
         let params: Params<'_> = &[&org.to_string(), &keys, &since];

@@ -10,9 +10,10 @@ use claviger_core::{
 use rusqlite::{Connection, Row, blob::Blob, params};
 
 use super::{
-    Outcome, Sqlite, audit_index, row,
+    Outcome, Sqlite, audit_index,
+    cut::Cutter,
+    row,
     row::{IdText, bytes, count, parsed, text, time},
-    runs::Cutter,
 };
 use crate::{
     AuditFilter, AuditPart, AuditStore, NAMED_MAX, Named, Page, Result,
@@ -114,6 +115,9 @@ fn ids_like<K: Kind>(
 
 /// By leaps where the index helps, and run by run where it does not.
 fn walk(sql: &Connection, runs: &str, org: OrgId, mut scan: Scan) -> Outcome<AuditPart> {
+    // One instant for all of it: index and runs are of one trail, whatever is dropped meanwhile.
+    let instant = sql.unchecked_transaction()?;
+    let sql: &Connection = &instant;
     if !scan.buckets().is_empty() {
         scan.set_indexed(audit_index::extent(sql, org)?);
     }
@@ -181,7 +185,8 @@ fn walk_block(
     while let Some(seq) = left.first() {
         let mut runs = statement.query(params![IdText::of(org), number(*seq)])?;
         let Some(row) = runs.next()? else {
-            break;
+            left = left.get(1..).unwrap_or_default();
+            continue;
         };
         let (run, row) = (bounds(row)?, row.get(4)?);
         let is_in_run = |seq: &u64| (run.first_seq..=run.last_seq).contains(seq);

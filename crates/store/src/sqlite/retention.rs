@@ -19,6 +19,17 @@ use crate::{
     retention_store::{RUNS_MAX, Reach, uncut, whole},
 };
 
+/// The last address of each key and secret, where that is as old.
+const FORGET_LAST: [&str; 3] = [
+    "update keys set last_used_from = null
+         where org = ?1 and last_used_at < ?2 and last_used_from is not null",
+    "update keys set secret_used_from = null
+         where org = ?1 and secret_used_at < ?2 and secret_used_from is not null",
+    "update old_secrets set used_from = null
+         where used_at < ?2 and used_from is not null
+             and key_id in (select id from keys where org = ?1)",
+];
+
 #[async_trait]
 impl RetentionStore for Sqlite {
     async fn count_older(&self, org: OrgId, before: Timestamp) -> Result<u64> {
@@ -84,6 +95,9 @@ impl RetentionStore for Sqlite {
                 delete,
                 params![IdText::of(org), before.millis(), limit],
             )?;
+            for update in FORGET_LAST {
+                row::run(tx.sql, update, params![IdText::of(org), before.millis()])?;
+            }
             Ok(u64::try_from(gone).unwrap_or(u64::MAX))
         };
         self.writer

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use claviger_core::{
     id::{EventId, Key as KeyKind, KeyId, OrgId},
+    key::OrgKey,
     ledger::{
         entry::{Draft, Entry, Kind},
         filter::Matcher,
@@ -13,8 +14,8 @@ use claviger_core::{
     },
 };
 use claviger_store::{
-    AddressUse, AuditFilter, AuditRow, Checkpoint, Dropped, Dropping, Page, Recorder, StoreError,
-    UsageBatch, Written,
+    AddressUse, AuditFilter, AuditRow, Checkpoint, Dropped, Dropping, Page, Recorder, SecretUse,
+    StoreError, UsageBatch, Written,
 };
 
 use crate::{
@@ -417,6 +418,19 @@ pub(crate) async fn old_addresses_of_an_org_are_forgotten(bed: &Bed) {
         addresses,
     };
     db.add_usage(Arc::new(batch)).await.expect("added");
+    let (old, young) = (
+        mint(&db, key(org, "old")).await,
+        mint(&db, key(org, "young")).await,
+    );
+    let from = Some("192.0.2.9".parse().expect("an address"));
+    let used = |key: &OrgKey, at| SecretUse {
+        key: key.id,
+        prefix: Some(key.prefix),
+        at,
+        from,
+    };
+    let uses = vec![used(&old, later(5)), used(&young, later(10))];
+    db.touch_keys(uses).await.expect("kept");
     let forget = |limit| db.forget_addresses(org, later(10), limit);
     assert_eq!(forget(1).await.expect("forgotten"), 1);
     assert_eq!(forget(9).await.expect("forgotten"), 1);
@@ -424,5 +438,13 @@ pub(crate) async fn old_addresses_of_an_org_are_forgotten(bed: &Bed) {
     for (org, key, count) in [(org, own, 1), (other, foreign, 1)] {
         let kept = db.addresses_of_keys(org, &[key], NOW, 9).await;
         assert_eq!(kept.expect("an answer").len(), count);
+    }
+    for (key, at, from) in [(old, 5, None), (young, 10, from)] {
+        let found = db.find_key(org, key.id).await.expect("an answer");
+        let found = found.expect("a key");
+        for last in [found.last_use, found.secret.last_use] {
+            let last = last.expect("a use");
+            assert_eq!((last.at, last.from), (later(at), from));
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Decisions of the trail itself that bodies are dropped: only what a proved one says may be missing.
 
+use std::collections::BTreeSet;
+
 use super::{Finding, Kind};
 use crate::ledger::{retention::Decision, tree::Hash};
 
@@ -99,23 +101,29 @@ impl Decisions {
 
     /// Takes what was decided out of what is missing; gives how many records that are. What nobody
     /// decided of the records without bodies is missing.
+    ///
+    /// What a server drops ends where a decision says. What ends before that was there when it was
+    /// dropped behind it, or is there still: somebody has taken it out.
     pub(super) fn excuse(&self, decided: &[Decided], findings: &mut Vec<Finding>) -> u64 {
-        let covered = decided.iter().map(|one| one.decision.last).max();
-        let covered = covered.unwrap_or(0);
+        let ends: BTreeSet<u64> = decided.iter().map(|one| one.decision.last).collect();
+        let end_within = |first: u64, last: u64| ends.range(first..=last).next_back().copied();
         let mut excused = 0_u64;
         for finding in findings.iter_mut() {
-            if finding.kind == Kind::Removed && finding.first <= covered {
-                let last = finding.last.min(covered);
-                excused = excused.saturating_add(last - finding.first + 1);
-                finding.first = last.saturating_add(1);
+            if finding.kind == Kind::Removed
+                && let Some(end) = end_within(finding.first, finding.last)
+            {
+                excused = excused.saturating_add(end - finding.first + 1);
+                finding.first = end.saturating_add(1);
             }
         }
         findings.retain(|finding| finding.kind != Kind::Removed || finding.first <= finding.last);
         for (first, last) in &self.bodiless {
-            if *last > covered {
+            let end = end_within(*first, *last);
+            let first = end.map_or(*first, |end| end.saturating_add(1));
+            if first <= *last {
                 findings.push(Finding {
                     kind: Kind::Removed,
-                    first: (*first).max(covered.saturating_add(1)),
+                    first,
                     last: *last,
                 });
             }

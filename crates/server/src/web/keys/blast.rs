@@ -78,6 +78,8 @@ struct BlastPage {
     reveals: Vec<Revealed>,
     /// The same of these.
     reveals_since: Option<When>,
+    /// From when on there are records, where some that belong here were dropped.
+    records_since: Option<When>,
     refused: Vec<EventRow>,
     changes: Vec<EventRow>,
 }
@@ -156,6 +158,7 @@ fn view(app: &App, radius: Radius, (page, head): (Page, Head), known: Known<'_>)
         agents_since: radius.agents_since.map(|at| page.when(at)),
         reveals: reveals(&radius, &page, known.0),
         reveals_since: radius.reveals_since.map(|at| page.when(at)),
+        records_since: radius.records_since.map(|at| page.when(at)),
         refused: rows(app, &page, (&radius.refused, known)),
         changes: rows(app, &page, (&radius.changes, known)),
         page,
