@@ -9,7 +9,7 @@ const POSTGRES: &str = "crates/store/src/postgres/";
 
 /// How each side speaks to its database: one has a thread that writes, the other has sessions. What
 /// they offer to the resources is not the same, and need not be.
-const MACHINERY: [&str; 8] = [
+const MACHINERY: [&str; 9] = [
     "appender.rs",
     "cut.rs",
     "writer.rs",
