@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
+use claviger_core::digest::Digest;
 use url::Url;
 
-use super::{ConfigError, raw::Raw};
+use super::{ConfigError, github::is_loopback, raw::Raw};
 
 /// The most receivers: each is a task that reads every trail.
 const SINKS_MAX: usize = 8;
+/// The usual path of a receiver of OTLP logs.
+const OTLP_PATH: &str = "/v1/logs";
 /// The longest address, so that the database can keep it as a name.
 const ADDRESS_CHARS_MAX: usize = 480;
 
@@ -87,13 +90,23 @@ impl SiemConfig {
     }
 }
 
-/// The address of a receiver of OTLP without what may be a credential.
+/// The name of a receiver of OTLP: its address without what may be a credential. Some providers have one in
+/// the path, so a path that is not the usual one is told by a digest, and so is a query.
 #[must_use]
 pub fn otlp_name(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.set_fragment(None);
-    url.to_string()
+    let origin = url.origin().ascii_serialization();
+    if url.path() == OTLP_PATH && url.query().is_none() {
+        return format!("{origin}{OTLP_PATH}");
+    }
+    let rest = url.as_str().get(origin.len()..).unwrap_or_default();
+    let digest = Digest::of(rest.as_bytes());
+    let digest: String = digest
+        .as_bytes()
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("{origin}/…{digest}")
 }
 
 pub(super) fn check(raw: &Raw) -> Result<SiemConfig, ConfigError> {
@@ -108,6 +121,11 @@ pub(super) fn check(raw: &Raw) -> Result<SiemConfig, ConfigError> {
     let headers_file = raw.given("otlp-headers-file").map(PathBuf::from);
     if headers_file.is_some() && otlp.is_empty() {
         let reason = "counts only beside `otlp-logs`, which is not set";
+        return Err(raw.bad("otlp-headers-file", reason));
+    }
+    let is_open = |url: &&Url| url.scheme() == "http" && !is_loopback(url);
+    if headers_file.is_some() && otlp.iter().any(|url| is_open(&url)) {
+        let reason = "holds credentials, which go to every `otlp-logs`: each must be https, or on this machine";
         return Err(raw.bad("otlp-headers-file", reason));
     }
     let config = SiemConfig {
@@ -234,7 +252,23 @@ mod tests {
             assert_eq!(address.name(), name);
         }
         let url = otlp("https://otel.example:4318/v1/logs?key=hush").expect("an address");
-        assert_eq!(otlp_name(&url), "https://otel.example:4318/v1/logs");
+        let name = otlp_name(&url);
+        assert!(name.starts_with("https://otel.example:4318/…"), "{name}");
+        assert!(!name.contains("hush"), "{name}");
+        for (text, name) in [
+            ("http://[::1]:4318/v1/logs", "http://[::1]:4318/v1/logs"),
+            (
+                "https://otel.example/v1/logs",
+                "https://otel.example/v1/logs",
+            ),
+        ] {
+            assert_eq!(otlp_name(&otlp(text).expect("an address")), name);
+        }
+        let named = |path: &str| {
+            let url = otlp(&format!("https://otel.example/in/{path}/v1/logs"));
+            otlp_name(&url.expect("an address"))
+        };
+        assert!(!named("tkn").contains("tkn") && named("tkn") != named("other"));
     }
 
     #[test]
