@@ -81,10 +81,15 @@ impl Link {
         }
     }
 
-    /// Sends what [`Link::encode`] made.
-    pub(super) async fn send(&mut self, records: &[Vec<u8>]) -> Result<Delivered, Trouble> {
+    /// Sends what [`Link::encode`] made. `is_first` is whether nothing is on its way that does not count
+    /// as taken.
+    pub(super) async fn send(
+        &mut self,
+        records: &[Vec<u8>],
+        is_first: bool,
+    ) -> Result<Delivered, Trouble> {
         match self {
-            Self::Stream(stream) => stream.send(records).await?,
+            Self::Stream(stream) => stream.send(records, is_first).await?,
             Self::Datagrams(datagrams) => datagrams.send(records).await?,
             Self::Collector(collector) => return collector.send(records).await,
         }

@@ -147,9 +147,7 @@ impl Pump {
         self.settle(app, self.link.settles_after()).await?;
         if !self.ahead.is_empty() && self.link.is_gone() {
             self.ahead.clear();
-            return Err(Stop::Trouble(Trouble::new(
-                "the receiver has ended the connection".to_owned(),
-            )));
+            return Err(Stop::Trouble(Trouble::ended()));
         }
         let batch = self.gather(app).await?;
         if batch.upto.is_empty() {
@@ -186,7 +184,7 @@ impl Pump {
     }
 
     async fn send(&mut self, app: &App, records: &[Vec<u8>]) -> Result<(), Stop> {
-        let sent = self.link.send(records).await;
+        let sent = self.link.send(records, self.ahead.is_empty()).await;
         let delivered = sent.map_err(|trouble| {
             self.ahead.clear();
             Stop::Trouble(trouble)
