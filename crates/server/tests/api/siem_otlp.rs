@@ -16,6 +16,7 @@ on_each_database!(
     records_arrive_with_the_headers_that_the_receiver_wants,
     record_that_is_not_wanted_is_found_and_passed_over,
     receiver_that_cannot_take_them_now_gets_them_later,
+    receiver_that_asks_for_no_wait_is_given_one,
 );
 
 async fn sending(backend: Backend, collector: &CollectorStandIn) -> Service {
@@ -40,7 +41,10 @@ fn private(path: &std::path::Path, contents: &str) {
     std::fs::set_permissions(path, mode).expect("changed");
 }
 
-async fn until(collector: &CollectorStandIn, is_awaited: impl Fn(&CollectorState) -> bool) {
+pub(crate) async fn until(
+    collector: &CollectorStandIn,
+    is_awaited: impl Fn(&CollectorState) -> bool,
+) {
     let awaited = timeout(SOON, collector.until(is_awaited)).await;
     assert!(
         awaited.is_ok(),
@@ -49,9 +53,14 @@ async fn until(collector: &CollectorStandIn, is_awaited: impl Fn(&CollectorState
     );
 }
 
-fn bodies(collector: &CollectorStandIn) -> Vec<String> {
+/// The records that it has taken.
+pub(crate) fn bodies(state: &CollectorState) -> Vec<String> {
     let body = |record: &Value| text(&record["body"]["stringValue"]);
-    collector.with(|state| state.taken.iter().map(body).collect())
+    state.taken.iter().map(body).collect()
+}
+
+fn taken(collector: &CollectorStandIn) -> Vec<String> {
+    collector.with(|state| bodies(state))
 }
 
 async fn records_arrive_with_the_headers_that_the_receiver_wants(backend: Backend) {
@@ -60,9 +69,9 @@ async fn records_arrive_with_the_headers_that_the_receiver_wants(backend: Backen
     requests(&service, 600).await;
     until(&collector, |state| state.taken.len() >= 600).await;
     let whole = trail(&service).await;
-    assert_eq!(bodies(&collector)[..600], whole[..600]);
+    assert_eq!(taken(&collector)[..600], whole[..600]);
     service.stop().await;
-    assert_eq!(bodies(&collector).len(), 601, "the export too");
+    assert_eq!(taken(&collector).len(), 601, "the export too");
     collector.with(|state| {
         assert_eq!(state.headers["authorization"], "Bearer open-sesame");
         assert_eq!(state.headers["content-type"], "application/json");
@@ -96,7 +105,7 @@ async fn record_that_is_not_wanted_is_found_and_passed_over(backend: Backend) {
         let ask = |service: &Service| service.ask("GET", "/metrics");
         service.until(ask, is_counted).await;
         service.stop().await;
-        let paths = bodies(&collector);
+        let paths = taken(&collector);
         assert_eq!(paths.len(), expected, "and no more");
         assert!(!paths.iter().any(|body| body.contains("/not/wanted")));
     }
@@ -126,10 +135,25 @@ async fn receiver_that_cannot_take_them_now_gets_them_later(backend: Backend) {
         begun.elapsed() >= Duration::from_secs(2),
         "it waits as long as it is told"
     );
-    assert_eq!(bodies(&collector)[..30], trail(&service).await[..30]);
+    assert_eq!(taken(&collector)[..30], trail(&service).await[..30]);
     let page = service.ask("GET", "/metrics").send().await.text();
     assert!(
         !page.contains("claviger_siem_dropped_total{sink=\"otlp\"} 1"),
         "{page}"
     );
+}
+
+async fn receiver_that_asks_for_no_wait_is_given_one(backend: Backend) {
+    let collector = CollectorStandIn::start().await;
+    let now = Refusal {
+        status: 429,
+        retry_after: Some(0),
+    };
+    collector.with(|state| state.refusals.extend([now.clone(), now.clone(), now]));
+    let service = sending(backend, &collector).await;
+    let begun = std::time::Instant::now();
+    requests(&service, 5).await;
+    until(&collector, |state| state.taken.len() >= 5).await;
+    let waits = Duration::from_millis(250 + 500 + 1000);
+    assert!(begun.elapsed() >= waits, "{:?}", begun.elapsed());
 }
