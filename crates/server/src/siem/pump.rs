@@ -12,6 +12,7 @@ use tokio::{sync::watch, time::sleep};
 use super::{
     Common, STEP_MAX_AT_STOP, Trouble,
     ahead::{Ahead, Lost, Reached, Why},
+    collector::Search,
     link::Link,
     meaning::Meaning,
 };
@@ -53,6 +54,13 @@ impl Batch {
     }
 }
 
+/// A batch as it is sent.
+struct Load {
+    records: Vec<Vec<u8>>,
+    reached: Reached,
+    search: Search,
+}
+
 /// Why a step did not come to its end.
 enum Stop {
     /// The receiver does not take it.
@@ -76,6 +84,8 @@ pub(super) struct Pump {
     /// not keep the others waiting.
     after: Option<OrgId>,
     ahead: Ahead,
+    /// What the receiver has taken a part of, or is asked which part of it it takes.
+    rest: Option<Load>,
     failures: u32,
     counted: Option<Instant>,
     behind: i64,
@@ -89,6 +99,7 @@ impl Pump {
             common,
             after: None,
             ahead: Ahead::default(),
+            rest: None,
             failures: 0,
             counted: None,
             behind: 0,
@@ -154,24 +165,42 @@ impl Pump {
             self.ahead.clear();
             return Err(Stop::Trouble(Trouble::ended()));
         }
-        let mut batch = self.gather(app).await?;
-        if batch.reached.upto.is_empty() {
+        let mut load = match self.rest.take() {
+            Some(rest) => rest,
+            None => self.load(app).await?,
+        };
+        if load.reached.upto.is_empty() {
             self.count(app, self.behind != 0).await?;
             return Ok(false);
         }
-        let records = self.encode(&mut batch);
-        if !records.is_empty() {
-            self.send(app, &records).await?;
-        } else if self.ahead.is_empty() {
+        if load.records.is_empty() && self.ahead.is_empty() {
             // Nothing is on its way, so nothing has to be waited for.
-            self.keep(app, batch.reached).await?;
+            self.keep(app, load.reached).await?;
             return Ok(true);
         }
-        self.ahead.add(batch.reached, Instant::now());
+        if !load.records.is_empty() {
+            let sent = self.send(app, &mut load).await;
+            if load.search.is_begun() {
+                self.rest = Some(load);
+                return sent.map(|()| true);
+            }
+            sent?;
+        }
+        self.ahead.add(load.reached, Instant::now());
         // What is known to be taken is kept at once: nothing of it is sent again.
         self.settle(app, self.link.settles_after()).await?;
         self.count(app, false).await?;
         Ok(true)
+    }
+
+    /// What is to be sent next.
+    async fn load(&mut self, app: &App) -> Result<Load, StoreError> {
+        let mut batch = self.gather(app).await?;
+        Ok(Load {
+            records: self.encode(&mut batch),
+            reached: batch.reached,
+            search: Search::default(),
+        })
     }
 
     /// The records of a batch that the receiver is to get.
@@ -195,12 +224,19 @@ impl Pump {
         records
     }
 
-    async fn send(&mut self, app: &App, records: &[Vec<u8>]) -> Result<(), Stop> {
-        let sent = self.link.send(records, self.ahead.is_empty()).await;
+    async fn send(&mut self, app: &App, load: &mut Load) -> Result<(), Stop> {
+        let is_first = self.ahead.is_empty();
+        let sent = self
+            .link
+            .send(&load.records, &mut load.search, is_first)
+            .await;
         let delivered = sent.map_err(|trouble| {
             self.ahead.clear();
             Stop::Trouble(trouble)
         })?;
+        let Some(delivered) = delivered else {
+            return Ok(());
+        };
         let kind = self.link.kind();
         app.metrics.note_siem_sent(kind, delivered.sent);
         app.metrics.note_siem_dropped(kind, delivered.dropped);
