@@ -50,6 +50,11 @@ impl Trouble {
     const fn new(reason: String) -> Self {
         Self { reason, wait: None }
     }
+
+    /// What is on its way is lost with its connection.
+    fn ended() -> Self {
+        Self::new("the receiver has ended the connection".to_owned())
+    }
 }
 
 /// What became of a batch.

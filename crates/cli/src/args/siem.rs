@@ -7,7 +7,7 @@ use clap::Args;
 #[command(next_help_heading = "Records to a SIEM")]
 pub(crate) struct SiemFlags {
     /// A receiver of syslog (RFC 5424): tcp://host:601, tls://host:6514, udp://host:514 or
-    /// unix:///dev/log; may be repeated [env: CLAVIGER_SYSLOG, with commas between]
+    /// unix:///run/claviger/log; may be repeated [env: CLAVIGER_SYSLOG, with commas between]
     #[arg(long, value_name = "URL")]
     syslog: Vec<String>,
     /// A receiver of OTLP logs over HTTP, such as http://127.0.0.1:4318/v1/logs; may be repeated

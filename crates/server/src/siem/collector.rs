@@ -1,6 +1,6 @@
 //! OTLP logs over HTTP, with bodies in JSON: sent, and sent again where that may help.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{ops::Range, path::Path, sync::Arc, time::Duration};
 
 use claviger_core::time::Timestamp;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -17,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// The longest wait that a receiver can ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);
-/// So many refusals at most find out which records of a batch are not wanted.
+/// After so many refusals the search for what is not wanted goes on in the next step.
 const REFUSALS_MAX: u32 = 32;
 /// After so many failures in a row that look like a fault of the receiver, what it fails at is passed over.
 const FAULTS_MAX: u32 = 10;
@@ -29,6 +29,70 @@ pub(super) struct Collector {
     headers: HeaderMap,
     resource: Resource,
     faults: u32,
+}
+
+/// How far the search is for those records of a batch that the receiver does not want.
+///
+/// A record counts as unwanted if it is refused after another of its batch was taken. What is refused before
+/// that may be so because the receiver is at fault.
+#[derive(Debug, Default)]
+pub(super) struct Search {
+    /// What is to be sent; the next is the last.
+    parts: Vec<Range<usize>>,
+    /// So many of the first records were refused one by one while nothing was taken.
+    suspects: usize,
+    is_taken: bool,
+    delivered: Delivered,
+}
+
+impl Search {
+    fn of(count: usize) -> Self {
+        let mut search = Self::default();
+        search.parts.push(0..count);
+        search
+    }
+
+    /// Whether it is to go on with the same records.
+    pub(super) const fn is_begun(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
+    /// Notes what became of a part; whether it was taken.
+    fn note(&mut self, part: Range<usize>, answer: Answer) -> bool {
+        let count = u64::try_from(part.len()).unwrap_or(u64::MAX);
+        match answer {
+            Answer::Taken(rejected, reason) => {
+                let rejected = rejected.min(count);
+                self.delivered.sent += count - rejected;
+                self.delivered.dropped += rejected;
+                self.delivered.reason = reason.or(self.delivered.reason.take());
+                self.is_taken = true;
+                if self.suspects > 0 {
+                    self.parts.push(0..std::mem::take(&mut self.suspects));
+                }
+                true
+            }
+            Answer::Refused(reason)
+            | Answer::Fault(reason)
+            | Answer::Away(Trouble { reason, .. }) => {
+                self.delivered.reason = Some(reason);
+                let middle = part.start + part.len() / 2;
+                if part.len() > 1 {
+                    self.parts.extend([middle..part.end, part.start..middle]);
+                } else if self.is_taken {
+                    self.delivered.dropped += count;
+                } else {
+                    self.suspects = part.end;
+                }
+                false
+            }
+        }
+    }
+
+    /// Why nothing is taken.
+    fn trouble(&self) -> Trouble {
+        Trouble::new(self.delivered.reason.clone().unwrap_or_default())
+    }
 }
 
 /// What a receiver says to a request.
@@ -71,56 +135,84 @@ impl Collector {
         })
     }
 
-    /// Sends records. Those that the receiver does not want are found, and passed over.
-    pub(super) async fn send(&mut self, records: &[Vec<u8>]) -> Result<Delivered, Trouble> {
-        let mut delivered = Delivered::default();
-        let mut parts = vec![records];
+    /// Sends records, or goes on where `search` says. Those that the receiver does not want are found, and
+    /// passed over; `None` if that is not at its end yet.
+    pub(super) async fn send(
+        &mut self,
+        records: &[Vec<u8>],
+        search: &mut Search,
+    ) -> Result<Option<Delivered>, Trouble> {
+        if search.is_begun() {
+            self.try_suspects(records, search).await?;
+        } else {
+            *search = Search::of(records.len());
+        }
         let mut refusals = 0;
-        let is_search = self.faults >= FAULTS_MAX;
-        let mut fault = None;
-        while let Some(part) = parts.pop() {
-            let answer = self.post(part).await;
-            let answer = match answer {
-                Answer::Fault(reason) => {
-                    if !is_search {
-                        self.faults += 1;
-                        return Err(Trouble::new(reason));
+        while let Some(part) = search.parts.pop() {
+            match self.post_part(records, &part).await {
+                Ok(answer) => refusals += u32::from(!search.note(part, answer)),
+                Err(trouble) => {
+                    // Nothing was learned from all of them: they are read again, with what comes.
+                    if part != (0..records.len()) {
+                        search.parts.push(part);
                     }
-                    fault = Some(reason.clone());
-                    Answer::Refused(reason)
+                    return Err(trouble);
                 }
-                other => other,
-            };
-            let count = u64::try_from(part.len()).unwrap_or(u64::MAX);
-            match answer {
-                Answer::Taken(rejected, reason) => {
-                    let rejected = rejected.min(count);
-                    delivered.sent += count - rejected;
-                    delivered.dropped += rejected;
-                    delivered.reason = reason.or(delivered.reason);
-                }
-                Answer::Refused(reason) => {
-                    refusals += 1;
-                    match part.split_at_checked(part.len() / 2) {
-                        Some((first, second)) if !first.is_empty() && refusals < REFUSALS_MAX => {
-                            parts.extend([second, first]);
-                        }
-                        _ => {
-                            delivered.dropped += count;
-                            delivered.reason = Some(reason);
-                        }
-                    }
-                }
-                Answer::Away(trouble) => return Err(trouble),
-                Answer::Fault(reason) => return Err(Trouble::new(reason)),
+            }
+            if refusals >= REFUSALS_MAX && !search.parts.is_empty() {
+                return search
+                    .is_taken
+                    .then_some(None)
+                    .ok_or_else(|| search.trouble());
             }
         }
-        // A receiver that fails at everything is at fault, and not what is sent.
-        if let Some(reason) = fault.filter(|_| delivered.sent == 0) {
-            return Err(Trouble::new(reason));
+        // A receiver that refuses everything is at fault, and not what is sent.
+        if !search.is_taken {
+            let trouble = search.trouble();
+            *search = Search::default();
+            return Err(trouble);
         }
         self.faults = 0;
-        Ok(delivered)
+        Ok(Some(std::mem::take(&mut search.delivered)))
+    }
+
+    /// After a wait in which the receiver may have recovered: what was refused before comes first, so that
+    /// it is in order.
+    async fn try_suspects(
+        &mut self,
+        records: &[Vec<u8>],
+        search: &mut Search,
+    ) -> Result<(), Trouble> {
+        let suspects = 0..search.suspects;
+        if search.is_taken || suspects.is_empty() {
+            return Ok(());
+        }
+        let answer = self.post_part(records, &suspects).await?;
+        if let Answer::Taken(..) = answer {
+            search.suspects = 0;
+            search.note(suspects, answer);
+        }
+        Ok(())
+    }
+
+    /// Sends a part of the records; what is not for them is trouble.
+    async fn post_part(
+        &mut self,
+        records: &[Vec<u8>],
+        part: &Range<usize>,
+    ) -> Result<Answer, Trouble> {
+        match self
+            .post(records.get(part.clone()).unwrap_or_default())
+            .await
+        {
+            Answer::Away(trouble) => Err(trouble),
+            Answer::Fault(reason) if self.faults < FAULTS_MAX => {
+                self.faults += 1;
+                Err(Trouble::new(reason))
+            }
+            Answer::Fault(reason) => Ok(Answer::Refused(reason)),
+            answer => Ok(answer),
+        }
     }
 
     async fn post(&self, records: &[Vec<u8>]) -> Answer {

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::{
     Delivered, Trouble,
-    collector::Collector,
+    collector::{Collector, Search},
     datagram::{Datagrams, MESSAGE_BYTES_MAX, Place},
     meaning::Meaning,
     otlp::{self, Resource},
@@ -81,17 +81,23 @@ impl Link {
         }
     }
 
-    /// Sends what [`Link::encode`] made.
-    pub(super) async fn send(&mut self, records: &[Vec<u8>]) -> Result<Delivered, Trouble> {
+    /// Sends what [`Link::encode`] made; `None` if that is not at its end: the same is to be given again,
+    /// with its search. `is_first` is whether nothing is on its way that does not count as taken.
+    pub(super) async fn send(
+        &mut self,
+        records: &[Vec<u8>],
+        search: &mut Search,
+        is_first: bool,
+    ) -> Result<Option<Delivered>, Trouble> {
         match self {
-            Self::Stream(stream) => stream.send(records).await?,
+            Self::Stream(stream) => stream.send(records, is_first).await?,
             Self::Datagrams(datagrams) => datagrams.send(records).await?,
-            Self::Collector(collector) => return collector.send(records).await,
+            Self::Collector(collector) => return collector.send(records, search).await,
         }
-        Ok(Delivered {
+        Ok(Some(Delivered {
             sent: u64::try_from(records.len()).unwrap_or(u64::MAX),
             ..Delivered::default()
-        })
+        }))
     }
 
     /// Whether what was sent last, and does not count as taken, has to be sent again.

@@ -9,7 +9,13 @@ use claviger_core::id::OrgId;
 use claviger_store::{AuditFilter, AuditRow, Page, StoreError};
 use tokio::{sync::watch, time::sleep};
 
-use super::{Common, STEP_MAX_AT_STOP, Trouble, ahead::Ahead, link::Link, meaning::Meaning};
+use super::{
+    Common, STEP_MAX_AT_STOP, Trouble,
+    ahead::{Ahead, Lost, Reached, Why},
+    collector::Search,
+    link::Link,
+    meaning::Meaning,
+};
 use crate::{app::App, clock};
 
 /// The most records of a batch.
@@ -35,8 +41,8 @@ const BEHIND_MAX: u64 = 4096;
 struct Batch {
     rows: Vec<(OrgId, AuditRow)>,
     bytes: usize,
-    /// Up to which record the trails were read.
-    upto: Vec<(OrgId, u64)>,
+    /// Up to which record the trails were read, and what is missing there.
+    reached: Reached,
 }
 
 impl Batch {
@@ -46,6 +52,13 @@ impl Batch {
         }
         ROWS_MAX.saturating_sub(self.rows.len())
     }
+}
+
+/// A batch as it is sent.
+struct Load {
+    records: Vec<Vec<u8>>,
+    reached: Reached,
+    search: Search,
 }
 
 /// Why a step did not come to its end.
@@ -71,6 +84,8 @@ pub(super) struct Pump {
     /// not keep the others waiting.
     after: Option<OrgId>,
     ahead: Ahead,
+    /// What the receiver has taken a part of, or is asked which part of it it takes.
+    rest: Option<Load>,
     failures: u32,
     counted: Option<Instant>,
     behind: i64,
@@ -84,6 +99,7 @@ impl Pump {
             common,
             after: None,
             ahead: Ahead::default(),
+            rest: None,
             failures: 0,
             counted: None,
             behind: 0,
@@ -147,15 +163,48 @@ impl Pump {
         self.settle(app, self.link.settles_after()).await?;
         if !self.ahead.is_empty() && self.link.is_gone() {
             self.ahead.clear();
-            return Err(Stop::Trouble(Trouble::new(
-                "the receiver has ended the connection".to_owned(),
-            )));
+            return Err(Stop::Trouble(Trouble::ended()));
         }
-        let batch = self.gather(app).await?;
-        if batch.upto.is_empty() {
+        let mut load = match self.rest.take() {
+            Some(rest) => rest,
+            None => self.load(app).await?,
+        };
+        if load.reached.upto.is_empty() {
             self.count(app, self.behind != 0).await?;
             return Ok(false);
         }
+        if load.records.is_empty() && self.ahead.is_empty() {
+            // Nothing is on its way, so nothing has to be waited for.
+            self.keep(app, load.reached).await?;
+            return Ok(true);
+        }
+        if !load.records.is_empty() {
+            let sent = self.send(app, &mut load).await;
+            if load.search.is_begun() {
+                self.rest = Some(load);
+                return sent.map(|()| true);
+            }
+            sent?;
+        }
+        self.ahead.add(load.reached, Instant::now());
+        // What is known to be taken is kept at once: nothing of it is sent again.
+        self.settle(app, self.link.settles_after()).await?;
+        self.count(app, false).await?;
+        Ok(true)
+    }
+
+    /// What is to be sent next.
+    async fn load(&mut self, app: &App) -> Result<Load, StoreError> {
+        let mut batch = self.gather(app).await?;
+        Ok(Load {
+            records: self.encode(&mut batch),
+            reached: batch.reached,
+            search: Search::default(),
+        })
+    }
+
+    /// The records of a batch that the receiver is to get.
+    fn encode(&self, batch: &mut Batch) -> Vec<Vec<u8>> {
         let now = clock::now();
         let mut records = Vec::with_capacity(batch.rows.len());
         for (org, row) in &batch.rows {
@@ -164,33 +213,30 @@ impl Pump {
                     records.push(self.link.encode(&self.common.sender, &meaning, now));
                 }
                 Some(_) => {}
-                None => {
-                    let (sink, seq) = (&*self.name, row.seq);
-                    tracing::error!(sink, %org, seq, "a record cannot be read, and is not sent");
-                    app.metrics.note_siem_dropped(self.link.kind(), 1);
-                }
+                None => batch.reached.lost.push(Lost {
+                    org: *org,
+                    from: row.seq,
+                    count: 1,
+                    why: Why::Unreadable,
+                }),
             }
         }
-        if !records.is_empty() {
-            self.send(app, &records).await?;
-        } else if self.ahead.is_empty() {
-            // Nothing is on its way, so nothing has to be waited for.
-            app.store.keep_sent(&self.name, batch.upto).await?;
-            return Ok(true);
-        }
-        self.ahead.add(batch.upto, Instant::now());
-        // What is known to be taken is kept at once: nothing of it is sent again.
-        self.settle(app, self.link.settles_after()).await?;
-        self.count(app, false).await?;
-        Ok(true)
+        records
     }
 
-    async fn send(&mut self, app: &App, records: &[Vec<u8>]) -> Result<(), Stop> {
-        let sent = self.link.send(records).await;
+    async fn send(&mut self, app: &App, load: &mut Load) -> Result<(), Stop> {
+        let is_first = self.ahead.is_empty();
+        let sent = self
+            .link
+            .send(&load.records, &mut load.search, is_first)
+            .await;
         let delivered = sent.map_err(|trouble| {
             self.ahead.clear();
             Stop::Trouble(trouble)
         })?;
+        let Some(delivered) = delivered else {
+            return Ok(());
+        };
         let kind = self.link.kind();
         app.metrics.note_siem_sent(kind, delivered.sent);
         app.metrics.note_siem_dropped(kind, delivered.dropped);
@@ -213,15 +259,34 @@ impl Pump {
             return Ok(());
         }
         let settled = self.ahead.settled(after, Instant::now());
-        if settled.is_empty() {
+        if settled.upto.is_empty() {
             return Ok(());
         }
         if self.failures > 0 {
             tracing::info!(sink = &*self.name, "records are sent again");
             self.failures = 0;
         }
-        let kept = settled.into_iter().collect();
-        app.store.keep_sent(&self.name, kept).await
+        self.keep(app, settled).await
+    }
+
+    /// Keeps how far the receiver is, and then tells what it does not get.
+    async fn keep(&self, app: &App, reached: Reached) -> Result<(), StoreError> {
+        let upto = reached.upto.into_iter().collect();
+        app.store.keep_sent(&self.name, upto).await?;
+        let sink = &*self.name;
+        for lost in reached.lost {
+            let (org, from, count) = (lost.org, lost.from, lost.count);
+            app.metrics.note_siem_dropped(self.link.kind(), count);
+            match lost.why {
+                Why::Dropped => {
+                    tracing::warn!(sink, %org, from, count, "these records were dropped, as the policy of the org asks, before they could be sent");
+                }
+                Why::Unreadable => {
+                    tracing::error!(sink, %org, seq = from, "a record cannot be read, and is not sent");
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What comes next, of one trail after the other. Empty if the receiver lacks nothing.
@@ -249,7 +314,7 @@ impl Pump {
                 continue;
             }
             self.after = None;
-            if is_whole_round || !batch.upto.is_empty() {
+            if is_whole_round || !batch.reached.upto.is_empty() {
                 return Ok(batch);
             }
             is_whole_round = true;
@@ -277,9 +342,12 @@ impl Pump {
         let first = part.rows.first().map_or(0, |row| row.seq);
         let gone = first.saturating_sub(sent + 1);
         if gone > 0 {
-            let (sink, from) = (&*self.name, sent + 1);
-            tracing::warn!(sink, %org, from, count = gone, "these records were dropped, as the policy of the org asks, before they could be sent");
-            app.metrics.note_siem_dropped(self.link.kind(), gone);
+            batch.reached.lost.push(Lost {
+                org,
+                from: sent + 1,
+                count: gone,
+                why: Why::Dropped,
+            });
         }
         let last = part.rows.last().map_or(0, |row| row.seq);
         let mut upto = part.next.unwrap_or_else(|| size.max(last));
@@ -295,7 +363,7 @@ impl Pump {
                 break;
             }
         }
-        batch.upto.push((org, upto));
+        batch.reached.upto.insert(org, upto);
         Ok(())
     }
 
@@ -326,7 +394,8 @@ impl Pump {
                 tracing::warn!(sink, %error, "the audit trails cannot be read, so nothing is sent");
             }
             Stop::Trouble(trouble) => {
-                wait = trouble.wait.unwrap_or(wait);
+                // It may ask for a longer wait, and for no shorter one.
+                wait = wait.max(trouble.wait.unwrap_or_default());
                 let reason = trouble.reason;
                 tracing::warn!(
                     sink,

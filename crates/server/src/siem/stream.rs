@@ -77,11 +77,19 @@ impl Stream {
 
     /// Writes everything. If it is not all written the connection is given up: what follows would begin
     /// within a message.
-    pub(super) async fn send(&mut self, frames: &[Vec<u8>]) -> Result<(), Trouble> {
+    ///
+    /// While something is on its way only the connection that it went into will do (`may_connect` is
+    /// false): over a new one it would look as if all of it had gone through.
+    pub(super) async fn send(
+        &mut self,
+        frames: &[Vec<u8>],
+        may_connect: bool,
+    ) -> Result<(), Trouble> {
         let kept = self.open.take().filter(|open| !open.reader.is_finished());
         let mut open = match kept {
             Some(open) => open,
-            None => self.connect().await?,
+            None if may_connect => self.connect().await?,
+            None => return Err(Trouble::ended()),
         };
         let bytes = frames.concat();
         let written = timeout(WRITE_MAX, async {
@@ -152,5 +160,53 @@ async fn read_to_end(mut read: ReadHalf<Box<dyn Io>>) -> bool {
             Ok(_) => {}
             Err(_) => return false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
+
+    use tokio::{io::AsyncReadExt as _, net::TcpListener, task::yield_now, time::timeout};
+
+    use super::Stream;
+    use crate::config::HostPort;
+
+    /// How long something may take that happens at once.
+    const SOON: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn what_follows_on_what_was_lost_does_not_go_over_another_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let at = listener.local_addr().expect("an address");
+        let at = HostPort {
+            host: at.ip().to_string(),
+            port: at.port(),
+        };
+        let mut stream = Stream::new(at, None).expect("a receiver");
+        let frames = [b"5 first".to_vec()];
+        stream.send(&frames, true).await.expect("written");
+        let (peer, _) = listener.accept().await.expect("a connection");
+        // It closes between two looks at the connection.
+        drop(peer);
+        let gone = async {
+            while !stream.is_gone() {
+                yield_now().await;
+            }
+        };
+        timeout(SOON, gone).await.expect("it is noticed");
+        let second = [b"6 second".to_vec()];
+        let refused = stream.send(&second, false).await;
+        let refused = refused.expect_err("the first is lost");
+        assert_eq!(refused.reason, "the receiver has ended the connection");
+        let mut again = pin!(listener.accept());
+        let nobody = poll_fn(|context| Poll::Ready(again.as_mut().poll(context).is_pending()));
+        assert!(nobody.await, "it does not connect");
+
+        stream.send(&frames, true).await.expect("written again");
+        let (mut peer, _) = again.await.expect("a connection");
+        let mut got = [0; 7];
+        peer.read_exact(&mut got).await.expect("bytes");
+        assert_eq!(&got, b"5 first");
     }
 }

@@ -169,17 +169,17 @@ async fn records_arrive_in_order_and_whole_from_the_start_of_a_receiver_on(backe
     requests(&service, 300).await;
     let odd = service.ask_as(ADMIN, "GET", "/nowhere/a]%0A<13>1");
     odd.send().await;
-    receiver.until(|got| got.len() >= 302).await;
+    receiver.until(|got| once(got).len() >= 302).await;
     let whole = trail(&service).await;
     // What came before the receiver is not sent.
     assert_eq!(once(&receiver.got())[..302], whole[before..before + 302]);
-    service.stop().await;
-    service.flags().siem.syslog = None;
-    service.start().await.expect("it starts");
+    // What could not be sent before a stop comes after it.
+    service.restart().await;
     let rest = trail(&service).await;
+    let count = rest.len() - before;
+    receiver.until(|got| once(got).len() >= count).await;
     let got = receiver.got();
-    let leaves: Vec<_> = got.iter().map(|message| leaf(message)).collect();
-    assert_eq!(leaves, rest[before..], "all of it, and nothing twice");
+    assert_eq!(once(&got)[..count], rest[before..], "all of it");
     let first = &got[0];
     assert!(first.starts_with("<109>1 20"), "{first}");
     for part in [
@@ -190,14 +190,11 @@ async fn records_arrive_in_order_and_whole_from_the_start_of_a_receiver_on(backe
     ] {
         assert!(first.contains(part), "{part}: {first}");
     }
-    let seqs: Vec<String> = (before + 1..=rest.len())
-        .map(|seq| format!(" seq=\"{seq}\""))
-        .collect();
-    assert!(
-        got.iter()
-            .zip(&seqs)
-            .all(|(message, seq)| message.contains(seq))
-    );
+    for (seq, leaf) in (1..).zip(&rest).skip(before) {
+        let seq = format!(" seq=\"{seq}\"");
+        let is_numbered = |message: &String| message.ends_with(leaf) && message.contains(&seq);
+        assert!(got.iter().any(is_numbered), "{leaf}");
+    }
     assert!(
         !got.iter()
             .any(|message| message.chars().any(char::is_control))
@@ -209,7 +206,7 @@ async fn receiver_that_was_away_gets_what_it_missed(backend: Backend) {
     let service = sending(backend, &[&receiver.url()]).await;
     requests(&service, 20).await;
     receiver.come().await;
-    receiver.until(|got| got.len() >= 20).await;
+    receiver.until(|got| once(got).len() >= 20).await;
     receiver.go().await;
     requests(&service, 20).await;
     receiver.come().await;
@@ -225,7 +222,7 @@ async fn restart_goes_on_where_it_was(backend: Backend) {
     requests(&service, 10).await;
     service.restart().await;
     requests(&service, 10).await;
-    receiver.until(|got| got.len() >= 20).await;
+    receiver.until(|got| once(got).len() >= 20).await;
     // Stopped while nobody is there: what is left is sent after the next start.
     receiver.go().await;
     requests(&service, 10).await;
@@ -234,12 +231,7 @@ async fn restart_goes_on_where_it_was(backend: Backend) {
     let whole = trail(&service).await;
     receiver.until(|got| once(got).len() >= whole.len()).await;
     let got = once(&receiver.got());
-    assert_eq!(got[..whole.len()], whole);
-    assert_eq!(
-        once(&receiver.got()[..20]),
-        whole[..20],
-        "nothing twice, where it was taken"
-    );
+    assert_eq!(got[..whole.len()], whole, "the first times are in order");
 }
 
 async fn receiver_that_does_not_read_holds_nobody_up(backend: Backend) {
@@ -255,7 +247,7 @@ async fn receiver_that_does_not_read_holds_nobody_up(backend: Backend) {
     })
     .await;
     requests(&service, 100).await;
-    receiver.until(|got| got.len() >= 100).await;
+    receiver.until(|got| once(got).len() >= 100).await;
     let taken = timeout(SOON, collector.until(|state| state.taken.len() >= 100));
     taken.await.expect("it gets them too");
     let told = [
@@ -318,9 +310,12 @@ async fn only_what_is_asked_for_is_sent(backend: Backend) {
         .send()
         .await
         .ok(200);
-    changes.until(|got| got.len() >= 2).await;
+    changes.until(|got| once(got).len() >= 2).await;
     service.stop().await;
-    let got = changes.got();
+    let mut got = changes.got();
+    // A record can come twice.
+    let mut seen = std::collections::HashSet::new();
+    got.retain(|message| seen.insert(leaf(message).to_owned()));
     assert_eq!(got.len(), 2, "{got:#?}");
     assert!(got[0].starts_with("<109>1 ") && got[0].contains(" path=\"/nowhere\""));
     assert!(got[1].starts_with("<110>1 ") && got[1].contains(" change=\"revoked\""));

@@ -2,10 +2,15 @@
 //! where Go and its modules are.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        mpsc::{Receiver, channel},
+    },
+    thread,
+    time::Duration,
 };
 
 use claviger_testkit::free_port;
@@ -13,15 +18,20 @@ use serde_json::{Value, json};
 
 use crate::{
     service::{ADMIN, Backend, Service, text},
-    siem::{requests, trail},
+    siem::{SOON, requests, trail},
 };
 
 on_each_database!(collector_takes_records_and_reads_in_them_what_was_written);
 
+/// How long building the program may take, where nothing of it was built before.
+const BUILD_MAX: Duration = Duration::from_secs(300);
+
 /// The program in Go; it ends when it is dropped.
 struct Collector {
     program: Child,
-    lines: BufReader<std::process::ChildStdout>,
+    lines: Receiver<String>,
+    /// The lines that came so far.
+    came: Vec<String>,
 }
 
 impl Drop for Collector {
@@ -36,28 +46,59 @@ impl Collector {
         let mut command = Command::new(program);
         command.arg(address).stdout(Stdio::piped());
         let mut program = command.spawn().expect("it runs");
-        let mut lines = BufReader::new(program.stdout.take().expect("its output"));
-        let mut ready = String::new();
-        lines.read_line(&mut ready).expect("a line");
-        assert_eq!(ready, "ready\n");
-        Self { program, lines }
+        let output = BufReader::new(program.stdout.take().expect("its output"));
+        let (line, lines) = channel();
+        // It ends with the program.
+        thread::spawn(move || {
+            for read in output.lines().map_while(Result::ok) {
+                if line.send(read).is_err() {
+                    return;
+                }
+            }
+        });
+        let came = Vec::new();
+        let mut started = Self {
+            program,
+            lines,
+            came,
+        };
+        assert_eq!(started.line(), "ready");
+        started
+    }
+
+    fn line(&mut self) -> String {
+        let line = self.lines.recv_timeout(SOON);
+        let line = line.unwrap_or_else(|why| panic!("{why}; what came: {:#?}", self.came));
+        self.came.push(line.clone());
+        line
     }
 
     /// The next record that it has read.
     fn next(&mut self) -> Value {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).expect("a line");
-        serde_json::from_str(&line).expect("JSON")
+        serde_json::from_str(&self.line()).expect("JSON")
     }
 }
 
 /// The program; `None` where Go or the modules are not there. Nothing is downloaded here.
 fn built() -> Option<&'static PathBuf> {
     static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
-    BUILT.get_or_init(build).as_ref()
+    let built = BUILT.get_or_init(|| {
+        let built = build();
+        if let Err(why) = &built {
+            // Straight to standard error: what is printed by the macros is hidden where a test passes.
+            let said = format!(
+                "records were NOT sent to the receiver of the OpenTelemetry Collector: install Go 1.26, \
+                 and run `go mod download` in crates/server/tests/otel: {why}\n"
+            );
+            std::io::stderr().write_all(said.as_bytes()).ok();
+        }
+        built.ok()
+    });
+    built.as_ref()
 }
 
-fn build() -> Option<PathBuf> {
+/// Builds the program, or says why that cannot be.
+fn build() -> Result<PathBuf, String> {
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("otel-receiver");
     let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/otel");
     let mut go = Command::new("go");
@@ -67,18 +108,27 @@ fn build() -> Option<PathBuf> {
         .arg(".");
     go.env("GOPROXY", "off").env("GOTOOLCHAIN", "local");
     go.env("GOFLAGS", "-mod=readonly -buildvcs=false");
-    let why = match go.output() {
-        Ok(made) if made.status.success() => return Some(program),
-        Ok(made) => String::from_utf8_lossy(&made.stderr).into_owned(),
-        Err(error) => error.to_string(),
-    };
-    // Straight to standard error: what is printed by the macros is hidden where a test passes.
-    let said = format!(
-        "records were NOT sent to the receiver of the OpenTelemetry Collector: install Go, and run \
-         `go mod download` in crates/server/tests/otel: {why}\n"
-    );
-    std::io::stderr().write_all(said.as_bytes()).ok();
-    None
+    go.stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut go = go.spawn().map_err(|error| error.to_string())?;
+    let mut errors = go.stderr.take().expect("its errors");
+    let (all, said) = channel();
+    thread::spawn(move || {
+        let mut text = String::new();
+        errors.read_to_string(&mut text).ok();
+        all.send(text).ok();
+    });
+    let said = said.recv_timeout(BUILD_MAX);
+    if said.is_err() {
+        go.kill().ok();
+    }
+    let status = go.wait().map_err(|error| error.to_string())?;
+    match said {
+        Ok(_) if status.success() => Ok(program),
+        Ok(said) => Err(said),
+        Err(_) => Err(format!("it was not built within {BUILD_MAX:?}")),
+    }
 }
 
 async fn collector_takes_records_and_reads_in_them_what_was_written(backend: Backend) {
@@ -96,7 +146,6 @@ async fn collector_takes_records_and_reads_in_them_what_was_written(backend: Bac
     let denied = ask.header("user-agent", "curl/8 \"x\"").send().await;
     assert!(denied.status >= 400);
     let whole = trail(&service).await;
-    service.stop().await;
     let got: Vec<Value> = whole.iter().map(|_| collector.next()).collect();
     let bodies: Vec<String> = got.iter().map(|record| text(&record["body"])).collect();
     assert_eq!(bodies, whole);
@@ -129,4 +178,5 @@ async fn collector_takes_records_and_reads_in_them_what_was_written(backend: Bac
     }
     assert!(last["error.type"].is_string(), "{last}");
     assert_eq!(got[20]["attributes"]["claviger.change"], "minted");
+    service.stop().await;
 }

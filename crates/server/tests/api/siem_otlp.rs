@@ -15,7 +15,10 @@ use crate::{
 on_each_database!(
     records_arrive_with_the_headers_that_the_receiver_wants,
     record_that_is_not_wanted_is_found_and_passed_over,
+    records_that_are_not_wanted_take_no_others_with_them,
+    receiver_that_refuses_everything_loses_nothing,
     receiver_that_cannot_take_them_now_gets_them_later,
+    receiver_that_asks_for_no_wait_is_given_one,
 );
 
 async fn sending(backend: Backend, collector: &CollectorStandIn) -> Service {
@@ -40,7 +43,10 @@ fn private(path: &std::path::Path, contents: &str) {
     std::fs::set_permissions(path, mode).expect("changed");
 }
 
-async fn until(collector: &CollectorStandIn, is_awaited: impl Fn(&CollectorState) -> bool) {
+pub(crate) async fn until(
+    collector: &CollectorStandIn,
+    is_awaited: impl Fn(&CollectorState) -> bool,
+) {
     let awaited = timeout(SOON, collector.until(is_awaited)).await;
     assert!(
         awaited.is_ok(),
@@ -49,9 +55,14 @@ async fn until(collector: &CollectorStandIn, is_awaited: impl Fn(&CollectorState
     );
 }
 
-fn bodies(collector: &CollectorStandIn) -> Vec<String> {
+/// The records that it has taken.
+pub(crate) fn bodies(state: &CollectorState) -> Vec<String> {
     let body = |record: &Value| text(&record["body"]["stringValue"]);
-    collector.with(|state| state.taken.iter().map(body).collect())
+    state.taken.iter().map(body).collect()
+}
+
+fn taken(collector: &CollectorStandIn) -> Vec<String> {
+    collector.with(|state| bodies(state))
 }
 
 async fn records_arrive_with_the_headers_that_the_receiver_wants(backend: Backend) {
@@ -60,9 +71,9 @@ async fn records_arrive_with_the_headers_that_the_receiver_wants(backend: Backen
     requests(&service, 600).await;
     until(&collector, |state| state.taken.len() >= 600).await;
     let whole = trail(&service).await;
-    assert_eq!(bodies(&collector)[..600], whole[..600]);
+    assert_eq!(taken(&collector)[..600], whole[..600]);
     service.stop().await;
-    assert_eq!(bodies(&collector).len(), 601, "the export too");
+    assert_eq!(taken(&collector).len(), 601, "the export too");
     collector.with(|state| {
         assert_eq!(state.headers["authorization"], "Bearer open-sesame");
         assert_eq!(state.headers["content-type"], "application/json");
@@ -96,7 +107,7 @@ async fn record_that_is_not_wanted_is_found_and_passed_over(backend: Backend) {
         let ask = |service: &Service| service.ask("GET", "/metrics");
         service.until(ask, is_counted).await;
         service.stop().await;
-        let paths = bodies(&collector);
+        let paths = taken(&collector);
         assert_eq!(paths.len(), expected, "and no more");
         assert!(!paths.iter().any(|body| body.contains("/not/wanted")));
     }
@@ -126,10 +137,75 @@ async fn receiver_that_cannot_take_them_now_gets_them_later(backend: Backend) {
         begun.elapsed() >= Duration::from_secs(2),
         "it waits as long as it is told"
     );
-    assert_eq!(bodies(&collector)[..30], trail(&service).await[..30]);
+    assert_eq!(taken(&collector)[..30], trail(&service).await[..30]);
     let page = service.ask("GET", "/metrics").send().await.text();
     assert!(
         !page.contains("claviger_siem_dropped_total{sink=\"otlp\"} 1"),
         "{page}"
     );
+}
+
+async fn receiver_that_asks_for_no_wait_is_given_one(backend: Backend) {
+    let collector = CollectorStandIn::start().await;
+    let now = Refusal {
+        status: 429,
+        retry_after: Some(0),
+    };
+    collector.with(|state| state.refusals.extend([now.clone(), now.clone(), now]));
+    let service = sending(backend, &collector).await;
+    let begun = std::time::Instant::now();
+    requests(&service, 5).await;
+    until(&collector, |state| state.taken.len() >= 5).await;
+    let waits = Duration::from_millis(250 + 500 + 1000);
+    assert!(begun.elapsed() >= waits, "{:?}", begun.elapsed());
+}
+
+/// The metric of what was dropped.
+fn dropped(count: usize) -> String {
+    format!("claviger_siem_dropped_total{{sink=\"otlp\"}} {count}\n")
+}
+
+async fn records_that_are_not_wanted_take_no_others_with_them(backend: Backend) {
+    let collector = CollectorStandIn::start().await;
+    // It is away while they come, so that they are sent together.
+    collector.with(|state| state.unwanted = Some((String::new(), 503)));
+    let service = sending(backend, &collector).await;
+    for _ in 0..60 {
+        let odd = service.ask_as(ADMIN, "GET", "/org/whoami");
+        odd.header("user-agent", "unwanted").send().await.ok(200);
+        requests(&service, 1).await;
+    }
+    collector.with(|state| state.unwanted = Some(("unwanted".to_owned(), 400)));
+    let whole = trail(&service).await;
+    let wanted = whole.iter().filter(|leaf| !leaf.contains("unwanted"));
+    let wanted: Vec<String> = wanted.cloned().collect();
+    assert_eq!((wanted.len(), whole.len()), (60, 120));
+    until(&collector, |state| state.taken.len() >= 60).await;
+    assert_eq!(taken(&collector)[..60], wanted);
+    let ask = |service: &Service| service.ask("GET", "/metrics");
+    let is_counted = |answer: &Answer| answer.text().contains(&dropped(60));
+    service.until(ask, is_counted).await;
+}
+
+async fn receiver_that_refuses_everything_loses_nothing(backend: Backend) {
+    for status in [400, 413, 422] {
+        let collector = CollectorStandIn::start().await;
+        collector.with(|state| state.unwanted = Some((String::new(), status)));
+        let service = sending(backend, &collector).await;
+        requests(&service, 40).await;
+        // More than one look at which of them it may want.
+        until(&collector, |state| state.requests >= 100).await;
+        collector.with(|state| state.unwanted = None);
+        let mut whole = trail(&service).await;
+        until(&collector, |state| state.taken.len() >= whole.len()).await;
+        let mut got = taken(&collector);
+        // What was refused just before the first was taken comes after it.
+        got.sort();
+        whole.sort();
+        let is_got = |leaf: &String| got.binary_search(leaf).is_ok();
+        assert!(whole.iter().all(is_got), "{got:#?}");
+        let page = service.ask("GET", "/metrics").send().await.text();
+        let is_dropped = page.contains("claviger_siem_dropped_total{sink=\"otlp\"} ");
+        assert!(!is_dropped || page.contains(&dropped(0)), "{page}");
+    }
 }

@@ -2,22 +2,29 @@
 
 use claviger_core::id::OrgId;
 use claviger_server::clock::now;
+use claviger_testkit::stand_in::CollectorStandIn;
 use serde_json::json;
 
 use crate::{
+    ask::Answer,
     retention::{DROPPED, fill, put_policy},
-    service::{ADMIN, Backend, Service, text},
-    siem::Receiver,
+    service::{ADMIN, Backend, Service, logged, text},
+    siem_otlp::{bodies, until},
     verify::{derive, store},
 };
 
 on_each_database!(receiver_that_was_away_too_long_gets_the_rest_and_the_gap_is_counted);
 
 async fn receiver_that_was_away_too_long_gets_the_rest_and_the_gap_is_counted(backend: Backend) {
-    let mut receiver = Receiver::away();
-    let url = receiver.url();
-    let mut service =
-        Service::guarded_with(backend, |flags| flags.siem.syslog = Some(url.clone())).await;
+    let collector = CollectorStandIn::start().await;
+    // It takes nothing yet.
+    let away = Some((String::new(), 503));
+    collector.with(|state| state.unwanted = away);
+    let url = collector.url();
+    let mut service = Service::guarded_with(backend, |flags| {
+        flags.siem.otlp_logs = Some(url.clone());
+    })
+    .await;
     let made = service
         .make(ADMIN, "/admin/orgs", json!({"name": "busy"}))
         .await;
@@ -33,20 +40,27 @@ async fn receiver_that_was_away_too_long_gets_the_rest_and_the_gap_is_counted(ba
     assert_eq!(set.status, 200, "{}", set.text());
     service.sweep(now()).await;
 
-    receiver.come().await;
-    let of_org = format!("org=\"{org}\"");
+    // What is left is read and refused, again and again.
+    let tried = collector.with(|state| state.requests) + 3;
+    until(&collector, |state| state.requests >= tried).await;
+    collector.with(|state| state.unwanted = None);
+    let of_org = format!("\"org\":\"{org}\"");
     let last = "\"change\":{\"dropped\":";
-    receiver
-        .until(|got| {
-            got.iter()
-                .any(|one| one.contains(&of_org) && one.contains(last))
-        })
-        .await;
-    let got = receiver.got();
-    let first = got.iter().find(|one| one.contains(&of_org)).expect("one");
-    let seq = format!(" seq=\"{}\"", DROPPED + 1);
+    let is_last = |body: &String| body.contains(&of_org) && body.contains(last);
+    until(&collector, |state| bodies(state).iter().any(is_last)).await;
+    let got = collector.with(|state| state.taken.clone());
+    let own = format!("{{\"key\":\"claviger.org\",\"value\":{{\"stringValue\":\"{org}\"}}}}");
+    let mut got = got.iter().map(ToString::to_string);
+    let first = got.find(|one| one.contains(&own)).expect("one");
+    let seq = DROPPED + 1;
+    let seq = format!("{{\"key\":\"claviger.seq\",\"value\":{{\"intValue\":\"{seq}\"}}}}");
     assert!(first.contains(&seq), "{first}");
-    let metrics = service.ask("GET", "/metrics").send().await.text();
-    let line = format!("claviger_siem_dropped_total{{sink=\"syslog\"}} {DROPPED}");
-    assert!(metrics.contains(&line), "{metrics}");
+    let counted = |count| format!("claviger_siem_dropped_total{{sink=\"otlp\"}} {count}\n");
+    let ask = |service: &Service| service.ask("GET", "/metrics");
+    let is_counted = |answer: &Answer| !answer.text().contains(&counted(0));
+    let metrics = service.until(ask, is_counted).await.text();
+    assert!(metrics.contains(&counted(DROPPED)), "{metrics}");
+    let told = logged("before they could be sent");
+    let told: Vec<_> = told.iter().filter(|line| line.contains(&url)).collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
 }
