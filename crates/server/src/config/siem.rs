@@ -190,8 +190,7 @@ fn unique(
 }
 
 fn syslog(text: &str) -> Result<SyslogAddress, String> {
-    const FORMS: &str =
-        "must be `tcp://host:601`, `tls://host:6514`, `udp://host:514` or `unix:///run/claviger/log`";
+    const FORMS: &str = "must be `tcp://host:601`, `tls://host:6514`, `udp://host:514` or `unix:///run/claviger/log`";
     if let Some(path) = text.strip_prefix("unix://") {
         return match path.starts_with('/') {
             true => Ok(SyslogAddress::Unix(path.into())),

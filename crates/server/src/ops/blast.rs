@@ -29,7 +29,7 @@ const ENDPOINTS_MAX: u32 = 100;
 /// How many records are read for what only the trail knows.
 const RECORDS_MAX: u32 = 2000;
 /// The same for a page, which shows a few of them.
-const RECORDS_ON_PAGE: u32 = 60;
+const RECORDS_ON_PAGE: u32 = 30;
 /// How many records are told one by one.
 const EVENTS_MAX: usize = 50;
 /// How many user agents and workspaces with revealed secrets are told.
