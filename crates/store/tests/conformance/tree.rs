@@ -256,9 +256,9 @@ pub(crate) async fn what_a_tree_does_not_have_is_not_found(bed: &Bed) {
 
 /// Takes the schema back to where it was before there were trees.
 const BEFORE_TREES: &str = "
-    drop table if exists audit_sent;
-    drop table if exists audit_sinks;
-    drop table if exists audit_dropped;
+    drop table audit_sink_trails;
+    drop table audit_sinks;
+    drop table audit_dropped;
     drop table key_habits;
     drop table audit_anchors;
     drop table audit_checkpoints;
